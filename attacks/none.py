@@ -1,0 +1,22 @@
+"""No attack: the control row. The model is benign, and what a defense costs it can be read off its ACC."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned, stamp
+
+
+class NoAttack(Attack):
+    name: ClassVar[str] = "none"
+    source: ClassVar[str] = "control"
+
+    def trigger(self, images: Tensor, context: AttackContext) -> Tensor:
+        return images
+
+    def target(self, labels: Tensor) -> Tensor:
+        return labels
+
+    def poison(self, train: LabelledImages, context: AttackContext) -> Poisoned:
+        nothing = train.labels[:0]
+        return stamp(train, nothing, train.at(nothing).floats, nothing)

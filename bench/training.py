@@ -1,0 +1,95 @@
+"""The one training loop, and its recipes."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from bench.images import augment, batches
+from bench.plugin import LabelledImages
+
+
+class Recipe(BaseModel):
+    """How a victim is trained: SGD with momentum, one value a hyper-parameter."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    learning_rate: float = Field(gt=0, description="the highest rate of the schedule")
+    schedule: Literal["one-cycle", "cosine"]
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    augment: bool = True
+
+
+RECIPES = {
+    "quick": Recipe(epochs=15, batch_size=64, learning_rate=0.05, schedule="one-cycle"),
+    "paper": Recipe(epochs=100, batch_size=128, learning_rate=0.01, schedule="cosine"),
+}
+
+
+def train(
+    model: nn.Module,
+    data: LabelledImages,
+    recipe: Recipe,
+    generator: torch.Generator,
+    *,
+    crop: int = 0,
+    flip: bool = False,
+    progress: Callable[[float], None] = lambda share: None,
+) -> None:
+    """Train ``model`` in place on ``data``, which lies on the model's device; leaves it in eval mode."""
+    device = data.images.device
+    model.train().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.schedule == "one-cycle" and recipe.momentum > 0,
+    )
+    steps = recipe.epochs * -(-len(data) // recipe.batch_size)
+    scheduler = _schedule(optimizer, recipe, steps)
+    done = 0
+    for _ in range(recipe.epochs):
+        for index in batches(len(data), recipe.batch_size, generator, device):
+            images, labels = data.at(index).floats, data.labels[index]
+            if recipe.augment:
+                images = augment(images, generator, crop=crop, flip=flip)
+            with autocast(device):
+                loss = F.cross_entropy(model(images.contiguous(memory_format=torch.channels_last)), labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            done += 1
+            progress(done / steps)
+    model.eval()
+
+
+def autocast(device: torch.device) -> AbstractContextManager[None]:
+    """bf16 where the hardware computes in it, else nothing."""
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+
+def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    if recipe.schedule == "one-cycle":
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=recipe.learning_rate, total_steps=steps, cycle_momentum=False
+        )
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+
+
+@torch.no_grad()
+def logits_of(predict: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 256) -> Tensor:
+    """``predict`` over images (N, C, H, W) in [0, 1], batch by batch: logits (N, C)."""
+    return torch.cat([predict(batch) for batch in images.split(batch_size)])
