@@ -32,13 +32,12 @@ def augment(images: Tensor, generator: torch.Generator, *, crop: int, flip: bool
     return images
 
 
-def stratified(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """``count`` places of ``labels`` (N,), the classes as evenly drawn as their numbers allow; random order."""
+def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """A random order (N,) of ``labels`` (N,) of which every beginning holds the classes in about their shares."""
     shuffled = torch.randperm(len(labels), generator=generator, device=labels.device)
     mixed = labels[shuffled]
-    turn = torch.zeros_like(mixed)
+    place = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
     for label in mixed.unique():
-        members = mixed == label
-        turn[members] = torch.arange(int(members.sum()), device=labels.device)
-    chosen = shuffled[turn.argsort(stable=True)[:count]]
-    return chosen[torch.randperm(len(chosen), generator=generator, device=labels.device)]
+        members = (mixed == label).nonzero()[:, 0]
+        place[members] = (torch.arange(len(members), device=labels.device, dtype=torch.float64) + 0.5) / len(members)
+    return shuffled[place.argsort(stable=True)]

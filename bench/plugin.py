@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from bench.errors import RequestError
+from bench.images import stratified_order
 
 Knowledge = Literal["none", "clean", "suspects"]
 Guard = Callable[[Tensor], "Prediction"]
@@ -183,6 +184,25 @@ class Dataset(Plugin):
     def load(self, folder: Path) -> Splits:
         """The whole data set. ``folder`` is where downloads lie, in torchvision's layout."""
 
+    def training_images(self, folder: Path) -> int:
+        """How many training images ``splits`` gives; a data set that knows without loading says so here."""
+        return self.train_size or len(self.splits(folder).train)
+
+    def splits(self, folder: Path) -> Splits:
+        """What ``load`` gives, checked against ``spec``, with the first ``train_size`` images for training."""
+        loaded = self.load(folder)
+        for part in (loaded.train, loaded.test):
+            if part.images.shape[1:] != self.spec.shape or not 0 <= int(part.labels.max()) < self.spec.classes:
+                raise ValueError(f"{self.name}: loaded images {tuple(part.images.shape)} do not fit {self.spec}")
+        if self.train_size is None:
+            return loaded
+        if self.train_size > len(loaded.train):
+            raise RequestError(
+                f"{self.name}: train_size={self.train_size}: expected at most {len(loaded.train)}, all training images"
+            )
+        order = stratified_order(loaded.train.labels, torch.Generator().manual_seed(0))
+        return Splits(loaded.train.at(order[: self.train_size]), loaded.test)
+
     def check(self, folder: Path) -> None:
         """Raise RequestError, quickly, if the data are not there."""
 
@@ -211,7 +231,7 @@ class Attack(Plugin):
     def resolve(self, spec: ImageSpec) -> Self:
         if self.target_class >= spec.classes:
             raise RequestError(
-                f"{self.name}: target_class={self.target_class}: expected less than {spec.classes}, the data set's classes"
+                f"{self.name}: target_class={self.target_class}: expected a class below {spec.classes} of this data set"
             )
         if self.classes not in (None, spec.classes):
             raise RequestError(f"{self.name}: classes={self.classes}: the data set has {spec.classes}")
@@ -280,8 +300,10 @@ class Repair(Defense):
 class Runtime(Defense):
     """A defense that guards inference and leaves the network as it is."""
 
-    #: the guard learns from its stream: it then sees one input at a time, in a fixed order
-    learns_from_stream: ClassVar[bool] = False
+    @property
+    def learns_from_stream(self) -> bool:
+        """Whether the guard learns from what it sees: it is then given one input at a time, in a fixed order."""
+        return False
 
     @abstractmethod
     def guard(self, model: nn.Module, known: Known, context: Context) -> Guard:

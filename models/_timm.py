@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -28,4 +27,6 @@ class Normalised(nn.Module):
 
 def create(name: str, spec: ImageSpec, **options: Any) -> nn.Module:
     """timm's architecture ``name`` for the images and classes of ``spec``, freshly initialised."""
+    import timm  # heavy: planning does without
+
     return timm.create_model(name, num_classes=spec.classes, in_chans=spec.channels, **options)

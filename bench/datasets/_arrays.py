@@ -1,4 +1,4 @@
-"""From arrays to labelled images, and the stratified orders that splits follow."""
+"""From arrays to labelled images, and a fixed stratified split of them."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.images import stratified_order
 from bench.plugin import LabelledImages, Splits
 
 
@@ -17,19 +18,9 @@ def labelled(pixels: NDArray[Any], labels: Any) -> LabelledImages:
     )
 
 
-def stratified_order(labels: NDArray[Any], seed: int = 0) -> NDArray[np.int64]:
-    """A fixed random order (N,) of which every beginning holds the classes in about their shares."""
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    place = np.empty(len(labels))
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels[shuffled] == label)
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return shuffled[np.argsort(place, kind="stable")]
-
-
 def stratified_split(pixels: NDArray[Any], labels: NDArray[Any], test_share: float) -> Splits:
     """The beginning of the stratified order for training, its end for testing."""
-    order = stratified_order(labels)
-    cut = len(labels) - round(test_share * len(labels))
-    train, test = order[:cut], order[cut:]
-    return Splits(labelled(pixels[train], labels[train]), labelled(pixels[test], labels[test]))
+    data = labelled(pixels, labels)
+    order = stratified_order(data.labels, torch.Generator().manual_seed(0))
+    cut = len(data) - round(test_share * len(data))
+    return Splits(data.at(order[:cut]), data.at(order[cut:]))

@@ -33,6 +33,9 @@ class CIFAR10(Dataset):
                 f"and it could not be downloaded: {error}"
             ) from error
 
+    def training_images(self, folder: Path) -> int:
+        return self.train_size or 50000
+
     def load(self, folder: Path) -> Splits:
         from torchvision.datasets import CIFAR10 as Source
 

@@ -18,6 +18,9 @@ class Digits(Dataset):
     def spec(self) -> ImageSpec:
         return ImageSpec(1, 8, 8, classes=10, mean=(0.305,), std=(0.376,))
 
+    def training_images(self, folder: Path) -> int:
+        return self.train_size or 1438
+
     def load(self, folder: Path) -> Splits:
         from sklearn.datasets import load_digits
 

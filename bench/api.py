@@ -1,0 +1,181 @@
+"""The Python interface: ``bench.run`` takes what the command line takes. The command line is a thin skin over it."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import platformdirs
+
+from bench.errors import RequestError
+from bench.records import Record, to_frame
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from bench.plan import Plan
+    from bench.registry import Registry
+    from bench.scheduler import Listener
+    from bench.store import Store
+
+DEFAULT_STORE = Path("bench-store")
+EXECUTORS = ("local", "inline")
+ExecutorName = Literal["local", "inline"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The records of a request, in the order of its table."""
+
+    records: list[Record]
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """One row a cell; the columns are the fields of ``bench.records.Record``."""
+        return to_frame(self.records)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every cell is done or not applicable."""
+        return all(record.status in ("done", "not-applicable") for record in self.records)
+
+
+def run(
+    *,
+    defenses: str = "all",
+    attacks: str = "all",
+    models: str | None = None,
+    datasets: str | None = None,
+    seeds: Iterable[int] | None = None,
+    profile: str = "quick",
+    reference: str | int | None = None,
+    suspects: int | None = None,
+    store: str | Path = DEFAULT_STORE,
+    data: str | Path | None = None,
+    executor: str = "local",
+    workers: int | None = None,
+    threads: int = 1,
+    device: str = "auto",
+    timeout: float | None = None,
+    plugin: Sequence[str | Path] = (),
+    listener: "Listener | None" = None,
+) -> Results:
+    """Run every cell of a cross-product that the store does not hold yet, and return all of them.
+
+    Selections are texts as on the command line, such as ``"tac[beta=1|2],bna"``. ``reference``: a number of clean
+    images or a share ("5%"). ``threads``: per worker. ``timeout``: seconds for one stage (executor local).
+    Raises RequestError, before anything runs, if the request cannot be met.
+    """
+    from bench import devices, scheduler
+    from bench.display import Silent
+    from bench.executors import Executor, Site
+    from bench.store import Store
+
+    if executor not in EXECUTORS:
+        raise RequestError(f"--executor {executor}: expected one of {', '.join(EXECUTORS)}")
+    if timeout is not None and timeout <= 0:
+        raise RequestError(f"--timeout {timeout:g}: expected more than 0 seconds")
+    registry = open_registry(plugin)
+    folder = data_folder(data)
+    plan = plan_of(
+        registry,
+        folder,
+        defenses=defenses,
+        attacks=attacks,
+        models=models,
+        datasets=datasets,
+        seeds=seeds,
+        profile=profile,
+        reference=reference,
+        suspects=suspects,
+    )
+    slots = devices.slots(device, workers, threads)
+    kept = Store(Path(store))
+    kept.sweep()
+    scheduler.decline(plan, kept)
+    work = scheduler.outstanding(plan, kept)
+    if work.stages:
+        check_data(plan, folder)
+        site = Site(kept.root.resolve(), folder, tuple(registry.files), threads, timeout)
+        engine: Executor
+        if executor == "inline":
+            from bench.executors.inline import Inline
+
+            engine = Inline(site, slots)
+        else:
+            from bench.executors.local import Local
+
+            engine = Local(site, slots[: len(work.stages)])
+        try:
+            scheduler.execute(work, engine, kept, listener or Silent())
+        finally:
+            engine.close()
+    return collect(plan, kept)
+
+
+def open_registry(plugin: Sequence[str | Path] = ()) -> "Registry":
+    """The registry with these one-file plugins; RequestError if one of them cannot be used."""
+    from bench.registry import Registry
+
+    registry = Registry([Path(file).resolve() for file in plugin])
+    if registry.problems:
+        raise RequestError(registry.problems[0])
+    return registry
+
+
+def plan_of(
+    registry: "Registry",
+    data: Path,
+    *,
+    seeds: Iterable[int] | None = None,
+    reference: str | int | None = None,
+    **selections: Any,
+) -> "Plan":
+    """The plan of a request, given as to ``run``."""
+    from bench.plan import Request, make_plan
+
+    request = Request(
+        seeds=None if seeds is None else tuple(seeds),
+        reference=None if reference is None else str(reference),
+        **selections,
+    )
+    return make_plan(request, registry, data)
+
+
+def collect(plan: "Plan", store: "Store") -> Results:
+    """The records of a plan's cells: finished ones, and the last failures of the others."""
+    found = ((store.record(cell.key) or store.failure(cell.key)) for cell in plan.cells)
+    return Results([record for record in found if record is not None])
+
+
+def data_folder(data: str | Path | None) -> Path:
+    """Where data sets lie: as given, else $DEFENSEBENCH_DATA, else the user's cache directory."""
+    chosen = data or os.environ.get("DEFENSEBENCH_DATA") or platformdirs.user_cache_path("defensebench") / "data"
+    return Path(chosen).expanduser().resolve()
+
+
+def check_data(plan: "Plan", data: Path) -> None:
+    """Let every data set look for its files, once, before any work starts."""
+    from bench.plugin import Dataset
+
+    for ref in {victim.dataset.label: victim.dataset for victim in plan.victims}.values():
+        dataset = plan.plugin(ref)
+        if isinstance(dataset, Dataset):
+            dataset.check(data)
+
+
+def pictures(
+    store: "Store", frame: "pd.DataFrame"
+) -> "Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]":
+    """Clean and triggered test images (N, H, W, C) in [0, 1] of every attack in a frame, by its label."""
+    found = {}
+    for label, key in frame[["attack_label", "victim_key"]].drop_duplicates("attack_label").itertuples(index=False):
+        if store.has("victims", key):
+            images = store.tensors("victims", key, "pictures.safetensors")
+            if len(images["clean"]):
+                clean, triggered = (images[part].permute(0, 2, 3, 1).numpy() / 255 for part in ("clean", "triggered"))
+                found[label] = clean, triggered
+    return found

@@ -1,0 +1,42 @@
+"""Which devices there are, and how many workers they get."""
+
+import os
+
+from bench.errors import RequestError
+
+
+def slots(device: str, workers: int | None, threads: int) -> list[str]:
+    """The device of every worker. ``device``: auto, cpu, cuda, or GPUs by number such as cuda:0,1.
+
+    One worker a GPU, or as many on the CPU as there are cores for ``threads`` each, unless ``workers`` says
+    otherwise. Raises RequestError for a device that is not there.
+    """
+    if workers is not None and workers < 1:
+        raise RequestError(f"--workers {workers}: expected at least 1")
+    if threads < 1:
+        raise RequestError(f"--threads {threads}: expected at least 1")
+    names = _names(device)
+    if workers is None:
+        workers = max(1, cores() // threads) if names == ["cpu"] else len(names)
+    return [names[slot % len(names)] for slot in range(workers)]
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _names(device: str) -> list[str]:
+    import torch
+
+    there = [f"cuda:{number}" for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)]
+    if device == "auto":
+        return there or ["cpu"]
+    if device == "cpu":
+        return ["cpu"]
+    if device == "cuda" and there:
+        return there
+    wanted = [f"cuda:{number.strip()}" for number in device.removeprefix("cuda:").split(",")]
+    if device.startswith("cuda:") and all(name in there for name in wanted):
+        return wanted
+    raise RequestError(f"--device {device}: not there; there are {', '.join(['auto', 'cpu', *there])}")

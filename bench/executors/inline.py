@@ -1,0 +1,31 @@
+"""Runs stages in this process, one after the other: for debugging and tests. It cannot enforce a timeout."""
+
+import torch
+
+from bench.executors import Outcome, Site
+from bench.executors.work import open_workshop, work
+from bench.plan import Stage
+
+
+class Inline:
+    """One slot; ``start`` returns when the stage has ended."""
+
+    slots = 1
+
+    def __init__(self, site: Site, devices: list[str]) -> None:
+        self._threads_before = torch.get_num_threads()
+        self._shop = open_workshop(site, devices[0], lambda share: None)
+        self._ended: list[Outcome] = []
+
+    def start(self, slot: int, stage: Stage) -> None:
+        self._ended.append(work(stage, self._shop, slot))
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        ended, self._ended = self._ended, []
+        return ended
+
+    def share(self, slot: int) -> float:
+        return 0.0
+
+    def close(self) -> None:
+        torch.set_num_threads(self._threads_before)

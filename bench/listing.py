@@ -1,0 +1,140 @@
+"""What ``bench list``, ``show``, ``plan`` and ``status`` print: renderables for rich."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from bench.errors import RequestError
+from bench.registry import KINDS, Registry
+
+if TYPE_CHECKING:
+    from bench.plan import Plan
+    from bench.plugin import Plugin
+    from bench.store import Store
+
+
+def plugin_lines(registry: Registry, kinds: list[str]) -> list[Any]:
+    """A table a kind: name, what it is, where it comes from; broken ones say so."""
+    lines: list[Any] = []
+    for kind in kinds:
+        table = Table(title=f"{kind}s", title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for column in ("name", "", "from"):
+            table.add_column(column, header_style="dim", no_wrap=column == "name")
+        for entry in registry.entries(kind):
+            what = f"[red]broken: {escape(entry.problem)}[/red]" if entry.problem else escape(entry.summary)
+            table.add_row(entry.name, what, escape(entry.origin))
+        lines += [table, ""]
+    return lines
+
+
+def show_lines(name: str, registry: Registry, root: Path) -> list[Any]:
+    """A plugin's documentation and parameters, or the record of the result whose key begins with ``name``."""
+    wanted, _, plain = name.rpartition(":")
+    kinds = [kind for kind in KINDS if wanted in ("", kind)]
+    found = [kind for kind in kinds if any(entry.name == plain for entry in registry.entries(kind))]
+    if found:
+        lines: list[Any] = []
+        for kind in found:
+            lines += _plugin(kind, registry.load(kind, plain))
+        return lines
+    if len(name) >= 4 and all(sign in "0123456789abcdef" for sign in name):
+        return _result(name, root)
+    registry.entry("defense" if wanted not in KINDS else wanted, plain)  # says what is near
+    raise RequestError(f"show {name}: expected a plugin's name, or the beginning of a result's key")
+
+
+def _plugin(kind: str, plugin: "type[Plugin]") -> list[Any]:
+    import inspect
+    import sys
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("parameter", "default", "", "what"):
+        table.add_column(column, header_style="dim", no_wrap=column != "what")
+    properties = plugin.model_json_schema()["properties"]
+    for parameter, field in plugin.model_fields.items():
+        table.add_row(
+            parameter,
+            escape(str(field.default)),
+            escape(_bound(properties[parameter])),
+            escape(field.description or ""),
+        )
+    text = inspect.cleandoc(plugin.__doc__ if "__doc__" in vars(plugin) and plugin.__doc__ else "")
+    module = inspect.cleandoc(sys.modules[plugin.__module__].__doc__ or "")
+    lines: list[Any] = [f"[bold]{kind} {plugin.name}[/bold]  version {plugin.version}  {escape(plugin.source)}", ""]
+    lines += [escape(part) + "\n" for part in (module, text) if part]
+    if plugin.model_fields:
+        lines.append(table)
+    return [*lines, ""]
+
+
+def _bound(schema: dict[str, Any]) -> str:
+    """The values that a parameter may take, from its JSON schema."""
+    options = [part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"]
+    part = options[0] if options else schema
+    if "enum" in part:
+        return " | ".join(map(str, part["enum"]))
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    return " ".join(f"{sign} {part[name]:g}" for name, sign in signs.items() if name in part) or str(
+        part.get("type", "")
+    )
+
+
+def _result(prefix: str, root: Path) -> list[Any]:
+    from bench.store import Store
+
+    store = Store(root, create=False)
+    matching = [record for record in store.records() if record.key.startswith(prefix)]
+    if len(matching) != 1:
+        raise RequestError(f"show {prefix}: expected the beginning of one result's key; {len(matching)} begin so")
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for field, value in matching[0].model_dump().items():
+        shown = f"{value:.4f}" if isinstance(value, float) else str(value)
+        if field == "diagnostics":
+            shown = json.dumps(json.loads(value), indent=1) if len(value) < 4000 else f"{value[:4000]}…"
+        table.add_row(field, escape(shown))
+    trace = store.folder("failures", matching[0].key) / "traceback.txt"
+    return [table, *([escape(trace.read_text())] if trace.is_file() else [])]
+
+
+def plan_lines(plan: "Plan", store: "Store | None") -> list[Any]:
+    """A line a cell with its state and key, and the sums."""
+    states: Counter[str] = Counter()
+    table = Table(box=None, pad_edge=False)
+    for column in ("attack", "defense", "seed", "given", "state", "key"):
+        table.add_column(column, header_style="dim", no_wrap=column == "key")
+    for cell in plan.cells:
+        record = store.record(cell.key) if store else None
+        state: str = record.status if record else "to do"
+        reason = None if record else plan.unsupported(cell)
+        if reason:
+            state = f"not-applicable: {reason}"
+        states[state.partition(":")[0]] += 1
+        victim = cell.victim
+        table.add_row(
+            *map(escape, (victim.attack.label, cell.defense.label, str(victim.seed), cell.knowledge, state)),
+            cell.key[:12],
+        )
+    missing = [victim for victim in plan.victims if store is None or not store.has("victims", victim.key)]
+    names = {(victim.dataset.label, victim.model.label) for victim in plan.victims}
+    return [
+        *(escape(f"{dataset} × {model}") for dataset, model in sorted(names)),
+        table,
+        f"{len(plan.cells)} cells ({', '.join(f'{count} {state}' for state, count in states.items())}); "
+        f"{len(missing)} of {len(plan.victims)} victims to train",
+    ]
+
+
+def status_lines(store: "Store") -> list[Any]:
+    """What a store holds, in numbers."""
+    states = Counter(record.status for record in store.records())
+    cells = ", ".join(f"{count} {state}" for state, count in states.items()) or "none"
+    return [
+        f"store     {escape(str(store.root))}",
+        f"cells     {cells}",
+        f"victims   {store.count('victims')}",
+        f"on disk   {store.size() / 2**20:.1f} MiB",
+    ]

@@ -1,0 +1,228 @@
+"""From a request to the stages that it takes: victims, and cells that share them."""
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from bench import identity
+from bench.errors import RequestError
+from bench.plugin import Attack, Case, Dataset, Defense, Model, Plugin
+from bench.profiles import PROFILES, Profile
+from bench.registry import Registry
+from bench.selection import parse
+from bench.training import RECIPES
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compare. None stands for the profile's choice. ``reference`` is a number of images or a share ("5%")."""
+
+    defenses: str = "all"
+    attacks: str = "all"
+    models: str | None = None
+    datasets: str | None = None
+    seeds: tuple[int, ...] | None = None
+    profile: str = "quick"
+    reference: str | None = None
+    suspects: int | None = None
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A plugin with its parameters, as plain values that any process can make it from again."""
+
+    kind: str
+    name: str
+    version: str
+    parameters: dict[str, Any]
+    label: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "version": self.version, "parameters": self.parameters}
+
+
+@dataclass(frozen=True)
+class VictimStage:
+    """Poison, train, and predict without a defense."""
+
+    dataset: Ref
+    model: Ref
+    attack: Ref
+    profile: str
+    recipe: str
+    seed: int
+
+    @cached_property
+    def key(self) -> str:
+        return identity.key(
+            "victim",
+            dataset=self.dataset.identity,
+            model=self.model.identity,
+            attack=self.attack.identity,
+            recipe=RECIPES[self.recipe].model_dump(),
+            seed=self.seed,
+        )
+
+    @cached_property
+    def data_key(self) -> str:
+        """What the reference split depends on: the data set and the seed, so that it is the same for all attacks."""
+        return identity.key("reference", dataset=self.dataset.identity, seed=self.seed)
+
+    @property
+    def title(self) -> str:
+        return f"victim {self.dataset.label} {self.model.label} {self.attack.label} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class CellStage:
+    """Defend a victim with one defense, and predict."""
+
+    victim: VictimStage
+    defense: Ref
+    reference: int
+    suspects: int
+    pairs: bool
+
+    @cached_property
+    def key(self) -> str:
+        return identity.key(
+            "cell",
+            victim=self.victim.key,
+            defense=self.defense.identity,
+            reference=self.reference,
+            suspects=self.suspects,
+        )
+
+    @property
+    def title(self) -> str:
+        return f"{self.victim.attack.label} × {self.defense.label} seed {self.victim.seed}"
+
+    @property
+    def knowledge(self) -> str:
+        """What the defender is given, in words."""
+        parts = [f"{self.reference} clean"] if self.reference else []
+        parts += [f"{self.suspects} {'pairs' if self.pairs else 'suspected'}"] if self.suspects else []
+        return " + ".join(parts) or "nothing"
+
+
+Stage = VictimStage | CellStage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a request in the order of its table, and the plugins that they were made from."""
+
+    cells: list[CellStage]
+    plugins: dict[tuple[str, str], Plugin] = field(repr=False)
+
+    @property
+    def victims(self) -> list[VictimStage]:
+        return list({cell.victim.key: cell.victim for cell in self.cells}.values())
+
+    def plugin(self, ref: Ref) -> Plugin:
+        return self.plugins[ref.kind, identity.canonical(ref.identity)]
+
+    def unsupported(self, cell: CellStage) -> str | None:
+        """Why a cell is not applicable, or None: the first of its plugins that declines."""
+        victim = cell.victim
+        parts = [self.plugin(ref) for ref in (victim.dataset, victim.model, victim.attack, cell.defense)]
+        case = Case(cast(Dataset, parts[0]), cast(Model, parts[1]), cast(Attack, parts[2]), cast(Defense, parts[3]))
+        return next((reason for part in parts if (reason := part.unsupported(case))), None)
+
+
+def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
+    """The cells of a request. Raises RequestError for anything in it that cannot be."""
+    if request.profile not in PROFILES:
+        raise RequestError(f"--profile {request.profile}: expected one of {', '.join(PROFILES)}")
+    profile = PROFILES[request.profile]
+    chooser = _Chooser(registry, profile)
+    datasets = chooser.choose("dataset", request.datasets or profile.datasets)
+    models = chooser.choose("model", request.models or profile.models)
+    attacks = chooser.choose("attack", request.attacks)
+    defenses = chooser.choose("defense", request.defenses)
+    seeds = profile.seeds if request.seeds is None else request.seeds
+    suspects = profile.suspects if request.suspects is None else request.suspects
+    cells: dict[str, CellStage] = {}
+    for dataset in datasets:
+        source = cast(Dataset, dataset.plugin)
+        available = source.training_images(data)
+        reference = reference_count(request.reference or profile.reference, available)
+        if reference + suspects > available:
+            raise RequestError(
+                f"--suspects {suspects}: expected at most {available - reference} beside the reference set"
+            )
+        for model in models:
+            for attack in attacks:
+                fitted = chooser.resolved(attack, source)
+                for seed in seeds:
+                    victim = VictimStage(dataset.ref, model.ref, fitted, request.profile, profile.recipe, seed)
+                    for defense in defenses:
+                        cell = _cell(victim, defense, reference, suspects)
+                        cells.setdefault(cell.key, cell)
+    return Plan(list(cells.values()), chooser.plugins)
+
+
+def reference_count(text: str, available: int) -> int:
+    """The number of clean reference images that "200" or "5%" stands for, out of ``available``."""
+    found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", text.strip())
+    count = -1 if not found else int(found[1]) if found[1] else round(float(found[2]) / 100 * available)
+    if not 0 < count <= available:
+        raise RequestError(
+            f"--reference {text}: expected a number of images from 1 to {available}, or a share such as 5%"
+        )
+    return count
+
+
+def _cell(victim: VictimStage, chosen: "_Chosen", reference: int, suspects: int) -> CellStage:
+    defense = cast(Defense, chosen.plugin)
+    clean = reference if defense.knowledge != "none" else 0
+    suspected = suspects if defense.knowledge == "suspects" else 0
+    return CellStage(victim, chosen.ref, clean, suspected, defense.wants_pairs)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    plugin: Plugin
+    ref: Ref
+
+
+class _Chooser:
+    """Turns selections into plugins, and keeps what it made."""
+
+    def __init__(self, registry: Registry, profile: Profile) -> None:
+        self.registry, self.profile = registry, profile
+        self.plugins: dict[tuple[str, str], Plugin] = {}
+
+    def choose(self, kind: str, text: str) -> list[_Chosen]:
+        """The plugins of a selection, each once."""
+        chosen: dict[str, _Chosen] = {}
+        for choice in parse(text):
+            for name in self.registry.select(kind, choice):
+                defaults = self.profile.parameters.get(name, {})
+                plugin = self.registry.create(kind, name, {**defaults, **choice.parameters})
+                made = _Chosen(plugin, self._ref(plugin, _label(plugin, defaults)))
+                chosen.setdefault(identity.canonical(made.ref.identity), made)
+        return list(chosen.values())
+
+    def resolved(self, attack: _Chosen, dataset: Dataset) -> Ref:
+        """The attack fitted to the data set's images, under the label that it was asked for by."""
+        return self._ref(attack.plugin.resolve(dataset.spec), attack.ref.label)
+
+    def _ref(self, plugin: Plugin, label: str) -> Ref:
+        version = self.registry.version(plugin.kind, plugin.name)
+        ref = Ref(plugin.kind, plugin.name, version, plugin.model_dump(mode="json"), label)
+        self.plugins[plugin.kind, identity.canonical(ref.identity)] = plugin
+        return ref
+
+
+def _label(plugin: Plugin, defaults: dict[str, Any]) -> str:
+    """The name, with the parameters that are not those of the plugin or the profile: what sets it apart in a table."""
+    usual = type(plugin)(**defaults).model_dump()
+    own = {name: value for name, value in plugin.model_dump().items() if value != usual[name]}
+    inside = ",".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in own.items()
+    )
+    return f"{plugin.name}[{inside}]" if inside else plugin.name

@@ -1,0 +1,96 @@
+"""The record: one row a cell, typed; and the frame of many."""
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Status = Literal["done", "not-applicable", "failed", "timeout"]
+
+
+def _number(value: Any) -> Any:
+    return math.nan if value is None else value
+
+
+Figure = Annotated[
+    float,
+    BeforeValidator(_number),
+    PlainSerializer(lambda value: None if math.isnan(value) else value, when_used="json"),
+]
+NAN = math.nan
+
+
+class Record(BaseModel):
+    """What is known of one cell. Shares are in [0, 1]; NaN where there is nothing to measure.
+
+    ``*_before`` are the values of the undefended model. ``params`` and ``diagnostics`` are JSON texts.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: str
+    victim_key: str
+    dataset: str
+    model: str
+    attack: str
+    defense: str
+    dataset_label: str
+    model_label: str
+    attack_label: str
+    defense_label: str
+    dataset_params: str
+    model_params: str
+    attack_params: str
+    defense_params: str
+    profile: str
+    recipe: str
+    seed: int
+    reference: int
+    suspects: int
+    knowledge: str
+    status: Status
+    reason: str | None = None
+    acc: Figure = NAN
+    asr: Figure = NAN
+    ra: Figure = NAN
+    der: Figure = NAN
+    acc_target: Figure = NAN
+    acc_before: Figure = NAN
+    asr_before: Figure = NAN
+    ra_before: Figure = NAN
+    acc_target_before: Figure = NAN
+    auroc: Figure = NAN
+    tpr: Figure = NAN
+    fpr: Figure = NAN
+    targets: str = "[]"
+    n_train: int = 0
+    n_poisoned: int = 0
+    n_cover: int = 0
+    n_test: int = 0
+    n_triggered: int = 0
+    train_seconds: Figure = NAN
+    defense_seconds: Figure = NAN
+    inference_seconds: Figure = NAN
+    ms_per_sample: Figure = NAN
+    ms_per_sample_before: Figure = NAN
+    peak_memory_mb: Figure = NAN
+    device: str = ""
+    threads: int = 0
+    code_version: str = ""
+    commit: str | None = None
+    dirty: bool | None = None
+    packages: str = "{}"
+    started: str = ""
+    finished: str = ""
+    diagnostics: str = "{}"
+
+
+def to_frame(records: Iterable[Record]) -> "pd.DataFrame":
+    """Records as a data frame with one column a field, also where there is no record."""
+    import pandas as pd
+
+    return pd.DataFrame([record.model_dump() for record in records], columns=list(Record.model_fields))

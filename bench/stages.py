@@ -1,0 +1,335 @@
+"""What one stage does, with no policy about where and when: make a victim; defend it and predict."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from bench import identity, metrics, provenance
+from bench.images import stratified_order
+from bench.meter import Meter
+from bench.plan import CellStage, Ref, VictimStage
+from bench.plugin import (
+    Attack,
+    AttackContext,
+    Context,
+    Dataset,
+    Defense,
+    Known,
+    LabelledImages,
+    Model,
+    Poisoned,
+    Prediction,
+    Repair,
+    Runtime,
+    Splits,
+    as_bytes,
+)
+from bench.records import Record
+from bench.registry import Registry
+from bench.store import Store
+from bench.training import RECIPES, train
+
+BATCH = 250
+PICTURES = 6
+
+
+@dataclass
+class Workshop:
+    """What a stage needs besides its own description. It keeps the data sets that it has loaded."""
+
+    registry: Registry
+    store: Store
+    data: Path
+    device: torch.device
+    progress: Callable[[float], None] = lambda share: None
+    _splits: dict[str, Splits] = field(default_factory=dict)
+
+    def plugin(self, ref: Ref) -> Any:
+        return self.registry.create(ref.kind, ref.name, ref.parameters)
+
+    def splits(self, ref: Ref) -> Splits:
+        key = identity.canonical(ref.identity)
+        if key not in self._splits:
+            loaded = cast(Dataset, self.plugin(ref)).splits(self.data)
+            self._splits = {key: Splits(loaded.train.to(self.device), loaded.test.to(self.device))}
+        return self._splits[key]
+
+    def generator(self, key: str, purpose: str) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(identity.seed(key, purpose))
+
+
+# --- victims -----------------------------------------------------------------------------------------
+
+
+def make_victim(stage: VictimStage, shop: Workshop) -> None:
+    """Poison, train and predict; everything is put into the store."""
+    started = _now()
+    splits = shop.splits(stage.dataset)
+    attack, dataset = cast(Attack, shop.plugin(stage.attack)), cast(Dataset, shop.plugin(stage.dataset))
+    spec = dataset.spec
+    with Meter(shop.device) as meter:
+        context = AttackContext(shop.device, shop.generator(stage.key, "attack"), spec=spec)
+        learned = dict(attack.learn(splits.train, context))
+        context = AttackContext(shop.device, context.generator, spec=spec, learned=learned)
+        poisoned = _checked_poison(attack.poison(splits.train, context), splits.train)
+        model = build(stage, shop)
+        train(
+            model,
+            poisoned.data,
+            RECIPES[stage.recipe],
+            shop.generator(stage.key, "training"),
+            crop=dataset.crop,
+            flip=dataset.flip,
+            progress=shop.progress,
+        )
+    test = splits.test
+    targets = attack.target(test.labels)
+    triggered = apply_trigger(attack, test, attack_context(stage, shop, learned))
+    with Meter(shop.device) as inference:
+        before = predict(lambda images: Prediction(model(images)), test.floats, triggered)
+    shown = (targets != test.labels).nonzero()[:PICTURES, 0] if stage.attack.name != "none" else test.labels[:0]
+    eligible = targets != test.labels
+    facts = {
+        "train_seconds": meter.seconds,
+        "inference_seconds": inference.seconds,
+        "peak_memory_mb": meter.peak_mb,
+        "ms_per_sample": 1000 * inference.seconds / (len(test) + len(triggered)),
+        "n_train": len(splits.train),
+        "n_poisoned": int(poisoned.poisoned.sum()),
+        "n_cover": int(poisoned.cover.sum()),
+        "n_test": len(test),
+        "n_triggered": int(eligible.sum()),
+        "targets": targets[eligible].unique().tolist(),
+        "started": started,
+        "finished": _now(),
+        "provenance": provenance.facts(shop.device),
+    }
+    shop.store.write(
+        "victims",
+        stage.key,
+        {
+            "model.safetensors": model.state_dict(),
+            "learned.safetensors": learned,
+            "predictions.safetensors": {**before, "labels": test.labels, "targets": targets},
+            "pictures.safetensors": {"clean": test.images[shown], "triggered": as_bytes(triggered[shown])},
+            "stage.json": facts,
+        },
+    )
+
+
+def build(stage: VictimStage, shop: Workshop) -> nn.Module:
+    """The stage's network, freshly initialised from its own seed, on the workshop's device."""
+    model, dataset = cast(Model, shop.plugin(stage.model)), cast(Dataset, shop.plugin(stage.dataset))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(identity.seed(stage.key, "initialisation"))
+        return model.build(dataset.spec).to(shop.device)
+
+
+def load_victim(stage: VictimStage, shop: Workshop) -> nn.Module:
+    """A victim from the store, in eval mode."""
+    model = build(stage, shop)
+    model.load_state_dict(shop.store.tensors("victims", stage.key, "model.safetensors"))
+    return model.eval().to(memory_format=torch.channels_last)
+
+
+def attack_context(stage: VictimStage, shop: Workshop, learned: dict[str, Tensor]) -> AttackContext:
+    """The context in which triggers are put on images at inference: the same for the test set and the suspects."""
+    spec = cast(Dataset, shop.plugin(stage.dataset)).spec
+    return AttackContext(shop.device, shop.generator(stage.key, "inference"), spec=spec, learned=learned)
+
+
+def apply_trigger(attack: Attack, data: LabelledImages, context: AttackContext) -> Tensor:
+    """Triggered images (N, C, H, W) in [0, 1], of 8 bits a channel; ValueError if the attack breaks its contract."""
+    parts = []
+    for index in torch.arange(len(data), device=data.labels.device).split(1000):
+        images = data.at(index).floats
+        part = attack.trigger(images.clone(), context)
+        if part.shape != images.shape or not bool(torch.isfinite(part).all()):
+            raise ValueError(
+                f"{attack.name}: trigger gave {tuple(part.shape)} for {tuple(images.shape)}, or not a number"
+            )
+        if not -1e-4 <= float(part.min()) <= float(part.max()) <= 1 + 1e-4:
+            raise ValueError(f"{attack.name}: trigger left [0, 1]: {float(part.min()):.4g} to {float(part.max()):.4g}")
+        parts.append(as_bytes(part).float().div_(255))
+    return torch.cat(parts)
+
+
+def _checked_poison(poisoned: Poisoned, train_set: LabelledImages) -> Poisoned:
+    if poisoned.data.images.shape != train_set.images.shape or len(poisoned.poisoned) != len(train_set):
+        raise ValueError(f"poison gave {tuple(poisoned.data.images.shape)} for {tuple(train_set.images.shape)}")
+    return poisoned
+
+
+# --- cells -------------------------------------------------------------------------------------------
+
+
+def make_cell(stage: CellStage, shop: Workshop) -> None:
+    """Defend a victim that is in the store, predict, measure; the record is put into the store."""
+    started = _now()
+    defense = cast(Defense, shop.plugin(stage.defense))
+    test = shop.splits(stage.victim.dataset).test
+    learned = shop.store.tensors("victims", stage.victim.key, "learned.safetensors")
+    learned = {name: value.to(shop.device) for name, value in learned.items()}
+    attack = cast(Attack, shop.plugin(stage.victim.attack))
+    known = knowledge(stage, shop, attack, learned)
+    model = load_victim(stage.victim, shop)
+    context = Context(shop.device, shop.generator(stage.key, "defense"), progress=shop.progress)
+    with Meter(shop.device) as meter:
+        if isinstance(defense, Repair):
+            repaired = defense.repair(model, known, context).eval()
+
+            def guard(images: Tensor) -> Prediction:
+                return Prediction(repaired(images))
+        elif isinstance(defense, Runtime):
+            guard = defense.guard(model, known, context)  # type: ignore[assignment]
+        else:
+            raise TypeError(f"{defense.name}: expected a Repair or a Runtime")
+    triggered = apply_trigger(attack, test, attack_context(stage.victim, shop, learned))
+    stream = (
+        shop.generator(stage.key, "stream") if isinstance(defense, Runtime) and defense.learns_from_stream else None
+    )
+    with Meter(shop.device) as inference:
+        after = predict(guard, test.floats, triggered, stream)
+    record = Record(
+        **describe(stage),
+        **measure(stage, shop.store, after),
+        status="done",
+        defense_seconds=meter.seconds,
+        inference_seconds=inference.seconds,
+        ms_per_sample=1000 * inference.seconds / (len(test) + len(triggered)),
+        peak_memory_mb=max(meter.peak_mb, inference.peak_mb),
+        packages=json.dumps(provenance.packages()),
+        started=started,
+        finished=_now(),
+        diagnostics=json.dumps(context.diagnostics, default=_plain),
+        **cast(dict[str, Any], provenance.facts(shop.device)),
+    )
+    shop.store.write(
+        "cells", stage.key, {"predictions.safetensors": after, "record.json": record.model_dump_json(indent=1)}
+    )
+    shop.store.forget_failure(stage.key)
+
+
+def knowledge(stage: CellStage, shop: Workshop, attack: Attack, learned: dict[str, Tensor]) -> Known:
+    """What the defender of this cell is given: drawn from the clean training images, never from the test set.
+
+    Suspected images are further images of the split, of classes that the trigger leads elsewhere, with the trigger.
+    """
+    train_set = shop.splits(stage.victim.dataset).train
+    order = stratified_order(train_set.labels, shop.generator(stage.victim.data_key, "reference"))
+    clean = train_set.at(order[: stage.reference]) if stage.reference else None
+    if not stage.suspects:
+        return Known(clean)
+    rest = train_set.at(order[stage.reference :])
+    if stage.victim.attack.name != "none":
+        rest = rest.at(attack.target(rest.labels) != rest.labels)
+    originals = rest.at(torch.arange(min(stage.suspects, len(rest)), device=rest.labels.device))
+    suspects = apply_trigger(attack, originals, attack_context(stage.victim, shop, learned))
+    return Known(clean, suspects, originals.floats if stage.pairs else None)
+
+
+@torch.no_grad()
+def predict(
+    guard: Callable[[Tensor], Prediction], clean: Tensor, triggered: Tensor, stream: torch.Generator | None = None
+) -> dict[str, Tensor]:
+    """What ``guard`` says of clean and triggered images (N, C, H, W): tensors by name, ready for the store.
+
+    With ``stream``, the images pass one by one, mixed in an order drawn from it.
+    """
+    images = torch.cat([clean, triggered])
+    order = torch.arange(len(images), device=images.device)
+    if stream is not None:
+        order = torch.randperm(len(images), generator=stream, device=images.device)
+    parts = [_checked(guard(images[index]), len(index)) for index in order.split(1 if stream is not None else BATCH)]
+    found: dict[str, Tensor] = {}
+    for name in ("logits", "score", "flagged"):
+        values = [getattr(part, name) for part in parts]
+        if any(value is None for value in values):
+            continue
+        merged = torch.cat(values)
+        inverse = torch.empty_like(merged)
+        inverse[order] = merged
+        found[f"clean_{name}"], found[f"triggered_{name}"] = inverse[: len(clean)], inverse[len(clean) :]
+    return {name: value.float() if value.is_floating_point() else value for name, value in found.items()}
+
+
+def _checked(prediction: Prediction, count: int) -> Prediction:
+    if not isinstance(prediction, Prediction):
+        raise TypeError(f"the guard gave a {type(prediction).__name__}, expected a Prediction")
+    if prediction.logits.ndim != 2 or len(prediction.logits) != count:
+        raise ValueError(f"the defended model gave logits {tuple(prediction.logits.shape)} for {count} images")
+    if not bool(torch.isfinite(prediction.logits).all()):
+        raise ValueError("the defended model gave logits that are not numbers")
+    return prediction
+
+
+# --- records -----------------------------------------------------------------------------------------
+
+
+def describe(stage: CellStage) -> dict[str, Any]:
+    """The columns of a record that say which cell it is."""
+    victim = stage.victim
+    refs = {"dataset": victim.dataset, "model": victim.model, "attack": victim.attack, "defense": stage.defense}
+    return {
+        "key": stage.key,
+        "victim_key": victim.key,
+        **{kind: ref.name for kind, ref in refs.items()},
+        **{f"{kind}_label": ref.label for kind, ref in refs.items()},
+        **{f"{kind}_params": identity.canonical(ref.parameters) for kind, ref in refs.items()},
+        "profile": victim.profile,
+        "recipe": victim.recipe,
+        "seed": victim.seed,
+        "reference": stage.reference,
+        "suspects": stage.suspects,
+        "knowledge": stage.knowledge,
+    }
+
+
+def measure(stage: CellStage, store: Store, after: dict[str, Tensor]) -> dict[str, Any]:
+    """Every metric of a cell, from stored predictions alone."""
+    facts = store.read_json("victims", stage.victim.key, "stage.json")
+    before = store.tensors("victims", stage.victim.key, "predictions.safetensors")
+    labels, targets = before["labels"], before["targets"]
+    after = {name: value.cpu() for name, value in after.items()}
+    then = _figures(before, labels, targets)
+    now = _figures(after, labels, targets)
+    eligible = targets != labels
+    found: dict[str, Any] = {**now, **{f"{name}_before": value for name, value in then.items()}}
+    found["der"] = metrics.defense_effectiveness(then["acc"], then["asr"], now["acc"], now["asr"])
+    if "clean_score" in after:
+        found["auroc"] = metrics.auroc(after["clean_score"], after["triggered_score"][eligible])
+    if "clean_flagged" in after:
+        found["tpr"] = metrics.share(after["triggered_flagged"][eligible])
+        found["fpr"] = metrics.share(after["clean_flagged"])
+    counts = ("n_train", "n_poisoned", "n_cover", "n_test", "n_triggered", "train_seconds")
+    return {
+        **found,
+        **{name: facts[name] for name in counts},
+        "targets": json.dumps(facts["targets"]),
+        "ms_per_sample_before": facts["ms_per_sample"],
+    }
+
+
+def _figures(predictions: dict[str, Tensor], labels: Tensor, targets: Tensor) -> dict[str, float]:
+    clean, triggered = (predictions[f"{part}_logits"].argmax(1) for part in ("clean", "triggered"))
+    return {
+        "acc": metrics.accuracy(clean, labels),
+        "asr": metrics.attack_success(triggered, labels, targets),
+        "ra": metrics.robust_accuracy(triggered, labels, targets),
+        "acc_target": metrics.target_accuracy(clean, labels, targets[targets != labels].unique()),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _plain(value: Any) -> Any:
+    """Tensors and numpy values of a plugin's diagnostics as plain numbers."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -1,0 +1,159 @@
+"""Means over seeds: a frame of records as blocks of cells, and as one long numeric table."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import isnan, nan
+
+import pandas as pd
+
+from reports.records import BLOCK, METRICS, NUMBERS, complete, ordered
+
+AVERAGE = "Average"
+DECIMALS = 1  # of a percentage; also what makes two DERs equal
+
+
+@dataclass(frozen=True)
+class Stat:
+    """Mean and sample standard deviation of ``count`` values; std is NaN for fewer than two."""
+
+    mean: float = nan
+    std: float = nan
+    count: int = 0
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Stat":
+        column = pd.Series(list(values), dtype="float64").dropna()
+        return cls(float(column.mean()), float(column.std(ddof=1)), len(column))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One attack against one defense. ``done`` of ``total`` seeds (in the average row: of attacks) have values.
+
+    status is "done" as soon as one seed is; else what the records say, "missing" where there is none, or
+    "undefined" for an average of nothing.
+    """
+
+    status: str = "missing"
+    stats: dict[str, Stat] = field(default_factory=dict)
+    done: int = 0
+    total: int = 0
+
+    def stat(self, metric: str) -> Stat:
+        return self.stats.get(metric, Stat())
+
+
+@dataclass(frozen=True)
+class Block:
+    """What may be compared: one data set, model, profile and recipe. ``rows`` are its completed records.
+
+    attacks and defenses are headings, the controls first; the defense "none" is ``before``, not a column.
+    """
+
+    title: str
+    rows: pd.DataFrame
+    attacks: list[str]
+    defenses: list[str]
+    before: dict[str, Cell]
+    cells: dict[tuple[str, str], Cell]
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted(int(seed) for seed in self.rows["seed"].unique())
+
+    @property
+    def lines(self) -> list[str]:
+        """The attacks, and the average where there is more than one of them."""
+        return [*self.attacks, AVERAGE] if AVERAGE in self.before else self.attacks
+
+    def best(self, attack: str) -> set[str]:
+        """The defenses with the highest DER of a row, equals included; one with unfinished cells cannot win."""
+        rivals = {}
+        for defense in self.defenses:
+            cell = self.cells[attack, defense]
+            if cell.status == "done" and cell.done == cell.total and not isnan(cell.stat("der").mean):
+                rivals[defense] = round(100 * cell.stat("der").mean, DECIMALS)
+        return {name for name, value in rivals.items() if value == max(rivals.values())}
+
+
+def blocks(frame: pd.DataFrame) -> list[Block]:
+    """The blocks of a frame of records, ordered by their titles."""
+    groups = [(tuple(map(str, key)), rows) for key, rows in complete(frame).groupby(BLOCK, sort=True)]
+    short = [" · ".join(filter(None, key[:3])) for key, _ in groups]
+    return [
+        _block(title if short.count(title) == 1 else f"{title} · {key[3]}", rows)
+        for title, (key, rows) in zip(short, groups, strict=True)
+    ]
+
+
+def long(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a data set, model, attack and defense: means, sample standard deviations, numbers of seeds."""
+    lines = []
+    for block in blocks(frame):
+        for attack in block.attacks:
+            for column in ordered(block.rows, "column", "defense"):
+                rows = _at(block.rows, attack, column)
+                if len(rows):
+                    lines.append(_line(rows, column))
+    return pd.DataFrame(lines)
+
+
+def _line(rows: pd.DataFrame, column: str) -> dict[str, object]:
+    first, done = rows.iloc[0], rows[rows["status"] == "done"]
+    names = ["dataset_label", "model_label", "profile", "recipe", "attack_label"]
+    line: dict[str, object] = {name.removesuffix("_label"): first[name] for name in names}
+    line |= {"defense": column, "knowledge": first["knowledge"], "seeds": len(rows), "done": len(done)}
+    for metric in NUMBERS:
+        stat = Stat.of(done[metric])
+        line |= {f"{metric}_mean": stat.mean, f"{metric}_std": stat.std, f"{metric}_n": stat.count}
+    return line
+
+
+def _block(title: str, rows: pd.DataFrame) -> Block:
+    attacks = ordered(rows, "attack_label", "attack")
+    defenses = ordered(rows[rows["defense"] != "none"], "column", "defense")
+    before = {attack: _before(rows[rows["attack_label"] == attack]) for attack in attacks}
+    cells = {(attack, defense): _cell(_at(rows, attack, defense)) for attack in attacks for defense in defenses}
+    real = ordered(rows[rows["attack"] != "none"], "attack_label", "attack")
+    if len(real) > 1:
+        before[AVERAGE] = _average([before[attack] for attack in real])
+        cells |= {(AVERAGE, name): _average([cells[attack, name] for attack in real]) for name in defenses}
+    return Block(title, rows, attacks, defenses, before, cells)
+
+
+def _at(rows: pd.DataFrame, attack: str, column: str) -> pd.DataFrame:
+    return rows[(rows["attack_label"] == attack) & (rows["column"] == column)]
+
+
+def _cell(rows: pd.DataFrame) -> Cell:
+    done = rows[rows["status"] == "done"]
+    if done.empty:
+        return Cell(_status(rows), total=len(rows))
+    return Cell("done", {metric: Stat.of(done[metric]) for metric in METRICS}, len(done), len(rows))
+
+
+def _before(rows: pd.DataFrame) -> Cell:
+    """The undefended network, seed by seed: the control's own values, else what other defenses were given."""
+    rows = rows.sort_values("defense", key=lambda names: names != "none", kind="stable")
+    values = pd.DataFrame(index=sorted(rows["seed"].unique()))
+    for metric in METRICS[:3]:
+        own = rows[metric].where((rows["defense"] == "none") & (rows["status"] == "done"))
+        values[metric] = rows[f"{metric}_before"].fillna(own).groupby(rows["seed"]).first()  # skips NaN
+    done = int(values["acc"].notna().sum())
+    if not done:
+        return Cell(_status(rows), total=len(values))
+    return Cell("done", {metric: Stat.of(values[metric]) for metric in METRICS[:3]}, done, len(values))
+
+
+def _average(cells: list[Cell]) -> Cell:
+    """Means over attacks of the means over seeds, with no spread; ``done`` counts the attacks with every seed."""
+    values = {metric: Stat.of(cell.stat(metric).mean for cell in cells).mean for metric in METRICS}
+    whole = sum(cell.status == "done" and cell.done == cell.total for cell in cells)
+    status = "done" if any(cell.status == "done" for cell in cells) else "undefined"
+    return Cell(status, {name: Stat(mean, nan, 1) for name, mean in values.items()}, whole, len(cells))
+
+
+def _status(rows: pd.DataFrame) -> str:
+    """The gravest status of cells of which none is done."""
+    present = set(rows["status"])
+    return next((word for word in ("failed", "timeout", "not-applicable") if word in present), "missing")

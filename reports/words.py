@@ -1,0 +1,126 @@
+"""How figures and facts are put into words, the same in every table."""
+
+import json
+from math import isnan
+
+from reports.summary import AVERAGE, DECIMALS, Block, Cell, Stat
+
+NO_DEFENSE = "no defense"
+UNDEFINED = "–"
+_WORD = {"not-applicable": "n/a", "undefined": UNDEFINED}
+_MEANING = {
+    "n/a": "n/a: not applicable",
+    "failed": "failed: ended in an error",
+    "timeout": "timeout: stopped at the time limit",
+    "missing": "missing: no record",
+}
+
+
+def word(cell: Cell) -> str:
+    """The word for a cell that has no values."""
+    return _WORD.get(cell.status, cell.status)
+
+
+def percent(stat: Stat, *, pm: str = "±") -> str:
+    """A share in per cent: "98.5", or "98.5±0.3" over several seeds; a dash where it is not defined."""
+    if isnan(stat.mean):
+        return UNDEFINED
+    text = f"{100 * stat.mean:.{DECIMALS}f}"
+    return text if isnan(stat.std) else f"{text}{pm}{100 * stat.std:.{DECIMALS}f}"
+
+
+def tally(cell: Cell) -> str:
+    """ "2/3" where not every seed (in the average row: not every attack) is done, else ""."""
+    return f"{cell.done}/{cell.total}" if cell.done < cell.total else ""
+
+
+def number(value: float) -> str:
+    """A cost with three significant digits and no exponent."""
+    if isnan(value):
+        return UNDEFINED
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def knowledge(block: Block) -> dict[str, str]:
+    """What each defense was given, in the records' words."""
+    given = {}
+    for defense in block.defenses:
+        texts = block.rows.loc[block.rows["column"] == defense, "knowledge"]
+        given[defense] = next((text for text in texts if text), "not recorded")
+    return given
+
+
+def legend(block: Block, *, best: str) -> list[str]:
+    """What a reader of a block's table must know, a sentence each. ``best`` says how the best DER is marked."""
+    lines = [
+        "In %: ACC accuracy on clean images; ASR triggered images classified as the target; "
+        "RA triggered images classified correctly; DER = (max(0, fall of ASR) − max(0, fall of ACC) + 1) / 2.",
+    ]
+    if block.defenses:
+        lines[0] += f" {best}: best DER of the row."
+    seeds = ", ".join(map(str, block.seeds))
+    lines.append(f"Seeds {seeds}: mean±sample standard deviation." if len(block.seeds) > 1 else f"Seed {seeds}.")
+    own = [block.before[attack] for attack in block.attacks]
+    own += [block.cells[attack, defense] for attack in block.attacks for defense in block.defenses]
+    if any(cell.status == "done" and tally(cell) for cell in own):
+        lines[-1] += " (1/3): 1 of 3 seeds done; such a cell cannot be best."
+    if AVERAGE in block.lines:
+        lines.append("Average: over the attacks other than none.")
+        if any(tally(block.cells[AVERAGE, defense]) for defense in block.defenses):
+            lines[-1] += " (1/4): 1 of 4 attacks has all its seeds; such an average cannot be best."
+    given: dict[str, list[str]] = {}
+    for defense, text in knowledge(block).items():
+        given.setdefault(text, []).append(defense)
+    if given:
+        lines.append(
+            "Given to the defender: " + "; ".join(f"{text} ({', '.join(who)})" for text, who in given.items()) + "."
+        )
+    used = {word(cell) for cell in own if cell.status != "done"}
+    lines.append(
+        "; ".join([f"{UNDEFINED}: not defined", *(text for key, text in _MEANING.items() if key in used)]) + "."
+    )
+    return lines
+
+
+def troubles(block: Block) -> list[tuple[str, str, str, str, str]]:
+    """Attack, defense, seeds, status and reason of what is not done, seeds with one reason together."""
+    rows = block.rows[block.rows["status"] != "done"]
+    grouped: dict[tuple[str, str, str, str], list[int]] = {}
+    rows = rows.sort_values(["attack_label", "column", "seed"], kind="stable")
+    names = ["attack_label", "column", "status", "reason"]
+    for key, seed in zip(rows[names].itertuples(index=False), rows["seed"].tolist(), strict=True):
+        attack, defense, status, reason = map(str, key)
+        grouped.setdefault((attack, defense, status, reason or "no reason recorded"), []).append(seed)
+    return [(a, d, ", ".join(map(str, seeds)), status, reason) for (a, d, status, reason), seeds in grouped.items()]
+
+
+def provenance(block: Block) -> dict[str, str]:
+    """Where a block's records come from: every different value of what was noted with them."""
+    rows = block.rows
+    facts = {"Profile": "profile", "Recipe": "recipe", "Device": "device", "Threads": "threads", "Seeds": "seed"}
+    facts |= {"Reference images": "reference", "Suspected images": "suspects", "Code version": "code_version"}
+    facts |= {"Commit": "commit", "Uncommitted changes": "dirty", "Packages": "packages"}
+    found = {title: _different(rows[name].tolist()) for title, name in facts.items() if name in rows}
+    times = [text for name in ("started", "finished") for text in rows[name] if text]
+    if times:
+        found["Ran"] = f"{min(times)} to {max(times)}"
+    return {title: text for title, text in found.items() if text}
+
+
+def _different(values: list[object]) -> str:
+    texts = {_plain(value) for value in values if value is not None and value == value and value != ""}
+    return "; ".join(sorted(texts, key=lambda text: (len(text), text)))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # an integer column with a gap in it
+    text = str(value)
+    if text.startswith("{"):
+        try:
+            return ", ".join(f"{name} {version}" for name, version in sorted(json.loads(text).items()))
+        except ValueError:
+            return text
+    return text

@@ -1,0 +1,63 @@
+"""What the tests share: tiny images, one-file plugins, and where the real data sets lie if they are at hand."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.plugin import AttackContext, Context, ImageSpec, LabelledImages
+
+SPEC = ImageSpec(3, 16, 16, classes=5, mean=(0.5,) * 3, std=(0.25,) * 3)
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "unpack.py"
+
+
+@pytest.fixture
+def spec() -> ImageSpec:
+    return SPEC
+
+
+@pytest.fixture
+def images() -> LabelledImages:
+    """60 random images of five classes, 12 of each."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (60, *SPEC.shape), generator=generator, dtype=torch.uint8)
+    return LabelledImages(pixels, torch.arange(60) % 5)
+
+
+@pytest.fixture
+def attack_context() -> AttackContext:
+    return AttackContext(torch.device("cpu"), torch.Generator().manual_seed(1), spec=SPEC)
+
+
+@pytest.fixture
+def context() -> Context:
+    return Context(torch.device("cpu"), torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def plugin_file(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Writes a one-file plugin and gives its path."""
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def cifar10_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the real CIFAR-10 in torchvision's layout."""
+    given = os.environ.get("DEFENSEBENCH_DATA")
+    if given and (Path(given) / "cifar-10-batches-py").is_dir():
+        return Path(given)
+    if not SHARED.is_file():
+        pytest.skip("the real CIFAR-10 is not here: set DEFENSEBENCH_DATA to a directory that has it")
+    root = tmp_path_factory.mktemp("data")
+    subprocess.run([sys.executable, str(SHARED), "--root", str(root), "cifar10"], check=True, capture_output=True)
+    return root
