@@ -78,6 +78,8 @@ def run(
         raise RequestError(f"--executor {executor}: expected one of {', '.join(EXECUTORS)}")
     if timeout is not None and timeout <= 0:
         raise RequestError(f"--timeout {timeout:g}: expected more than 0 seconds")
+    told = listener or Silent()
+    slots = devices.slots(device, workers, threads)
     registry = open_registry(plugin)
     folder = data_folder(data)
     plan = plan_of(
@@ -92,7 +94,8 @@ def run(
         reference=reference,
         suspects=suspects,
     )
-    slots = devices.slots(device, workers, threads)
+    for line in registry.skipped:
+        told.note(f"left out: {line}")
     kept = Store(Path(store))
     kept.sweep()
     scheduler.decline(plan, kept)
@@ -110,7 +113,7 @@ def run(
 
             engine = Local(site, slots[: len(work.stages)])
         try:
-            scheduler.execute(work, engine, kept, listener or Silent())
+            scheduler.execute(work, engine, kept, told)
         finally:
             engine.close()
     return collect(plan, kept)

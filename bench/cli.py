@@ -147,7 +147,10 @@ def plan(study: Path | None = None, /, *, selections: Selections | None = None, 
     root = store or DEFAULT_STORE
     kept = Store(root, create=False) if root.exists() else None
     registry = open_registry(options.pop("plugin", ()))
-    _print(plan_lines(plan_of(registry, data_folder(options.pop("data", None)), **_only_plan(options)), kept))
+    made = plan_of(registry, data_folder(options.pop("data", None)), **_only_plan(options))
+    for line in registry.skipped:
+        _complain(f"left out: {line}")
+    _print(plan_lines(made, kept))
 
 
 @app.command(name="list")

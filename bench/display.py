@@ -16,6 +16,7 @@ from bench.plan import CellStage, Stage
 class Silent:
     """Shows nothing."""
 
+    def note(self, line: str) -> None: ...
     def begin(self, stages: list[Stage], slots: int) -> None: ...
     def started(self, slot: int, stage: Stage) -> None: ...
     def ended(self, outcome: Outcome) -> None: ...
@@ -46,6 +47,9 @@ class Lines:
         self.console = console
         self.total = self.done = 0
         self.began = time.perf_counter()
+
+    def note(self, line: str) -> None:
+        self._print(line)
 
     def begin(self, stages: list[Stage], slots: int) -> None:
         self.total = len(stages)

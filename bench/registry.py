@@ -46,6 +46,7 @@ class Registry:
     def __init__(self, files: Sequence[Path] = ()) -> None:
         self.files = tuple(files)
         self.problems: list[str] = []
+        self.skipped: list[str] = []  # what was left out of a glob or of all because it is broken
         self._entries: dict[tuple[str, str], Entry] = {}
         for kind in KINDS:
             for point in sorted(entry_points(group=f"bench.{kind}s"), key=lambda point: point.name):
@@ -63,15 +64,16 @@ class Registry:
         )
 
     def select(self, kind: str, choice: Choice) -> list[str]:
-        """The names that a choice stands for; RequestError if there are none."""
-        usable = [entry.name for entry in self.entries(kind) if entry.problem is None]
+        """The names that a choice stands for, broken plugins left out; RequestError if there are none."""
         if choice.is_name:
-            self.entry(kind, choice.pattern)
+            self.load(kind, choice.pattern)
             return [choice.pattern]
-        names = [name for name in usable if choice.pattern == "all" or fnmatchcase(name, choice.pattern)]
-        if not names:
-            raise RequestError(f"{kind} {choice.pattern!r}: matches none of {', '.join(usable)}")
-        return names
+        there = [entry.name for entry in self.entries(kind)]
+        names = [name for name in there if choice.pattern == "all" or fnmatchcase(name, choice.pattern)]
+        usable = [name for name in names if self._loads(kind, name)]
+        if not usable:
+            raise RequestError(f"{kind} {choice.pattern!r}: matches none of {', '.join(there)}")
+        return usable
 
     def entry(self, kind: str, name: str) -> Entry:
         """The entry of a plugin that can be used; RequestError with the nearest name otherwise."""
@@ -110,6 +112,14 @@ class Registry:
         fingerprint = self.entry(kind, name).fingerprint
         own = str(self.load(kind, name).version)
         return f"{own}+{fingerprint}" if fingerprint else own
+
+    def _loads(self, kind: str, name: str) -> bool:
+        try:
+            self.load(kind, name)
+        except RequestError as error:
+            self.skipped.append(str(error))
+            return False
+        return True
 
     def _add(self, entry: Entry) -> None:
         known = self._entries.get((entry.kind, entry.name))

@@ -129,7 +129,7 @@ def _write(path: Path, content: Any) -> None:
     if path.suffix == ".safetensors":
         from safetensors.torch import save_file
 
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in content.items()}, path)
+        save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in content.items()}, path)
     elif isinstance(content, str):
         path.write_text(content)
     else:

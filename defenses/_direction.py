@@ -1,7 +1,7 @@
 """The direction that a trigger adds to activations, and the test for its presence: pure functions on tensors.
 
-Activations are flat (N, d). Ahlers et al., "FIRE", 2026, arXiv 2602.10780; the matching of classes, the test and the
-running mean's samples are derived here.
+Activations are flat (N, d). Ahlers et al., "FIRE", 2026, arXiv 2602.10780; the unpaired direction's sources and the
+filter are derived here.
 """
 
 from dataclasses import dataclass
@@ -22,20 +22,19 @@ def paired_direction(triggered: Tensor, originals: Tensor) -> Tensor:
     return (triggered - originals).mean(0)
 
 
-def unpaired_direction(triggered: Tensor, means: Tensor, target: int) -> Tensor:
-    """beta (d,) without pairs: the mean of the triggered activations (N, d) less the mean of the clean ones.
+def unpaired_direction(triggered: Tensor, means: Tensor, sources: Tensor) -> Tensor:
+    """beta (d,) without pairs: the mean of the triggered activations (N, d) less that of clean ones.
 
-    The trigger is to come from every class but the target, so that the mean over the other classes' ``means`` (C, d)
-    stands for the originals: the class content cancels.
+    Of the classes' ``means`` (C, d) those that the mask ``sources`` (C,) selects, each with the same weight, stand for
+    the originals, so that the class content cancels.
     """
-    others = torch.arange(len(means), device=means.device) != target
-    return triggered.mean(0) - means[others].mean(0)
+    return triggered.mean(0) - means[sources].mean(0)
 
 
 @dataclass(frozen=True)
-class Test:
-    """Does an input taken for the target carry the trigger? A linear score of activations: 0 for the mean clean image
-    of the target, 1 for the mean triggered one, so that 1/2 parts them."""
+class Filter:
+    """How much of a direction an input has: a linear score of activations (N, d), 0 for the mean of the clean images
+    and 1 for the mean of the triggered ones, so that 1/2 parts them."""
 
     axis: Tensor
     offset: Tensor
@@ -44,16 +43,26 @@ class Test:
         return activations @ self.axis - self.offset
 
 
-def presence_test(target_clean: Tensor, triggered: Tensor, spread: Tensor) -> Test:
-    """The linear discriminant of two sets of activations (N, d), (M, d), their covariance taken as diagonal.
+def matched_filter(direction: Tensor, clean: Tensor, triggered: Tensor, noise: Tensor) -> Filter:
+    """The linear filter that shows ``direction`` (d,) best in noise of the covariance of ``noise`` (N, d).
 
-    spread: variances (d,) within the classes; their mean is added to each, as there are far fewer images than
-    coordinates.
+    The axis is S^-1 beta, with S the covariance (about zero) shrunk towards a multiple of the identity, as far as
+    Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004, have it. The N x N
+    Gram matrix takes its place, for there are far fewer images than coordinates.
     """
-    low, high = target_clean.mean(0), triggered.mean(0)
-    axis = (high - low) / (spread + spread.mean()).clamp(min=torch.finfo(spread.dtype).tiny)
-    axis = axis / (axis @ (high - low)).clamp(min=torch.finfo(axis.dtype).tiny)
-    return Test(axis, axis @ low)
+    count, size = noise.shape
+    tiny = torch.finfo(noise.dtype).tiny
+    gram = noise @ noise.T / count
+    power = gram.diagonal().sum() / size
+    dispersion = gram.square().sum() - size * power**2
+    error = gram.diagonal().square().sum() - gram.square().sum() / count
+    shrinkage = (error / dispersion.clamp(min=tiny)).clamp(1e-3, 1 - 1e-3)
+    ridge = (power * shrinkage / (1 - shrinkage)).clamp(min=tiny)
+    inner = gram + ridge * torch.eye(count, device=gram.device, dtype=gram.dtype)
+    axis = direction - noise.T @ torch.linalg.solve(inner, noise @ direction) / count
+    low, high = clean.mean(0), triggered.mean(0)
+    axis = axis / (axis @ (high - low)).clamp(min=tiny)
+    return Filter(axis, axis @ low)
 
 
 def shifted(activations: Tensor, direction: Tensor, strength: float) -> Tensor:
@@ -76,3 +85,45 @@ class RunningMean:
     def add(self, sample: Tensor) -> None:
         self.count += 1
         self.value += (sample - self.value) / self.count
+
+
+def led_to(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the suspects (M, C) lead: the mask (C,) of the target classes, the mask (M,) of the suspects to trust.
+
+    The target is the class of most of them; what leads elsewhere is no evidence. If there is no such class, the attack
+    may have a target for every class, or there may be none.
+    """
+    predicted = logits.argmax(1)
+    targets = torch.bincount(predicted, minlength=logits.shape[1]) * 2 > len(predicted)
+    if not targets.any():
+        targets = torch.ones_like(targets)
+    return targets, targets[predicted]
+
+
+def folds(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """The fold (N,), less than ``count``, of each image: at random, with every class spread evenly."""
+    shuffled = torch.randperm(len(labels), generator=generator, device=labels.device)
+    fold = torch.empty_like(labels)
+    fold[shuffled[labels[shuffled].argsort(stable=True)]] = torch.arange(len(labels), device=labels.device) % count
+    return fold
+
+
+def gain(before: Tensor, after: Tensor, wanted: Tensor | None) -> float:
+    """What the mean probability of the classes ``wanted`` (N,) gains from logits (N, C) to logits (N, C). If they are
+    not known: that of the likeliest class but the one that the trigger led to."""
+
+    def reached(logits: Tensor) -> Tensor:
+        probability = logits.softmax(1)
+        if wanted is None:
+            return probability.scatter(1, before.argmax(1, keepdim=True), 0).amax(1)
+        return probability.gather(1, wanted[:, None])[:, 0]
+
+    return float((reached(after) - reached(before)).mean())
+
+
+def loss(before: Tensor, after: Tensor, labels: Tensor, targets: Tensor) -> float:
+    """What the mean probability of the labels (N,) loses from logits (N, C) to logits (N, C): over all images, or
+    over those of the classes ``targets`` (C,), whichever is more."""
+    lost = (before.softmax(1) - after.softmax(1)).gather(1, labels[:, None])[:, 0]
+    of_target = lost[targets[labels]]
+    return max(float(lost.mean()), float(of_target.mean()) if len(of_target) else 0.0)

@@ -10,7 +10,7 @@ inputs count as suspected, and how stage and strength are chosen (by cross-valid
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -21,11 +21,15 @@ from bench.networks import Cut, last_linear, stages
 from bench.plugin import Context, Guard, Knowledge, Known, Prediction, Runtime
 from bench.training import logits_of
 from defenses._direction import (
+    Filter,
     RunningMean,
-    Test,
     class_means,
+    folds,
+    gain,
+    led_to,
+    loss,
+    matched_filter,
     paired_direction,
-    presence_test,
     projected,
     shifted,
     unpaired_direction,
@@ -50,33 +54,22 @@ class Seen:
     with pairs, of these ones' originals, whose classes are ``wanted`` (M,)."""
 
     clean: Tensor
+    clean_logits: Tensor
     labels: Tensor
     triggered: Tensor
+    triggered_logits: Tensor
     originals: Tensor | None
     wanted: Tensor | None
-    clean_logits: Tensor
-    triggered_logits: Tensor
-
-    def at(self, clean: Tensor, triggered: Tensor) -> "Seen":
-        """The part that two masks select."""
-        return Seen(
-            self.clean[clean],
-            self.labels[clean],
-            self.triggered[triggered],
-            None if self.originals is None else self.originals[triggered],
-            None if self.wanted is None else self.wanted[triggered],
-            self.clean_logits[clean],
-            self.triggered_logits[triggered],
-        )
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is estimated at one place: the direction (d,), the classes' means (C, d), the test for the trigger."""
+    """What is known of the trigger at one place: the direction (d,) to subtract, how to see whether an input has it,
+    and the classes' clean means (C, d)."""
 
     direction: Tensor
+    presence: Filter
     means: Tensor
-    test: Test
 
 
 class FIRE(Runtime):
@@ -87,12 +80,12 @@ class FIRE(Runtime):
     direction: Literal["unpaired", "paired", "random"] = Field(
         "unpaired",
         description="estimate beta from triggered images alone, or with their originals; "
-        "random: a control of the unpaired one's length",
+        "random: a control, of the unpaired one's length",
     )
     apply: Literal["suspected", "target", "all"] = Field(
         "suspected",
-        description="repair inputs taken for the target that resemble the suspects more than the target's clean "
-        "images; every input taken for the target; every input",
+        description="repair inputs taken for the target that have more than half of the direction; every input taken "
+        "for the target; every input",
     )
     form: Literal["shift", "projection"] = Field(
         "shift", description="subtract alpha beta, or alpha times what the input has of it beyond the clean mean"
@@ -113,130 +106,129 @@ class FIRE(Runtime):
         suspects, clean = known.suspects, known.reference()
         if suspects is None or (self.wants_pairs and known.originals is None):
             raise LookupError(f"{self.name} needs suspected images, and with direction=paired their originals")
-        predicted = logits_of(model, suspects).argmax(1)
-        target = int(predicted.mode().values)
-        hit = predicted == target
-        context.note("target", {"class": target, "share": float(hit.float().mean())})
-        if 2 * int(hit.sum()) <= len(suspects) or int(hit.sum()) < FOLDS:
-            context.log("fire: the suspects lead to no common class; the network is left as it is")
+        targets, hit = led_to(logits_of(model, suspects))
+        one_target = int(targets.sum()) == 1
+        context.note("targets", targets.nonzero()[:, 0].tolist())
+        if int(hit.sum()) < 2:
+            context.log("fire: too few suspects; the network is left as it is")
             return lambda images: _unjudged(model(images))
-
         triggered = suspects[hit]
         originals = known.originals[hit] if self.wants_pairs and known.originals is not None else None
         wanted = None if originals is None else logits_of(model, originals).argmax(1)
-        found, best, worth = None, 0.0, {}
+
+        # several targets need evidence that there is a trigger at all: most suspects must be helped
+        best, chosen, worth = (0.0 if one_target else 0.5), None, {}
         options = places(model, suspects)
         for done, place in enumerate(options):
-            clean_seen, clean_logits = _look(place, clean.floats)
-            triggered_seen, triggered_logits = _look(place, triggered)
-            seen = Seen(
-                clean_seen,
-                clean.labels,
-                triggered_seen,
-                None if originals is None else _look(place, originals)[0],
-                wanted,
-                clean_logits,
-                triggered_logits,
-            )
-            by_strength = self._worth(place, seen, target, context.generator)
-            worth[place.name] = {str(strength): value for strength, value in by_strength.items()}
-            strength = max(by_strength, key=by_strength.__getitem__)
-            if by_strength[strength] > best:
-                best = by_strength[strength]
-                found = place, strength, self._estimate(seen, target, context.generator)
+            on_clean, on_triggered = _look(place, clean.floats), _look(place, triggered)
+            on_originals = None if originals is None else _look(place, originals)[0]
+            seen = Seen(*on_clean, clean.labels, *on_triggered, on_originals, wanted)
+            for strength, value in self._worth(place, seen, targets, context.generator).items():
+                worth[f"{place.name}, {strength}"] = value
+                if value > best:
+                    best, chosen = value, (place, strength, seen)
             context.progress((done + 1) / len(options))
         context.note("worth", worth)
-        if found is None:
-            context.log("fire: no direction brings the suspects away from their class; the network is left as it is")
+        if chosen is None:
+            context.log("fire: no direction brings the suspects back; the network is left as it is")
             return lambda images: _unjudged(model(images))
-        place, strength, estimate = found
+        place, strength, seen = chosen
         context.note("chosen", {"stage": place.name, "strength": strength})
-        beta = RunningMean(estimate.direction, len(triggered))
+        estimate = self._estimate(seen, targets, context.generator)
+        if self.stream:
+            return self._learning(place, targets, estimate, strength, count=len(triggered))
 
         @torch.no_grad()
         def guarded(images: Tensor) -> Prediction:
-            activations, logits = place.look(images)
-            logits, score, flagged = self._apply(place, activations, logits, target, estimate, beta.value, strength)
-            return Prediction(logits, score, flagged)
+            return self._repaired(place, targets, estimate, strength, *place.look(images))
+
+        return guarded
+
+    def _learning(self, place: Place, targets: Tensor, estimate: Estimate, strength: float, count: int) -> Guard:
+        """A guard whose direction is a running mean, which starts from ``count`` images. A flagged input has no
+        original: the mean of the class that it was repaired to stands for it."""
+        beta = RunningMean(estimate.direction, count)
 
         @torch.no_grad()
-        def learning(images: Tensor) -> Prediction:
-            one_by_one = []
+        def guarded(images: Tensor) -> Prediction:
+            said: list[Prediction] = []
             for image in images.split(1):
                 activations, logits = place.look(image)
-                result = self._apply(place, activations, logits, target, estimate, beta.value, strength)
-                if result[2]:
-                    beta.add(activations[0] - estimate.means[int(result[0].argmax())])
-                one_by_one.append(result)
-            return Prediction(*(torch.cat(part) for part in zip(*one_by_one, strict=True)))
+                now = replace(estimate, direction=beta.value)
+                said.append(self._repaired(place, targets, now, strength, activations, logits))
+                if said[-1].flagged:
+                    beta.add(activations[0] - estimate.means[said[-1].logits[0].argmax()])
+            parts = (torch.cat([getattr(one, part) for one in said]) for part in ("logits", "score", "flagged"))
+            return Prediction(*parts)
 
-        return learning if self.stream else guarded
+        return guarded
 
-    def _estimate(self, seen: Seen, target: int, generator: torch.Generator) -> Estimate:
-        classes = seen.clean_logits.shape[1]
-        means = class_means(seen.clean, seen.labels, classes)
-        if seen.originals is None:
-            direction = unpaired_direction(seen.triggered, means, target)
-        else:
+    def _estimate(self, seen: Seen, targets: Tensor, generator: torch.Generator) -> Estimate:
+        means = class_means(seen.clean, seen.labels, len(targets))
+        if seen.originals is not None:
             direction = paired_direction(seen.triggered, seen.originals)
+        else:
+            direction = unpaired_direction(seen.triggered, means, targets if targets.all() else ~targets)
+        of_target = targets[seen.labels]
+        presence = matched_filter(
+            direction,
+            seen.clean[of_target] if of_target.any() else seen.clean,
+            seen.triggered,
+            torch.cat((seen.clean - means[seen.labels], seen.triggered - seen.triggered.mean(0))),
+        )
         if self.direction == "random":
             noise = torch.randn(direction.shape, generator=generator, device=direction.device)
             direction = noise * (direction.norm() / noise.norm())
-        of_target = seen.labels == target
-        spread = (seen.clean - means[seen.labels]).square().mean(0)
-        test = presence_test(seen.clean[of_target] if of_target.any() else seen.clean, seen.triggered, spread)
-        return Estimate(direction, means, test)
+        return Estimate(direction, presence, means)
 
-    def _apply(
-        self,
-        place: Place,
-        activations: Tensor,
-        logits: Tensor,
-        target: int,
-        estimate: Estimate,
-        direction: Tensor,
-        strength: float,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (N, C) after the repair of the inputs to be repaired, scores (N,) and verdicts (N,)."""
-        as_target = logits.argmax(1) == target
-        score = torch.where(as_target, estimate.test(activations), 0)
-        chosen = torch.ones_like(as_target) if self.apply == "all" else as_target
+    def _repaired(
+        self, place: Place, targets: Tensor, estimate: Estimate, strength: float, activations: Tensor, logits: Tensor
+    ) -> Prediction:
+        """What is said of inputs with these activations (N, d) and logits (N, C), once they are repaired."""
+        before = logits.argmax(1)
+        as_target = targets[before]
+        score = torch.where(as_target, estimate.presence(activations), 0)
+        repair = torch.ones_like(as_target) if self.apply == "all" else as_target
         if self.apply == "suspected":
-            chosen = as_target & (score > 0.5)
-        if chosen.any():
+            repair = as_target & (score > 0.5)
+        if repair.any():
+            changed = activations[repair]
             if self.form == "shift":
-                changed = shifted(activations[chosen], direction, strength)
+                changed = shifted(changed, estimate.direction, strength)
             else:
-                changed = projected(activations[chosen], direction, strength, estimate.means.mean(0))
+                changed = projected(changed, estimate.direction, strength, estimate.means.mean(0))
             logits = logits.clone()
-            logits[chosen] = place.after(changed)
-        return logits, score, as_target & (logits.argmax(1) != target)
+            logits[repair] = place.after(changed)
+        return Prediction(logits, score, as_target & (logits.argmax(1) != before))
 
-    def _worth(self, place: Place, seen: Seen, target: int, generator: torch.Generator) -> dict[float, float]:
+    def _worth(self, place: Place, seen: Seen, targets: Tensor, generator: torch.Generator) -> dict[float, float]:
         """Of each strength: how much it helps triggered images less how much it hurts clean ones, both held out.
 
-        Help is what the probability of the wanted class gains; without pairs, that of the likeliest class but the
-        target. Hurt is what the probability of the label loses, over all clean images or over those of the target,
-        whichever is more.
+        Help is what the probability of the wanted class gains; without pairs, that of the likeliest class but the one
+        that the trigger led to. Hurt is what the probability of the label loses, over all clean images or over those
+        of the targets, whichever is more.
         """
+        clean_fold = folds(seen.labels, FOLDS, generator)
+        triggered_fold = folds(seen.triggered_logits.argmax(1), FOLDS, generator)
         strengths = STRENGTHS if self.strength is None else (self.strength,)
-        clean_fold, triggered_fold = _folds(seen.labels, generator), _folds(seen.triggered_logits.argmax(1), generator)
-        repaired = {strength: (seen.clean_logits.clone(), seen.triggered_logits.clone()) for strength in strengths}
+        after = {strength: (seen.clean_logits.clone(), seen.triggered_logits.clone()) for strength in strengths}
         for fold in range(FOLDS):
-            estimate = self._estimate(seen.at(clean_fold != fold, triggered_fold != fold), target, generator)
-            for strength, (clean, triggered) in repaired.items():
-                for logits, fold_of, activations in (
-                    (clean, clean_fold, seen.clean),
-                    (triggered, triggered_fold, seen.triggered),
-                ):
-                    held_out = fold_of == fold
-                    logits[held_out], *_ = self._apply(
-                        place, activations[held_out], logits[held_out], target, estimate, estimate.direction, strength
-                    )
+            clean, triggered = clean_fold == fold, triggered_fold == fold
+            rest = replace(
+                seen,
+                clean=seen.clean[~clean],
+                labels=seen.labels[~clean],
+                triggered=seen.triggered[~triggered],
+                originals=None if seen.originals is None else seen.originals[~triggered],
+            )
+            estimate = self._estimate(rest, targets, generator)
+            for strength, (of_clean, of_triggered) in after.items():
+                for part, x, logits in ((clean, seen.clean, of_clean), (triggered, seen.triggered, of_triggered)):
+                    logits[part] = self._repaired(place, targets, estimate, strength, x[part], logits[part]).logits
         return {
-            strength: _gain(seen.triggered_logits, triggered, seen.wanted, target)
-            - _loss(seen.clean_logits, clean, seen.labels, target)
-            for strength, (clean, triggered) in repaired.items()
+            strength: gain(seen.triggered_logits, of_triggered, seen.wanted)
+            - loss(seen.clean_logits, of_clean, seen.labels, targets)
+            for strength, (of_clean, of_triggered) in after.items()
         }
 
 
@@ -272,34 +264,6 @@ def _look(place: Place, images: Tensor) -> tuple[Tensor, Tensor]:
     """``place.look`` batch by batch."""
     activations, logits = zip(*(place.look(batch) for batch in images.split(256)), strict=True)
     return torch.cat(activations), torch.cat(logits)
-
-
-def _folds(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """The fold (N,) of each image, at random, every class spread evenly."""
-    shuffled = torch.randperm(len(labels), generator=generator, device=labels.device)
-    folds = torch.empty_like(labels)
-    folds[shuffled[labels[shuffled].argsort(stable=True)]] = torch.arange(len(labels), device=labels.device) % FOLDS
-    return folds
-
-
-def _gain(before: Tensor, after: Tensor, wanted: Tensor | None, target: int) -> float:
-    """What the mean probability of the wanted classes (N,), or of the likeliest but the target, has gained."""
-
-    def reached(logits: Tensor) -> Tensor:
-        probability = logits.softmax(1)
-        if wanted is not None:
-            return probability.gather(1, wanted[:, None])
-        probability[:, target] = 0
-        return probability.amax(1)
-
-    return float((reached(after) - reached(before)).mean())
-
-
-def _loss(before: Tensor, after: Tensor, labels: Tensor, target: int) -> float:
-    """What the mean probability of the labels (N,) has lost, over all images or the target's, whichever is more."""
-    lost = (before.softmax(1) - after.softmax(1)).gather(1, labels[:, None])[:, 0]
-    of_target = lost[labels == target]
-    return max(float(lost.mean()), float(of_target.mean()) if len(of_target) else 0.0)
 
 
 def _unjudged(logits: Tensor) -> Prediction:

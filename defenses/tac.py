@@ -1,9 +1,12 @@
 """TAC reconstruction: find the smallest shift of the latent representation that leads every image to one class.
 
 Iwahana et al., 2025, arXiv 2511.08944. For every class k a quadratic program gives the shortest s_k with which all
-reference images are classified as k. A backdoor leaves a short cut to its target: the norm of s_p is a small outlier.
-The network is then fine-tuned to give reference images their own label although s_p is added to their latents, which
-unlearns the trigger's effect.
+reference images are classified as k. A backdoor leaves a short cut to its target p: the norm of s_p is a small
+outlier. The network is then fine-tuned with s_p added to the latents, which unlearns what the trigger does.
+
+Derived here, as the paper's threshold is not known: a one-sided outlier test on the logarithms of the norms; and,
+since many triggers show more clearly where they enter than where they end, the norms are joined (geometric mean) with
+each class's mean adversarial distance behind an early stage.
 """
 
 from typing import ClassVar, Literal
@@ -14,74 +17,181 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.errors import RequestError
 from bench.images import batches
-from bench.networks import Latent, last_linear
-from bench.plugin import Case, Context, Known, LabelledImages, Repair
+from bench.networks import Cut, Latent, last_linear, stages
+from bench.plugin import Case, Context, ImageSpec, Known, LabelledImages, Repair
 from bench.training import autocast
-from defenses._perturbation import constraints, least_distance
+from defenses._perturbation import Array, Outlier, distances, smallest_is_outlier, smallest_shifts
 
 
 class TAC(Repair):
     name: ClassVar[str] = "tac"
     source: ClassVar[str] = "Iwahana et al., 2025, arXiv 2511.08944"
 
-    poisoned_class: int | None = Field(None, ge=0, description="repair this class; None: identify it")
-    significance: float = Field(0.05, gt=0, lt=1, description="level of the one-sided test for the poisoned class")
-    quantile: float = Field(0.98, gt=0, le=1, description="share of the images that bind the program; 1: all, as in the paper")
-    margin: float = Field(0.0, ge=0, description="logit margin by which the shifted images reach the class")
-    objective: Literal["suppress", "restore"] = Field("restore", description="A or B")
+    poisoned_class: int | None = Field(None, ge=0, description="the class to repair; None: identify it")
+    evidence: Literal["both", "latent", "stage"] = Field(
+        "both", description="latent: norms of the shifts, as in the paper; stage: mean adversarial distances; both"
+    )
+    test: Literal["grubbs", "extreme"] = Field("grubbs", description="outlier test of the smallest class")
+    logarithm: bool = Field(True, description="test logarithms; without, only one kind of evidence can be tested")
+    significance: float = Field(0.05, gt=0, lt=1, description="highest p value at which a class is flagged")
+    quantile: float = Field(0.98, gt=0, le=1, description="of the images' constraints; 1: all hold, as in the paper")
+    margin: float = Field(0.0, ge=0, description="epsilon: lead of the class's logit over the others")
+    stage: int = Field(1, ge=0, description="the stage, by number, behind which adversarial distances are measured")
+    distance_images: int = Field(100, ge=1, description="reference images for the adversarial distances")
+    objective: Literal["suppress", "restore"] = Field(
+        "restore", description="of shifted images: away from the poisoned class, or back to their own"
+    )
     beta: float = Field(4.0, ge=0, description="weight of the shifted images in the loss")
+    recompute: bool = Field(False, description="solve for the shift anew before every epoch")
     epochs: int = Field(15, ge=1)
     learning_rate: float = Field(0.01, gt=0)
     batch_size: int = Field(50, ge=2)
-    recompute: bool = Field(False, description="solve for the shift anew before every epoch")
-    bn: Literal["train", "eval"] = "train"
-    cosine: bool = False
-    wd: float = 5e-4
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+
+    def resolve(self, spec: ImageSpec) -> "TAC":
+        if self.poisoned_class is not None and self.poisoned_class >= spec.classes:
+            raise RequestError(
+                f"tac: poisoned_class={self.poisoned_class}: expected less than {spec.classes}, the data set's classes"
+            )
+        if self.evidence == "both" and not self.logarithm:
+            raise RequestError("tac: logarithm=false: expected evidence=latent or evidence=stage with it")
+        return self
 
     def unsupported(self, case: Case) -> str | None:
+        network = case.network.eval()
         try:
-            last_linear(case.network.eval(), torch.zeros(1, *case.dataset.spec.shape))
+            last_linear(network, torch.zeros(1, *case.dataset.spec.shape))
         except LookupError as error:
             return str(error)
         return None
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
-        latent = Latent(model, data.at(torch.arange(1, device=data.labels.device)).floats)
-        target = self.poisoned_class
+        latent = Latent(model, data.images[:1].float() / 255)
+        shifts = self._shifts(latent, data)
+        target = self._identify(model, shifts, data, context) if self.poisoned_class is None else self.poisoned_class
         if target is None:
             return model
-        shift = self._shift(latent, data, target)
-        optimizer = torch.optim.SGD(model.parameters(), lr=self.learning_rate, momentum=0.9, weight_decay=self.wd)
-        sched = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.epochs) if self.cosine else None
+        shift = shifts[target]
+        if shift is None:
+            context.log(f"class {target}: no shift leads all images to it; the model is left as it is")
+            return model
+        context.note("shift_norm", float(np.linalg.norm(shift)))
+        self._fine_tune(latent, target, shift, data, context)
+        return model
+
+    def _shifts(self, latent: Latent, data: LabelledImages) -> list[Array | None]:
+        """Every class's shift (d,); None where there is none."""
+        with torch.no_grad():
+            features = torch.cat([latent.features(images) for images in data.floats.split(256)])
+        weight, bias = latent.linear.weight, latent.linear.bias
+        bias = torch.zeros(len(weight)) if bias is None else bias
+        numbers = (values.detach().double().cpu().numpy() for values in (features, weight, bias))
+        return smallest_shifts(*numbers, quantile=self.quantile, margin=self.margin)
+
+    # --- which class? ------------------------------------------------------------------------------------
+
+    def _identify(
+        self, model: nn.Module, shifts: list[Array | None], data: LabelledImages, context: Context
+    ) -> int | None:
+        """The class whose statistic is a small outlier, or None; everything computed goes into the record."""
+        norms = np.array([np.inf if shift is None else np.linalg.norm(shift) for shift in shifts])
+        context.note("norms", _plain(norms))
+        rows = []
+        if self.evidence != "stage":
+            rows.append(norms)
+            context.note("infeasible", [label for label, norm in enumerate(norms) if np.isinf(norm)])
+        if self.evidence != "latent":
+            rows.append(self._stage_distances(model, len(shifts), data, context))
+            context.note("stage_distances", _plain(rows[-1]))
+        with np.errstate(divide="ignore"):
+            statistic = np.log(rows).mean(0) if self.logarithm else rows[0]
+        outlier = smallest_is_outlier(statistic, self.test)
+        flagged = [outlier.index] if outlier.p_value <= self.significance else []
+        self._note(outlier, flagged, context)
+        return flagged[0] if flagged else None
+
+    def _stage_distances(self, model: nn.Module, classes: int, data: LabelledImages, context: Context) -> Array:
+        """For every class (C,) the geometric mean over images of other classes of their distance from it."""
+        order = torch.randperm(len(data), generator=context.generator, device=context.device)
+        some = data.at(order[: self.distance_images])
+        places = list(stages(model).values())
+        cut = Cut(model, places[min(self.stage, len(places) - 1)], some.floats[:1])
+
+        def head(activations: Tensor) -> Tensor:
+            if activations.ndim == 4:
+                activations = activations.contiguous(memory_format=torch.channels_last)
+            with autocast(context.device):
+                return cut.after(activations)
+
+        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        for parameter in trainable:
+            parameter.requires_grad_(False)
+        with torch.no_grad():
+            activations = cut.before(some.floats)
+        found = distances(head, activations, classes)
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+        # an image that has the class, or is taken for it already, tells nothing of the way to it
+        counts = (some.labels != torch.arange(classes, device=context.device)[:, None]) & (found > 0)
+        logs = torch.where(counts, found.log(), 0).sum(1) / counts.sum(1)
+        means: Array = logs.exp().double().cpu().numpy()
+        return means
+
+    def _note(self, outlier: Outlier, flagged: list[int], context: Context) -> None:
+        context.note("z", _plain(outlier.z))
+        context.note("p_value", outlier.p_value)
+        context.note("flagged", flagged)
+        kinds = {"both": "norm and distance", "latent": "norm", "stage": "distance"}[self.evidence]
+        name = f"z of log {kinds}" if self.logarithm else f"z of {kinds}"
+        context.note("class_statistic", {"name": name, "values": _plain(outlier.z), "flagged": flagged})
+
+    # --- unlearning --------------------------------------------------------------------------------------
+
+    def _fine_tune(
+        self, latent: Latent, target: int, shift: Array | None, data: LabelledImages, context: Context
+    ) -> None:
+        """Train with the loss of clean images plus ``beta`` times that of the same images, shifted."""
+        model = latent.model
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+        )
         for epoch in range(self.epochs):
             if self.recompute and epoch:
-                shift = self._shift(latent, data, target)
-            model.train(self.bn == "train")
+                shift = self._shifts(latent, data)[target]
+            if shift is None:
+                break  # the class cannot be reached by any shift any more
+            added = torch.as_tensor(shift, dtype=torch.float32, device=context.device)
+            model.train()
             for index in batches(len(data), self.batch_size, context.generator, context.device):
                 images, labels = data.at(index).floats, data.labels[index]
                 with autocast(context.device):
                     features = latent.features(images.contiguous(memory_format=torch.channels_last))
-                    clean, shifted = latent.linear(features), latent.linear(features + shift)
-                loss = F.cross_entropy(clean.float(), labels) + self.beta * self._penalty(shifted.float(), labels, target)
+                    clean, shifted = latent.linear(features), latent.linear(features + added)
+                penalty = shifted_loss(shifted.float(), labels, target, self.objective)
+                loss = F.cross_entropy(clean.float(), labels) + self.beta * penalty
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
-            if sched: sched.step()
             model.eval()
-        return model
+            context.progress((epoch + 1) / self.epochs)
 
-    def _penalty(self, shifted: Tensor, labels: Tensor, target: int) -> Tensor:
-        if self.objective == "restore":
-            return F.cross_entropy(shifted, labels)
-        away = labels != target
-        p = shifted.softmax(1)[away, target]
-        return -torch.log1p(-p.clamp_max(1 - 1e-6)).mean()
 
-    @torch.no_grad()
-    def _shift(self, latent: Latent, data: LabelledImages, target: int) -> Tensor:
-        x = torch.cat([latent.features(b) for b in data.floats.split(256)])
-        w, b = latent.linear.weight, latent.linear.bias
-        s = least_distance(*constraints(*(t.double().cpu().numpy() for t in (x, w, b)), target, quantile=self.quantile, margin=self.margin))
-        return torch.from_numpy(s).to(x)
+def shifted_loss(logits: Tensor, labels: Tensor, target: int, objective: Literal["suppress", "restore"]) -> Tensor:
+    """The loss of shifted images: logits (N, C), labels (N,).
+
+    suppress: -log(1 - softmax_target), over the images of other classes. restore: cross-entropy with their own labels.
+    """
+    if objective == "restore":
+        return F.cross_entropy(logits, labels)
+    away = logits[labels != target]
+    others = torch.arange(logits.shape[1], device=logits.device) != target
+    surprise = away.logsumexp(1) - away[:, others].logsumexp(1)
+    return surprise.sum() / max(1, len(away))
+
+
+def _plain(values: Array) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]

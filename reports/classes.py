@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from reports.records import parsed
-from reports.style import PLAIN, TARGET, wrapped
+from reports.style import PLAIN, TARGET, fitting, wrapped
 from reports.summary import Block
 
 
@@ -46,7 +46,9 @@ def class_statistics(block: Block) -> Figure | None:
         Line2D([], [], color=TARGET, marker="D", ls="", label="true target class"),
         Line2D([], [], color="black", marker="o", mfc="none", ms=11, ls="", label="flagged by the defense"),
     ]
-    figure.legend(handles=signs, loc="outside lower center", ncols=len(signs) if len(defenses) > 1 else 2)
+    figure.legend(
+        handles=signs, loc="outside lower center", ncols=fitting([str(sign.get_label()) for sign in signs], figure)
+    )
     figure.suptitle(block.title, fontsize=11)
     return figure
 

@@ -44,22 +44,17 @@ def gallery(pictures: Mapping[str, tuple[Array, Array]]) -> Figure | None:
                 for axes, head in zip(panels, _HEADS, strict=True):
                     axes.set_title(head, fontsize=9)
             if sample == 0:
-                note = f"{wrapped(attack, 18)}\n"
-                panels[0].text(
-                    -0.12, 0.5, note, transform=panels[0].transAxes, ha="right", va="center", fontweight="bold"
-                )
-                lines = note.count("\n")
-                panels[0].text(
-                    -0.12,
-                    0.5 - 0.08 * lines,
-                    f"difference × {by:g}" if np.any(clean != triggered) else "no difference",
-                    transform=panels[0].transAxes,
-                    ha="right",
-                    va="top",
-                    fontsize=9,
-                )
+                _name(panels[0], attack, f"difference × {by:g}" if np.any(clean != triggered) else "no difference")
     figure.suptitle("Triggers; the difference is drawn around mid-grey", fontsize=11, y=0.995, va="top")
     return figure
+
+
+def _name(axes: Axes, attack: str, note: str) -> None:
+    """The attack's name left of its row, the note below it."""
+    name = wrapped(attack, 18)
+    below = 0.5 - 0.08 * (name.count("\n") + 1)
+    axes.text(-0.12, 0.5, f"{name}\n", transform=axes.transAxes, ha="right", va="center", fontweight="bold")
+    axes.text(-0.12, below, note, transform=axes.transAxes, ha="right", va="top", fontsize=9)
 
 
 def factor(clean: Array, triggered: Array) -> float:

@@ -34,32 +34,46 @@ def escaped(text: str) -> str:
 
 
 def _table(block: Block) -> str:
-    groups = [_group(NO_DEFENSE, 3), *(_group(name, 4) for name in block.defenses)]
-    starts = [2, *range(5, 5 + 4 * len(block.defenses), 4)]
-    rules = [rf"\cmidrule(lr){{{start}-{start + (2 if start == 2 else 3)}}}" for start in starts]
+    """The block's defenses side by side, as many as a page's width can hold, the next ones below."""
+    groups: list[str | None] = [None, *block.defenses]
+    size = 3 if len(block.seeds) > 1 else 5  # figures with a spread are twice as wide
+    parts = [_tabular(block, groups[start : start + size]) for start in range(0, len(groups), size)]
+    return "\n".join(
+        [
+            r"\begin{table*}",
+            r"\centering\small\setlength{\tabcolsep}{3.5pt}",
+            rf"\caption{{{escaped(block.title)}. {escaped(' '.join(legend(block, best='Bold')))}}}",
+            r"\smallskip",
+            "\n\n\\medskip\n".join(parts),
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def _tabular(block: Block, defenses: list[str | None]) -> str:
+    """One piece of the table, no wider than the text."""
+    widths = [4 if name else 3 for name in defenses]
+    starts = [2 + sum(widths[:place]) for place in range(len(widths))]
+    rules = [rf"\cmidrule(lr){{{start}-{start + width - 1}}}" for start, width in zip(starts, widths, strict=True)]
     body = []
     for attack in block.lines:
         if attack == AVERAGE:
             body.append(r"\midrule")
-        cells = [_cells(block, attack, defense) for defense in [None, *block.defenses]]
-        body.append(" & ".join([escaped(attack), *cells]) + r" \\")
+        body.append(" & ".join([escaped(attack), *(_cells(block, attack, name) for name in defenses)]) + r" \\")
     return "\n".join(
         [
-            r"\begin{table*}",
-            r"\centering",
-            rf"\caption{{{escaped(block.title)}. {escaped(' '.join(legend(block, best='Bold')))}}}",
             r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{l{'rrr'}{'rrrr' * len(block.defenses)}}}",
+            rf"\begin{{tabular}}{{l{'r' * sum(widths)}}}",
             r"\toprule",
-            " & ".join(["", *groups]) + r" \\",
+            " & ".join(["", *(_group(name or NO_DEFENSE, width) for name, width in zip(defenses, widths, strict=True))])
+            + r" \\",
             " ".join(rules),
-            " & ".join(["Attack", *_HEADS[:3], *_HEADS * len(block.defenses)]) + r" \\",
+            " & ".join(["Attack", *(head for width in widths for head in _HEADS[:width])]) + r" \\",
             r"\midrule",
             *body,
             r"\bottomrule",
             r"\end{tabular}}",
-            r"\end{table*}",
-            "",
         ]
     )
 

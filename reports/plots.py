@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.style import COLOURS, GRID, MARKERS, wrapped
+from reports.style import COLOURS, GRID, MARKERS, fitting, wrapped
 from reports.summary import Block, Cell
 from reports.words import percent, tally, word
 
@@ -44,7 +44,7 @@ def acc_asr(block: Block) -> Figure | None:
     signs = [Line2D([], [], color=c, marker=m, ls="", label=attack) for attack, (c, m) in looks.items()]
     signs.append(Line2D([], [], color="#555555", marker="o", mfc="white", ls="", label="before (hollow)"))
     signs.append(Line2D([], [], color="#555555", marker="o", ls="", label="after (filled)"))
-    figure.legend(handles=signs, loc="outside lower center", ncols=min(len(signs), 2 * width))
+    figure.legend(handles=signs, loc="outside lower center", ncols=fitting([*attacks, "before (hollow)"], figure))
     figure.suptitle(block.title, fontsize=11)
     return figure
 

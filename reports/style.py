@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 #: Okabe and Ito's palette, told apart with any colour vision; black last
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "h"]
 TARGET, PLAIN, GRID = "#D55E00", "#0072B2", "#d9d9d9"
 
 _STYLE: Any = {
@@ -26,6 +26,7 @@ _STYLE: Any = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "figure.facecolor": "white",
+    "figure.constrained_layout.h_pad": 0.07,
     "pdf.fonttype": 42,  # letters stay letters: journals refuse Type 3 fonts
     "text.parse_math": False,  # a dollar sign in a label is a dollar sign
 }
@@ -57,7 +58,13 @@ def wrapped(label: str, width: int) -> str:
     lines, line = [], ""
     for part in label.replace("[", "[\0").replace(",", ",\0").replace(" (", " \0(").split("\0"):
         if line and len(line) + len(part) > width:
-            lines.append(line.rstrip())
+            lines.append(line.strip())
             line = ""
         line += part
-    return "\n".join([*lines, line])
+    return "\n".join([*lines, line.strip()])
+
+
+def fitting(labels: list[str], figure: Figure) -> int:
+    """How many columns of a legend with these labels the figure has room for."""
+    inches = 0.7 + 0.085 * max(map(len, labels))  # a sign and its gaps, and a letter's mean width
+    return max(1, int(figure.get_figwidth() / inches))

@@ -53,7 +53,7 @@ def naive_sig(image: Image, context: AttackContext) -> Image:
 def naive_wanet(image: Image, context: AttackContext) -> Image:
     """Bilinear sampling by hand at the field's coordinates, outside of the image black."""
     field = context.learned["field"][0].numpy()
-    channels, height, width = image.shape
+    _, height, width = image.shape
     out = np.zeros_like(image)
     for row in range(height):
         for column in range(width):

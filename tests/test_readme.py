@@ -1,0 +1,32 @@
+"""What the README prints works as it is printed."""
+
+import re
+from pathlib import Path
+
+import bench
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_the_plugin_example_runs_as_it_is_printed(tmp_path):
+    [(name, text)] = re.findall(r"<!-- plugin example: (\S+) -->\n```python\n(.*?)```", README, re.DOTALL)
+    file = tmp_path / name
+    file.write_text(text)
+    results = bench.run(
+        defenses="refresh,refresh[passes=3]",
+        attacks="badnets",
+        datasets="digits[train_size=200]",
+        models="resnet18[width=4]",
+        plugin=[file],
+        store=tmp_path / "store",
+        executor="inline",
+    )
+    assert results.frame.status.tolist() == ["done", "done"]
+    assert results.frame.defense_label.tolist() == ["refresh", "refresh[passes=3]"]
+
+
+def test_the_commands_of_the_readme_name_options_that_exist():
+    from bench.cli import Engine, Selections
+
+    known = {*vars(Selections()), *vars(Engine()), "store", "out"}
+    assert set(re.findall(r"(?<=\s)--([a-z]+)", README)) <= known
