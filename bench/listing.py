@@ -51,6 +51,8 @@ def _plugin(kind: str, plugin: "type[Plugin]") -> list[Any]:
     import inspect
     import sys
 
+    from bench.plan import spelled
+
     table = Table(box=None, pad_edge=False)
     for column in ("parameter", "default", "", "what"):
         table.add_column(column, header_style="dim", no_wrap=column != "what")
@@ -58,7 +60,7 @@ def _plugin(kind: str, plugin: "type[Plugin]") -> list[Any]:
     for parameter, field in plugin.model_fields.items():
         table.add_row(
             parameter,
-            escape(str(field.default)),
+            escape(spelled(field.default)),
             escape(_bound(properties[parameter])),
             escape(field.description or ""),
         )
@@ -75,6 +77,8 @@ def _bound(schema: dict[str, Any]) -> str:
     """The values that a parameter may take, from its JSON schema."""
     options = [part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"]
     part = options[0] if options else schema
+    if part.get("type") == "array":
+        return f"one or several (a+b) of {_bound(part['items'])}" if "items" in part else "several"
     if "enum" in part:
         return " | ".join(map(str, part["enum"]))
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

@@ -222,7 +222,12 @@ def _label(plugin: Plugin, defaults: dict[str, Any]) -> str:
     """The name, with the parameters that are not those of the plugin or the profile: what sets it apart in a table."""
     usual = type(plugin)(**defaults).model_dump()
     own = {name: value for name, value in plugin.model_dump().items() if value != usual[name]}
-    inside = ",".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in own.items()
-    )
+    inside = ",".join(f"{name}={spelled(value)}" for name, value in own.items())
     return f"{plugin.name}[{inside}]" if inside else plugin.name
+
+
+def spelled(value: Any) -> str:
+    """A parameter's value as a selection would write it."""
+    if isinstance(value, tuple):
+        return "+".join(map(spelled, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
 from bench.errors import RequestError
 from bench.selection import Choice
@@ -103,7 +103,7 @@ class Registry:
 
         plugin = self.load(kind, name)
         try:
-            return plugin(**parameters)
+            return plugin(**{name: _several(plugin, name, value) for name, value in parameters.items()})
         except ValidationError as error:
             raise RequestError(f"{kind} {name!r}: {_explain(error, plugin)}") from error
 
@@ -200,6 +200,14 @@ def _described(entry: Entry) -> Entry:
         return Entry(entry.kind, entry.name, entry.target, entry.origin, problem=_one_line(error))
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
     return Entry(entry.kind, entry.name, entry.target, entry.origin, summary)
+
+
+def _several(plugin: "type[Plugin]", name: str, value: Any) -> Any:
+    """The values of a parameter that holds several, which a selection writes as ``a+b``."""
+    field = plugin.model_fields.get(name)
+    if field is None or get_origin(field.annotation) is not tuple or isinstance(value, tuple | list):
+        return value
+    return value.split("+") if isinstance(value, str) else (value,)
 
 
 def _one_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from reports.style import wrapped
+from reports.style import GRID, wrapped
 
 Array = NDArray[Any]
 _SAMPLES = 3
@@ -70,3 +70,6 @@ def _three(clean: Array, triggered: Array, by: float) -> tuple[Array, Array, Arr
 def _show(axes: Axes, image: Array) -> None:
     grey = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
     axes.imshow(np.clip(grey, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_on()
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=True, color=GRID, linewidth=0.8)  # where a white picture ends

@@ -135,3 +135,11 @@ def test_a_plugin_that_cannot_be_imported_is_left_out_of_all(monkeypatch):
     assert "attack 'wanet' is broken" in line
     with pytest.raises(RequestError, match="broken"):
         registry.select("attack", parse("wanet")[0])
+
+
+def test_a_parameter_that_holds_several_is_written_with_plus(registry):
+    models = registry.create("defense", "bna", parse("bna[trigger_models=patch+additive]")[0].parameters).trigger_models
+    assert models == ("patch", "additive")
+    assert registry.create("defense", "bna", {"trigger_models": "warp"}).trigger_models == ("warp",)
+    with pytest.raises(RequestError, match="trigger_models"):
+        registry.create("defense", "bna", {"trigger_models": "patch+hat"})
