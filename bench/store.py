@@ -11,6 +11,7 @@ Copying two stores together merges them.
 
 import json
 import os
+import platform
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -84,7 +85,7 @@ class Store:
         A stage that is there already stays, except a failure, which the newest replaces.
         """
         target = self.folder(room, key)
-        draft = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
+        draft = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}@{platform.node()}"
         draft.mkdir(parents=True)
         try:
             for name, content in files.items():
@@ -106,7 +107,7 @@ class Store:
 
     def sweep(self) -> None:
         """Remove drafts that a dead process of this machine left behind."""
-        for draft in (self.root / "tmp").glob("*-*"):
+        for draft in (self.root / "tmp").glob(f"*@{platform.node()}"):
             owner = draft.name.partition("-")[0]
             if owner.isdigit() and not psutil.pid_exists(int(owner)):
                 shutil.rmtree(draft, ignore_errors=True)

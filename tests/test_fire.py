@@ -18,7 +18,6 @@ from defenses._direction import (
     loss,
     matched_filter,
     projected,
-    unpaired_direction,
 )
 from defenses.fire import FIRE
 
@@ -43,15 +42,15 @@ def context(seed: int = 0) -> Context:
     return Context(torch.device("cpu"), generator(seed))
 
 
-def victim() -> nn.Module:
-    """Pixel c speaks for class c, the trigger pixel, three times as loud, for TARGET. Every stage is the identity."""
+def victim(middle: type[nn.Module] = nn.Identity) -> nn.Module:
+    """Pixel c speaks for class c, the trigger pixel, three times as loud, for TARGET; every stage is the identity."""
     linear = nn.Linear(SIDE**2, CLASSES)
     with torch.no_grad():
         linear.weight.zero_()
         linear.bias.zero_()
         linear.weight[:, :CLASSES] = 8 * torch.eye(CLASSES)
         linear.weight[TARGET, TRIGGER] = 24
-    return Chain(nn.Flatten(), nn.Identity(), linear).eval()
+    return Chain(nn.Flatten(), middle(), linear).eval()
 
 
 def shifting_victim() -> nn.Module:
@@ -169,22 +168,23 @@ def test_in_a_stream_the_direction_is_the_mean_of_all_samples_so_far() -> None:
     means = torch.stack([reference.floats[reference.labels == label].mean(0).flatten() for label in range(CLASSES)])
     originals = means[:TARGET].mean(0)
     samples = [suspect.flatten() - originals for suspect in some.suspects]  # their mean is the direction at the start
-    for image, label in zip(images, fresh.labels, strict=True):
+    for image in images:
         expected = model((image.flatten() - torch.stack(samples).mean(0)).view(1, 1, SIDE, SIDE))
         torch.testing.assert_close(guard(image[None]).logits, expected, atol=1e-4, rtol=0)
-        samples.append(image.flatten() - means[label])
+        samples.append(image.flatten() - originals)
 
 
 def test_only_what_is_to_be_repaired_is_repaired() -> None:
-    model, clean = victim(), draw(90, seed=3)
+    model, clean = victim(nn.ReLU), draw(90, seed=3)  # a clean image of the target survives a shift before a ReLU
 
     def touched(apply: Literal["suspected", "target", "all"]) -> Tensor:
-        guard = FIRE(apply=apply, direction="paired", strength=0.5).guard(model, known(), context())
-        return (guard(clean.floats).logits - model(clean.floats)).abs().amax(1) > 1e-3
+        guard = FIRE(apply=apply, direction="paired", strength=1).guard(model, known(), context())
+        change: Tensor = guard(clean.floats).logits - model(clean.floats)
+        return change.abs().amax(1) > 1e-3
 
     assert not touched("suspected").any()
     assert torch.equal(touched("target"), clean.labels == TARGET)
-    assert touched("all").all()
+    assert touched("all").float().mean() > 0.9  # all but those whose trigger pixel is as dark as can be
 
 
 def test_the_network_stays_as_it_was() -> None:
@@ -233,14 +233,11 @@ def test_a_running_mean_is_the_mean() -> None:
     torch.testing.assert_close(running.value, samples.mean(0))
 
 
-def test_class_content_cancels_where_the_sources_are_those_of_the_trigger() -> None:
+def test_class_means_are_the_means_of_the_classes_and_of_all_where_a_class_has_no_image() -> None:
     clean = draw(60, seed=1)
     means = class_means(clean.floats.flatten(1), clean.labels, CLASSES + 1)
     torch.testing.assert_close(means[1], clean.floats[clean.labels == 1].mean(0).flatten())
-    torch.testing.assert_close(means[CLASSES], clean.floats.mean(0).flatten())  # no image of that class
-    added = torch.zeros(SIDE**2).index_fill(0, torch.tensor([TRIGGER]), 1)
-    sources = torch.tensor([True, True, False, False])
-    torch.testing.assert_close(unpaired_direction(means[:TARGET] + added, means, sources), added)
+    torch.testing.assert_close(means[CLASSES], clean.floats.mean(0).flatten())
 
 
 def test_a_projection_takes_out_the_share_alpha_of_the_component_and_nothing_else() -> None:
@@ -266,10 +263,23 @@ def test_folds_spread_every_class_evenly() -> None:
         assert torch.bincount(fold[labels == label], minlength=4).tolist() == [2, 2, 2, 2]
 
 
-def test_gain_and_loss_are_differences_of_mean_probabilities() -> None:
+def test_gain_with_pairs_is_what_the_wanted_class_gains() -> None:
     before, after = torch.tensor([[0.7, 0.2, 0.1]] * 2).log(), torch.tensor([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]).log()
-    assert gain(before, after, None) == pytest.approx((0.5 + 0.8) / 2 - 0.2)
-    assert gain(before, after, torch.tensor([2, 2])) == pytest.approx((0.3 + 0.8) / 2 - 0.1)
-    labels = torch.tensor([0, 2])
-    assert loss(before, after, labels, torch.tensor([True, False, False])) == pytest.approx(0.5)
-    assert loss(before, after, labels, torch.tensor([False, True, False])) == pytest.approx((0.5 - 0.7) / 2)
+    assert gain(before, after, torch.tensor([2, 1])) == pytest.approx((0.3 + 0.1) / 2 - (0.1 + 0.2) / 2)
+
+
+def test_gain_without_pairs_is_for_certain_and_different_classes() -> None:
+    sure = 50 * torch.eye(4)
+    before, apart, together = sure[[0, 0, 0]], sure[[1, 2, 3]], sure[[1, 1, 1]]
+    assert gain(before, before, None) == pytest.approx(0)
+    assert gain(before, together, None) == pytest.approx(1 / 2, abs=1e-4)
+    assert gain(before, apart, None) == pytest.approx((1 + np.log(3) / np.log(4)) / 2, abs=1e-4)
+    assert gain(before, torch.zeros(3, 4), None) == pytest.approx(1 / 8, abs=1e-4)
+
+
+def test_loss_is_the_worse_of_all_images_and_those_of_the_target() -> None:
+    before, after = torch.tensor([[0.7, 0.2, 0.1]] * 2).log(), torch.tensor([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]).log()
+    of_zero, of_one, of_two = torch.eye(3, dtype=torch.bool)
+    assert loss(before, after, torch.tensor([0, 2]), of_zero) == pytest.approx(0.5)
+    assert loss(before, after, torch.tensor([0, 1]), of_one) == pytest.approx((0.5 + 0.1) / 2)
+    assert loss(before, after, torch.tensor([0, 1]), of_two) == pytest.approx((0.5 + 0.1) / 2)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 
 import pytest
@@ -66,9 +67,12 @@ def test_something_else_is_not_taken_for_a_store(tmp_path):
 
 def test_only_the_drafts_of_the_dead_are_swept(tmp_path):
     store = Store(tmp_path / "s")
-    alive, dead = (store.root / "tmp" / f"{pid}-x" for pid in (os.getpid(), 2**22 + 1))
-    alive.mkdir()
-    dead.mkdir()
+    here = platform.node()
+    names = [f"{os.getpid()}-x@{here}", f"{2**22 + 1}-x@{here}", f"{2**22 + 1}-x@another-machine"]
+    alive, dead, elsewhere = (store.root / "tmp" / name for name in names)
+    for draft in (alive, dead, elsewhere):
+        draft.mkdir()
     store.sweep()
     assert alive.is_dir()
     assert not dead.exists()
+    assert elsewhere.is_dir()
