@@ -1,9 +1,10 @@
 """The direction that a trigger adds to activations, and the test for its presence: pure functions on tensors.
 
-Activations are flat (N, d). Ahlers et al., "FIRE", 2026, arXiv 2602.10780; the unpaired direction's sources and the
-filter are derived here.
+Activations are flat (N, d). Ahlers et al., "FIRE", 2026, arXiv 2602.10780; the filter and the
+measure of a repair are derived here.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,20 +16,6 @@ def class_means(clean: Tensor, labels: Tensor, classes: int) -> Tensor:
     sums = clean.new_zeros(classes, clean.shape[1]).index_add_(0, labels, clean)
     counts = torch.bincount(labels, minlength=classes)[:, None]
     return torch.where(counts > 0, sums / counts.clamp(min=1), clean.mean(0))
-
-
-def paired_direction(triggered: Tensor, originals: Tensor) -> Tensor:
-    """beta (d,): the mean of what the trigger adds to activations (N, d)."""
-    return (triggered - originals).mean(0)
-
-
-def unpaired_direction(triggered: Tensor, means: Tensor, sources: Tensor) -> Tensor:
-    """beta (d,) without pairs: the mean of the triggered activations (N, d) less that of clean ones.
-
-    Of the classes' ``means`` (C, d) those that the mask ``sources`` (C,) selects, each with the same weight, stand for
-    the originals, so that the class content cancels.
-    """
-    return triggered.mean(0) - means[sources].mean(0)
 
 
 @dataclass(frozen=True)
@@ -109,16 +96,31 @@ def folds(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def gain(before: Tensor, after: Tensor, wanted: Tensor | None) -> float:
-    """What the mean probability of the classes ``wanted`` (N,) gains from logits (N, C) to logits (N, C). If they are
-    not known: that of the likeliest class but the one that the trigger led to."""
+    """How much better triggered images do with logits ``after`` (N, C) than ``before`` (N, C): at most 1.
 
-    def reached(logits: Tensor) -> Tensor:
+    It is what the mean probability of the classes ``wanted`` (N,) gains. If they are not known, it is what two things
+    gain on average, both of the probabilities of the other classes than the one that the trigger led to: that
+    of the likeliest class, and the mutual information of image and class, for a repair that sends every image to
+    the same class is none.
+    """
+    led = before.argmax(1, keepdim=True)
+
+    def reached(logits: Tensor) -> float:
         probability = logits.softmax(1)
-        if wanted is None:
-            return probability.scatter(1, before.argmax(1, keepdim=True), 0).amax(1)
-        return probability.gather(1, wanted[:, None])[:, 0]
+        if wanted is not None:
+            return float(probability.gather(1, wanted[:, None]).mean())
+        others = probability.scatter(1, led, 0)
+        share = others.sum(1)
+        others_only = others / share.clamp(min=torch.finfo(others.dtype).tiny)[:, None]
+        information = _entropy(others_only.mean(0)) - _entropy(others_only).mean()
+        return float(others.amax(1).mean() + share.mean() * information / math.log(others.shape[1])) / 2
 
-    return float((reached(after) - reached(before)).mean())
+    return reached(after) - reached(before)
+
+
+def _entropy(probabilities: Tensor) -> Tensor:
+    """Of distributions (..., C), in nats."""
+    return -torch.xlogy(probabilities, probabilities).sum(-1)
 
 
 def loss(before: Tensor, after: Tensor, labels: Tensor, targets: Tensor) -> float:

@@ -29,10 +29,8 @@ from defenses._direction import (
     led_to,
     loss,
     matched_filter,
-    paired_direction,
     projected,
     shifted,
-    unpaired_direction,
 )
 
 FOLDS = 4  # of the cross-validation
@@ -65,11 +63,11 @@ class Seen:
 @dataclass(frozen=True)
 class Estimate:
     """What is known of the trigger at one place: the direction (d,) to subtract, how to see whether an input has it,
-    and the classes' clean means (C, d)."""
+    and the mean (d,) of clean images of the classes that the trigger comes from."""
 
     direction: Tensor
     presence: Filter
-    means: Tensor
+    origin: Tensor
 
 
 class FIRE(Runtime):
@@ -117,16 +115,21 @@ class FIRE(Runtime):
         wanted = None if originals is None else logits_of(model, originals).argmax(1)
 
         # several targets need evidence that there is a trigger at all: most suspects must be helped
-        best, chosen, worth = (0.0 if one_target else 0.5), None, {}
+        best, chosen = (0.0 if one_target else 0.5), None
+        worth: dict[str, float] = {}
         options = places(model, suspects)
         for done, place in enumerate(options):
             on_clean, on_triggered = _look(place, clean.floats), _look(place, triggered)
             on_originals = None if originals is None else _look(place, originals)[0]
             seen = Seen(*on_clean, clean.labels, *on_triggered, on_originals, wanted)
-            for strength, value in self._worth(place, seen, targets, context.generator).items():
-                worth[f"{place.name}, {strength}"] = value
-                if value > best:
-                    best, chosen = value, (place, strength, seen)
+            by_strength = self._worth(place, seen, targets, context.generator)
+            strength = max(by_strength, key=by_strength.__getitem__)
+            # beta as it is, unless another strength is worth one suspect more
+            if 1.0 in by_strength and by_strength[1.0] >= by_strength[strength] - 1 / len(triggered):
+                strength = 1.0
+            worth |= {f"{place.name}, {alpha:g}": value for alpha, value in by_strength.items()}
+            if by_strength[strength] > best:
+                best, chosen = by_strength[strength], (place, strength, seen)
             context.progress((done + 1) / len(options))
         context.note("worth", worth)
         if chosen is None:
@@ -146,7 +149,8 @@ class FIRE(Runtime):
 
     def _learning(self, place: Place, targets: Tensor, estimate: Estimate, strength: float, count: int) -> Guard:
         """A guard whose direction is a running mean, which starts from ``count`` images. A flagged input has no
-        original: the mean of the class that it was repaired to stands for it."""
+        original: the clean mean stands for it, whatever class it was repaired to, or else errors would feed on
+        themselves."""
         beta = RunningMean(estimate.direction, count)
 
         @torch.no_grad()
@@ -157,7 +161,7 @@ class FIRE(Runtime):
                 now = replace(estimate, direction=beta.value)
                 said.append(self._repaired(place, targets, now, strength, activations, logits))
                 if said[-1].flagged:
-                    beta.add(activations[0] - estimate.means[said[-1].logits[0].argmax()])
+                    beta.add(activations[0] - estimate.origin)
             parts = (torch.cat([getattr(one, part) for one in said]) for part in ("logits", "score", "flagged"))
             return Prediction(*parts)
 
@@ -165,10 +169,11 @@ class FIRE(Runtime):
 
     def _estimate(self, seen: Seen, targets: Tensor, generator: torch.Generator) -> Estimate:
         means = class_means(seen.clean, seen.labels, len(targets))
+        origin = means[targets if targets.all() else ~targets].mean(0)
         if seen.originals is not None:
-            direction = paired_direction(seen.triggered, seen.originals)
+            direction = (seen.triggered - seen.originals).mean(0)
         else:
-            direction = unpaired_direction(seen.triggered, means, targets if targets.all() else ~targets)
+            direction = seen.triggered.mean(0) - origin
         of_target = targets[seen.labels]
         presence = matched_filter(
             direction,
@@ -179,7 +184,7 @@ class FIRE(Runtime):
         if self.direction == "random":
             noise = torch.randn(direction.shape, generator=generator, device=direction.device)
             direction = noise * (direction.norm() / noise.norm())
-        return Estimate(direction, presence, means)
+        return Estimate(direction, presence, origin)
 
     def _repaired(
         self, place: Place, targets: Tensor, estimate: Estimate, strength: float, activations: Tensor, logits: Tensor
@@ -196,7 +201,7 @@ class FIRE(Runtime):
             if self.form == "shift":
                 changed = shifted(changed, estimate.direction, strength)
             else:
-                changed = projected(changed, estimate.direction, strength, estimate.means.mean(0))
+                changed = projected(changed, estimate.direction, strength, estimate.origin)
             logits = logits.clone()
             logits[repair] = place.after(changed)
         return Prediction(logits, score, as_target & (logits.argmax(1) != before))

@@ -9,6 +9,7 @@ from bench.plugin import Context, Knowledge, Known, Repair
 
 class NoDefense(Repair):
     name: ClassVar[str] = "none"
+    source: ClassVar[str] = "control"
     knowledge: ClassVar[Knowledge] = "none"
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
