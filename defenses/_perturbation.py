@@ -51,7 +51,8 @@ def constraints(
     """
     others = np.arange(len(weight)) != target
     gaps = logits[:, others] - logits[:, [target]] + margin
-    return weight[target] - weight[others], np.quantile(gaps, quantile, axis=0)
+    bounds = gaps.max(0) if quantile == 1 else np.quantile(gaps, quantile, axis=0)
+    return weight[target] - weight[others], bounds
 
 
 def least_distance(normals: Array, bounds: Array) -> Array | None:
@@ -104,12 +105,11 @@ def _distances(
     head: Callable[[Tensor], Tensor], activations: Tensor, own: Tensor, radius: Tensor, steps: int
 ) -> Tensor:
     """The norms (M,) of the smallest found changes of activations (M, ...) to the classes of the mask own (M, C)."""
-
-    def per_image(values: Tensor) -> Tensor:
-        return values.view([-1] + [1] * (activations.ndim - 1))
+    per_image = (slice(None), *[None] * (activations.ndim - 1))
 
     def norms(values: Tensor) -> Tensor:
-        return values.flatten(1).norm(dim=1).clamp_min(1e-12)
+        lengths: Tensor = values.flatten(1).norm(dim=1).clamp_min(1e-12)
+        return lengths
 
     change = torch.zeros_like(activations)
     radii = radius.expand(len(activations)).clone()
@@ -125,8 +125,8 @@ def _distances(
             if step:
                 radii *= torch.where(reached, 0.88, 1.12)
             length = 0.15 * (1 + np.cos(np.pi * step / steps)) + 0.02
-            change = change.detach() - gradient * per_image(length * radii / norms(gradient))
-            change *= per_image(radii / norms(change))
+            change = change.detach() - gradient * (length * radii / norms(gradient))[per_image]
+            change *= (radii / norms(change))[per_image]
     return smallest.where(smallest.isfinite(), radii)
 
 

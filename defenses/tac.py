@@ -36,16 +36,24 @@ class TAC(Repair):
     test: Literal["grubbs", "extreme"] = Field("grubbs", description="outlier test of the smallest class")
     logarithm: bool = Field(True, description="test logarithms; without, only one kind of evidence can be tested")
     significance: float = Field(0.05, gt=0, lt=1, description="highest p value at which a class is flagged")
-    quantile: float = Field(0.98, gt=0, le=1, description="of the images' constraints; 1: all hold, as in the paper")
+    quantile: float = Field(
+        0.98,
+        gt=0,
+        le=1,
+        description="quantile over images of what a shift must overcome; 1: all images, as in the paper",
+    )
     margin: float = Field(0.0, ge=0, description="epsilon: lead of the class's logit over the others")
     stage: int = Field(1, ge=0, description="the stage, by number, behind which adversarial distances are measured")
-    distance_images: int = Field(100, ge=1, description="reference images for the adversarial distances")
+    distance_images: int = Field(200, ge=1, description="reference images for the adversarial distances")
     objective: Literal["suppress", "restore"] = Field(
         "restore", description="of shifted images: away from the poisoned class, or back to their own"
     )
     beta: float = Field(4.0, ge=0, description="weight of the shifted images in the loss")
-    recompute: bool = Field(False, description="solve for the shift anew before every epoch")
-    epochs: int = Field(15, ge=1)
+    stretch: float = Field(2.0, gt=0, description="length of the shift in fine-tuning, in lengths of the smallest one")
+    recompute: bool = Field(
+        False, description="solve for the shift's direction anew before every epoch; its length stays, for stability"
+    )
+    epochs: int = Field(30, ge=1)
     learning_rate: float = Field(0.01, gt=0)
     batch_size: int = Field(50, ge=2)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -119,19 +127,21 @@ class TAC(Repair):
         order = torch.randperm(len(data), generator=context.generator, device=context.device)
         some = data.at(order[: self.distance_images])
         places = list(stages(model).values())
-        cut = Cut(model, places[min(self.stage, len(places) - 1)], some.floats[:1])
+        behind = places[min(self.stage, len(places) - 1)] if places else None  # of a bare layer: the images themselves
+        cut = Cut(model, behind, some.floats[:1]) if behind else None
 
         def head(activations: Tensor) -> Tensor:
             if activations.ndim == 4:
                 activations = activations.contiguous(memory_format=torch.channels_last)
             with autocast(context.device):
-                return cut.after(activations)
+                logits: Tensor = cut.after(activations) if cut else model(activations)
+            return logits
 
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         for parameter in trainable:
             parameter.requires_grad_(False)
         with torch.no_grad():
-            activations = cut.before(some.floats)
+            activations = cut.before(some.floats) if cut else some.floats
         found = distances(head, activations, classes)
         for parameter in trainable:
             parameter.requires_grad_(True)
@@ -151,20 +161,21 @@ class TAC(Repair):
 
     # --- unlearning --------------------------------------------------------------------------------------
 
-    def _fine_tune(
-        self, latent: Latent, target: int, shift: Array | None, data: LabelledImages, context: Context
-    ) -> None:
+    def _fine_tune(self, latent: Latent, target: int, first: Array, data: LabelledImages, context: Context) -> None:
         """Train with the loss of clean images plus ``beta`` times that of the same images, shifted."""
         model = latent.model
         optimizer = torch.optim.SGD(
             model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )
+        shift: Array | None = first
+        length = self.stretch * np.linalg.norm(first)
         for epoch in range(self.epochs):
             if self.recompute and epoch:
                 shift = self._shifts(latent, data)[target]
-            if shift is None:
-                break  # the class cannot be reached by any shift any more
-            added = torch.as_tensor(shift, dtype=torch.float32, device=context.device)
+            if shift is None or not shift.any():
+                break  # no direction leads to the class any more
+            unit = shift / np.linalg.norm(shift)
+            added = torch.as_tensor(length * unit, dtype=torch.float32, device=context.device)
             model.train()
             for index in batches(len(data), self.batch_size, context.generator, context.device):
                 images, labels = data.at(index).floats, data.labels[index]

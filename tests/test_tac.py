@@ -162,7 +162,9 @@ def test_a_planted_class_is_flagged_and_a_benign_network_is_left_alone(known, ev
 def test_fine_tuning_unlearns_the_planted_trigger(known, objective, recompute):
     net = network(trigger=20)
     assert success(net, known) == 1
-    repaired = TAC(objective=objective, recompute=recompute, epochs=40, learning_rate=0.02).repair(net, known, fresh())
+    repaired = TAC(objective=objective, recompute=recompute, beta=0.5, epochs=40, learning_rate=0.02).repair(
+        net, known, fresh()
+    )
     assert success(repaired, known) < 0.1
     clean = known.clean
     assert (repaired(clean.floats).argmax(1) == clean.labels).float().mean() > 0.95
@@ -190,3 +192,14 @@ def test_shifted_images_are_pushed_from_the_class_or_back_to_their_own():
 def test_a_class_that_the_data_set_does_not_have_is_refused():
     with pytest.raises(RequestError, match="poisoned_class=8"):
         TAC(poisoned_class=8).resolve(SPEC)
+
+
+def test_a_network_of_one_layer_is_searched_from_its_images(known):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(36, CLASSES)).eval()
+    with torch.no_grad():
+        net[1].weight.copy_(torch.eye(CLASSES, 36) * torch.linspace(5, 6, CLASSES)[:, None])
+        net[1].weight[TARGET, -1] = 40
+        net[1].bias.zero_()
+    context = fresh()
+    TAC(evidence="stage", epochs=1).repair(net, known, context)
+    assert context.diagnostics["flagged"] == [TARGET]
