@@ -22,7 +22,8 @@ class AlignedNorm(nn.Module):
 
     What is learned, a value (K,) a channel, is in standard deviations of the channel, so that one step size suits all:
     mu = mean + shift * std and sigma = std * exp(stretch) of the layer's running mean and std, which they are at first;
-    lower and upper start at -+``bound``.
+    lower and upper start at -+``bound``; ``Alignment`` narrows them to the channel's clean range, because beyond it the
+    histograms are flat and give no gradient.
     """
 
     def __init__(self, layer: nn.Module, bound: float) -> None:
@@ -120,6 +121,8 @@ class Alignment:
         wanted = []
         for name, layer in layers.items():
             values = (per_channel(inputs[name]) - layer.mean[:, None]) / layer.std[:, None]
+            layer.lower.clamp_(min=values.amin(1))
+            layer.upper.clamp_(max=values.amax(1))
             low = float((values.min() / self.bin_width).floor()) * self.bin_width
             bins = max(1, int(((values.max() - low) / self.bin_width).ceil()))
             wanted.append((low, soft_histogram(values, low, bins, self.bin_width, self.tau)))

@@ -50,12 +50,12 @@ class BNA(Runtime):
     refine_steps: int = Field(100, ge=1, description="steps for a detected target's trigger")
     divergence: Divergence = Field("tv", description="total variation, Jensen-Shannon or Kullback-Leibler")
     joint: bool = Field(True, description="a layer's divergence moves the layers before it too; else only its own")
-    bin_width: float = Field(0.1, gt=0, description="of the histograms, in standard deviations of the channel")
-    tau: float = Field(150, gt=0, description="sharpness of the histograms' bins")
+    bin_width: float = Field(0.3, gt=0, description="of the histograms, in standard deviations of the channel")
+    tau: float = Field(50, gt=0, description="sharpness of the histograms' bins")
     bound: float = Field(3, gt=0, description="where the clipping bounds start, in standard deviations")
-    learning_rate: float = Field(0.03, gt=0, description="of the alignment")
+    learning_rate: float = Field(0.05, gt=0, description="of the alignment")
     align_steps: int = Field(100, ge=1, description="steps of the alignment")
-    batch: int = Field(48, ge=1, description="images a step of the alignment")
+    batch: int = Field(64, ge=1, description="images a step of the alignment")
     samples: int = Field(2048, ge=1, description="activations of a channel that a step draws")
 
     def unsupported(self, case: Case) -> str | None:

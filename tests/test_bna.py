@@ -134,7 +134,7 @@ def test_alignment_takes_out_the_channel_that_carries_the_backdoor(joint: bool) 
     network, data = planted(3.0), digits(60, 3)
     clean, triggered = data.floats, stamped(data.floats)
     assert (network(triggered).argmax(1) == 2).all()
-    alignment = Alignment("tv", joint, 0.1, 150, 3, 0.03, 150, 48, 2048)
+    alignment = Alignment("tv", joint, 0.3, 50, 3, 0.05, 100, 48, 2048)
     before = copy.deepcopy(network.state_dict())
     aligned = alignment.align(network, clean, triggered, torch.Generator().manual_seed(0))
     assert (aligned.network(triggered).argmax(1) == data.labels).float().mean() > 0.95
