@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
@@ -140,9 +141,11 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
     profile = PROFILES[request.profile]
     chooser = _Chooser(registry, profile)
     datasets = chooser.choose("dataset", request.datasets or profile.datasets)
-    models = chooser.choose("model", request.models or profile.models)
-    attacks = chooser.choose("attack", request.attacks)
-    defenses = chooser.choose("defense", request.defenses)
+    choices = {
+        "model": chooser.choose("model", request.models or profile.models),
+        "attack": chooser.choose("attack", request.attacks),
+        "defense": chooser.choose("defense", request.defenses),
+    }
     seeds = profile.seeds if request.seeds is None else request.seeds
     suspects = profile.suspects if request.suspects is None else request.suspects
     cells: dict[str, CellStage] = {}
@@ -154,14 +157,12 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
             raise RequestError(
                 f"--suspects {suspects}: expected at most {available - reference} beside the reference set"
             )
-        for model in models:
-            for attack in attacks:
-                fitted = chooser.resolved(attack, source)
-                for seed in seeds:
-                    victim = VictimStage(dataset.ref, model.ref, fitted, request.profile, profile.recipe, seed)
-                    for defense in defenses:
-                        cell = _cell(victim, defense, reference, suspects)
-                        cells.setdefault(cell.key, cell)
+        fitted = {kind: chooser.resolved(chosen, source) for kind, chosen in choices.items()}
+        for model, attack, seed in product(fitted["model"], fitted["attack"], seeds):
+            victim = VictimStage(dataset.ref, model.ref, attack.ref, request.profile, profile.recipe, seed)
+            for defense in fitted["defense"]:
+                cell = _cell(victim, defense, reference, suspects)
+                cells.setdefault(cell.key, cell)
     return Plan(list(cells.values()), chooser.plugins)
 
 
@@ -207,9 +208,10 @@ class _Chooser:
                 chosen.setdefault(identity.canonical(made.ref.identity), made)
         return list(chosen.values())
 
-    def resolved(self, attack: _Chosen, dataset: Dataset) -> Ref:
-        """The attack fitted to the data set's images, under the label that it was asked for by."""
-        return self._ref(attack.plugin.resolve(dataset.spec), attack.ref.label)
+    def resolved(self, chosen: list[_Chosen], dataset: Dataset) -> list[_Chosen]:
+        """The plugins fitted to the data set's images, under the labels that they were asked for by."""
+        fitted = [(one.plugin.resolve(dataset.spec), one.ref.label) for one in chosen]
+        return [_Chosen(plugin, self._ref(plugin, label)) for plugin, label in fitted]
 
     def _ref(self, plugin: Plugin, label: str) -> Ref:
         version = self.registry.version(plugin.kind, plugin.name)

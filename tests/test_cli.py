@@ -61,6 +61,7 @@ def test_help_and_list_are_quick_and_do_without_torch(command, tmp_path):
         (["run", "--attacks", "badnet"], "unknown attack 'badnet': did you mean 'badnets'"),
         (["run", "--attacks", "badnets[size=0]"], "size=0: expected greater than or equal to 1"),
         (["run", "--attacks", "badnets[target_class=10]"], "target_class=10: expected a class below 10"),
+        (["run", "--defenses", "tac[poisoned_class=10]"], "poisoned_class=10: expected less than 10"),
         (["run", "--attacks", "badnets[siz=1]"], "unknown parameter 'siz': did you mean 'size'"),
         (["run", "--attacks", "badnets[size"], "cannot read 'badnets[size'"),
         (["run", "--plugin", "gone.py"], "no such file"),
