@@ -7,8 +7,13 @@ its distribution is that of the same images without the trigger. No weight chang
 assigns to a target go through the aligned network, and those that it assigns elsewhere are flagged as triggered.
 
 Derived here: a search over targets with all other classes pooled, which costs C triggers in place of the paper's
-C (C - 1) pairs; the warp as a third trigger model, because the additive one finds WaNet's warps hardly smaller than
-what clean networks yield.
+C (C - 1) pairs; the warp as a third trigger model, for WaNet; Rosner's test and a least ratio to the median in
+place of a bound in MADs; alignment of all layers jointly, on clean images of the target too, with wider bins (0.3 and
+tau 50 in place of 0.1 and 150) and larger steps (0.05 in place of 0.01) for a fifth of the paper's images. The paper's
+form: search=pairs, rule=mad, joint=false, bin_width=0.1, tau=150, learning_rate=0.01.
+Measured on slim ResNet-18 and 28x28 digits: without the ratio Rosner's test raises a false alarm on 8 of 10 clean
+networks (a search for a warp that does not end in success leaves a norm that is not normal), as 7 MADs do; with the
+ratio on none. The ratio and the alignment's settings were chosen on networks of this kind, so that others may differ.
 """
 
 import copy
@@ -40,7 +45,7 @@ class BNA(Runtime):
     rule: Literal["esd", "mad"] = Field(
         "esd", description="what is abnormally small: by Rosner's test on log norms, or 1/norm in MADs (the paper's)"
     )
-    significance: float = Field(0.05, gt=0, lt=1, description="of Rosner's test, over all trigger models")
+    significance: float = Field(0.05, gt=0, lt=1, description="esd: of Rosner's test, for each trigger model")
     ratio: float = Field(3, ge=1, description="esd: a target's norm is also this many times below the median")
     threshold: float = Field(7, gt=0, description="mad: a target's 1/norm exceeds the median by this many MADs")
     images: int = Field(16, ge=1, description="reference images for each trigger in the search")
@@ -116,7 +121,7 @@ class BNA(Runtime):
         if self.rule == "mad":
             score = anomaly_index(1 / norms)
             return score, score > self.threshold
-        score, outlying = small_outliers(norms.log(), self.significance / len(self.trigger_models))
+        score, outlying = small_outliers(norms.log(), self.significance)
         return score, outlying & (norms * self.ratio <= norms.median())
 
     def _aligned(

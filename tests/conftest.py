@@ -11,6 +11,8 @@ import torch
 
 from bench.plugin import AttackContext, Context, ImageSpec, LabelledImages
 
+torch.set_num_threads(1)  # as the workers do: on a busy machine more of them wait for each other
+
 SPEC = ImageSpec(3, 16, 16, classes=5, mean=(0.5,) * 3, std=(0.25,) * 3)
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "unpack.py"
 

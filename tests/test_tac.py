@@ -1,5 +1,7 @@
 """TAC: its quadratic program against cvxpy, its tests for the poisoned class, and its unlearning."""
 
+from pathlib import Path
+
 import cvxpy
 import numpy as np
 import pytest
@@ -7,10 +9,14 @@ import torch
 from scipy import stats
 from torch import nn
 
+from bench.datasets.digits import Digits
 from bench.errors import RequestError
+from bench.networks import Latent
 from bench.plugin import Context, ImageSpec, Known, LabelledImages
+from bench.training import Recipe, train
 from defenses._perturbation import constraints, distances, least_distance, smallest_is_outlier, smallest_shifts
 from defenses.tac import TAC, shifted_loss
+from models.resnet18 import ResNet18
 
 CLASSES, TARGET = 8, 3
 SPEC = ImageSpec(1, 6, 6, classes=CLASSES, mean=(0.5,), std=(0.25,))
@@ -45,6 +51,22 @@ def test_the_compressed_program_has_the_solution_of_the_whole_one(classes, dimen
         normals, bounds = every_image(features, weight, bias, target, margin)
         assert np.linalg.norm(shifts[target]) == pytest.approx(cvxpy_norm(normals, bounds), rel=1e-6)
         assert (normals @ shifts[target] >= bounds - 1e-9).all()
+
+
+def test_the_program_of_a_real_network_has_cvxpys_solution():
+    """A ResNet-18 trained on real digits, 512 latent dimensions, 200 images: every class."""
+    torch.manual_seed(0)
+    data = Digits(train_size=300).splits(Path()).train
+    model = ResNet18(stem="imagenet").build(Digits().spec)
+    recipe = Recipe(epochs=3, batch_size=50, learning_rate=0.05, schedule="one-cycle")
+    train(model, data, recipe, torch.Generator().manual_seed(0))
+    latent = Latent(model, data.floats[:1])
+    with torch.no_grad():
+        values = (latent.features(data.floats[:200]), latent.linear.weight, latent.linear.bias)
+    features, weight, bias = (value.detach().double().numpy() for value in values)
+    shifts = smallest_shifts(features, weight, bias)
+    expected = [cvxpy_norm(*constraints(features @ weight.T + bias, weight, target)) for target in range(10)]
+    assert [np.linalg.norm(shift) for shift in shifts] == pytest.approx(expected, rel=1e-6)
 
 
 def test_more_classes_than_dimensions_are_solved_where_they_can_be_and_named_where_not():
