@@ -6,9 +6,12 @@ outlier. The network is then fine-tuned with s_p added to the latents, which unl
 
 Derived here, as the paper's threshold is not known: a one-sided outlier test on the logarithms of the norms; and,
 since many triggers show more clearly where they enter than where they end, the norms are joined (geometric mean) with
-each class's mean adversarial distance behind an early stage.
+each class's mean adversarial distance behind an early stage. Some classes lie far from all others in any network: how
+far is measured in control networks that are trained on the reference images alone, and taken off.
+The paper's plain rule: evidence=latent, quantile=1, logarithm=false, test=extreme.
 """
 
+import copy
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -21,7 +24,7 @@ from bench.errors import RequestError
 from bench.images import batches
 from bench.networks import Cut, Latent, last_linear, stages
 from bench.plugin import Case, Context, ImageSpec, Known, LabelledImages, Repair
-from bench.training import autocast
+from bench.training import Recipe, autocast, train
 from defenses._perturbation import Array, Outlier, distances, smallest_is_outlier, smallest_shifts
 
 
@@ -35,7 +38,9 @@ class TAC(Repair):
     )
     test: Literal["grubbs", "extreme"] = Field("grubbs", description="outlier test of the smallest class")
     logarithm: bool = Field(True, description="test logarithms; without, only one kind of evidence can be tested")
-    significance: float = Field(0.05, gt=0, lt=1, description="highest p value at which a class is flagged")
+    significance: float = Field(
+        0.1, gt=0, lt=1, description="highest p value at which a class is flagged: the share of benign models that are"
+    )
     quantile: float = Field(
         0.98,
         gt=0,
@@ -45,6 +50,13 @@ class TAC(Repair):
     margin: float = Field(0.0, ge=0, description="epsilon: lead of the class's logit over the others")
     stage: int = Field(1, ge=0, description="the stage, by number, behind which adversarial distances are measured")
     distance_images: int = Field(200, ge=1, description="reference images for the adversarial distances")
+    controls: int = Field(
+        2, ge=0, description="networks trained on the reference images alone, to take off what is natural for a class"
+    )
+    control_weight: float = Field(
+        0.5, ge=0, le=1, description="share of the controls' log distances to take off; few images exaggerate them"
+    )
+    control_epochs: int = Field(40, ge=1)
     objective: Literal["suppress", "restore"] = Field(
         "restore", description="of shifted images: away from the poisoned class, or back to their own"
     )
@@ -115,6 +127,10 @@ class TAC(Repair):
         if self.evidence != "latent":
             rows.append(self._stage_distances(model, len(shifts), data, context))
             context.note("stage_distances", _plain(rows[-1]))
+            if self.controls:
+                natural = self._natural_distances(model, len(shifts), data, context)
+                context.note("natural_distances", _plain(natural))
+                rows[-1] = rows[-1] / natural**self.control_weight
         with np.errstate(divide="ignore"):
             statistic = np.log(rows).mean(0) if self.logarithm else rows[0]
         outlier = smallest_is_outlier(statistic, self.test)
@@ -149,6 +165,19 @@ class TAC(Repair):
         counts = (some.labels != torch.arange(classes, device=context.device)[:, None]) & (found > 0)
         logs = torch.where(counts, found.log(), 0).sum(1) / counts.sum(1)
         means: Array = logs.exp().double().cpu().numpy()
+        return means
+
+    def _natural_distances(self, model: nn.Module, classes: int, data: LabelledImages, context: Context) -> Array:
+        """The stage distances (C,) in networks of the same architecture that never saw a poisoned image."""
+        recipe = Recipe(
+            epochs=self.control_epochs, batch_size=self.batch_size, learning_rate=0.05, schedule="one-cycle"
+        )
+        logs = []
+        for _ in range(self.controls):
+            control = reinitialised(model, context.generator)
+            train(control, data, recipe, context.generator, crop=max(1, data.images.shape[-1] // 14))
+            logs.append(np.log(self._stage_distances(control, classes, data, context)))
+        means: Array = np.exp(np.mean(logs, 0))
         return means
 
     def _note(self, outlier: Outlier, flagged: list[int], context: Context) -> None:
@@ -189,6 +218,18 @@ class TAC(Repair):
                 optimizer.step()
             model.eval()
             context.progress((epoch + 1) / self.epochs)
+
+
+def reinitialised(model: nn.Module, generator: torch.Generator) -> nn.Module:
+    """A copy of ``model`` in which every layer that knows how has drawn its parameters anew."""
+    fresh = copy.deepcopy(model)
+    seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for module in fresh.modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+    return fresh.requires_grad_(True)
 
 
 def shifted_loss(logits: Tensor, labels: Tensor, target: int, objective: Literal["suppress", "restore"]) -> Tensor:

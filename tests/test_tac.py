@@ -15,7 +15,7 @@ from bench.networks import Latent
 from bench.plugin import Context, ImageSpec, Known, LabelledImages
 from bench.training import Recipe, train
 from defenses._perturbation import constraints, distances, least_distance, smallest_is_outlier, smallest_shifts
-from defenses.tac import TAC, shifted_loss
+from defenses.tac import TAC, reinitialised, shifted_loss
 from models.resnet18 import ResNet18
 
 CLASSES, TARGET = 8, 3
@@ -168,7 +168,7 @@ def success(net: nn.Module, known: Known) -> float:
 
 @pytest.mark.parametrize("evidence", ["both", "latent", "stage"])
 def test_a_planted_class_is_flagged_and_a_benign_network_is_left_alone(known, evidence):
-    context, defense = fresh(), TAC(evidence=evidence, epochs=1)
+    context, defense = fresh(), TAC(evidence=evidence, controls=0, epochs=1)
     defense.repair(network(trigger=20), known, context)
     assert context.diagnostics["flagged"] == [TARGET]
     assert context.diagnostics["class_statistic"]["flagged"] == [TARGET]
@@ -177,6 +177,38 @@ def test_a_planted_class_is_flagged_and_a_benign_network_is_left_alone(known, ev
     after = defense.repair(benign, known, context).state_dict()
     assert context.diagnostics["flagged"] == []
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_control_network_is_new_and_the_same_again(known):
+    net = network(20)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    state = torch.get_rng_state()
+    first, again = (reinitialised(net, torch.Generator().manual_seed(5)).state_dict() for _ in range(2))
+    other = reinitialised(net, torch.Generator().manual_seed(6)).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not any(torch.equal(first[name], value) for name, value in before.items())
+    assert not any(torch.equal(first[name], other[name]) for name in first)
+    assert all(torch.equal(net.state_dict()[name], value) for name, value in before.items())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_is_natural_for_a_class_is_taken_off(known, monkeypatch):
+    """Controls that keep the classes at the very same distances leave nothing to flag; even ones leave all of it."""
+    context = fresh()
+    TAC(evidence="stage", controls=0, epochs=1).repair(network(20), known, context)
+    planted = np.array(context.diagnostics["stage_distances"])
+    for natural, flagged in ((planted, []), (np.ones(CLASSES), [TARGET])):
+        monkeypatch.setattr(TAC, "_natural_distances", lambda *_, natural=natural: natural)
+        context = fresh()
+        TAC(evidence="stage", controls=1, control_weight=1, epochs=1).repair(network(20), known, context)
+        assert context.diagnostics["flagged"] == flagged
+
+
+def test_controls_are_trained_and_a_planted_class_is_flagged_beside_them(known):
+    context = fresh()
+    TAC(controls=1, epochs=1).repair(network(20), known, context)
+    assert context.diagnostics["flagged"] == [TARGET]
+    assert len(context.diagnostics["natural_distances"]) == CLASSES
 
 
 @pytest.mark.parametrize("objective", ["restore", "suppress"])
