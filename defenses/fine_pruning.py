@@ -18,6 +18,8 @@ from bench.networks import Latent
 from bench.plugin import Context, Known, Repair
 from bench.training import Recipe, logits_of, train
 
+SMALLEST_BATCH = 20  # fewer images give batch normalisation statistics that wreck the network
+
 
 class FinePruning(Repair):
     name: ClassVar[str] = "fine_pruning"
@@ -28,7 +30,9 @@ class FinePruning(Repair):
     epochs: int = Field(20, ge=0, description="epochs of fine-tuning on the reference images; 100 in common use")
     learning_rate: float = Field(0.01, gt=0, description="of the fine-tuning, with a cosine schedule")
     batch_size: int | None = Field(
-        None, ge=2, description="of the fine-tuning; a tenth of the reference images if not given, as in common use"
+        None,
+        ge=2,
+        description="of the fine-tuning; a tenth of the reference images, at least 20 if not given, as in common use",
     )
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
@@ -42,7 +46,7 @@ class FinePruning(Repair):
         if self.epochs:
             recipe = Recipe(
                 epochs=self.epochs,
-                batch_size=self.batch_size or max(2, len(data) // 10),
+                batch_size=self.batch_size or max(SMALLEST_BATCH, len(data) // 10),
                 learning_rate=self.learning_rate,
                 schedule="cosine",
                 augment=False,
