@@ -100,7 +100,7 @@ def run(
     kept.sweep()
     scheduler.decline(plan, kept)
     work = scheduler.outstanding(plan, kept)
-    if work.stages:
+    if work:
         check_data(plan, folder)
         site = Site(kept.root.resolve(), folder, tuple(registry.files), threads, timeout)
         engine: Executor

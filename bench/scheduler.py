@@ -28,6 +28,9 @@ class Work:
     victims: deque[VictimStage] = field(default_factory=deque)
     cells: dict[str, deque[CellStage]] = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        return bool(self.victims) or any(self.cells.values())
+
     @property
     def stages(self) -> list[Stage]:
         return [*self.victims, *(cell for cells in self.cells.values() for cell in cells)]
@@ -58,7 +61,7 @@ def execute(work: Work, executor: Executor, store: Store, listener: Listener) ->
     running: dict[int, Stage] = {}
     held: dict[int, str] = {}  # the victim that each slot worked on last
     listener.begin(work.stages, executor.slots)
-    while running or work.stages:
+    while running or work:
         for slot in range(executor.slots):
             if slot not in running and (stage := _next(work, waiting, held.get(slot))) is not None:
                 running[slot] = stage

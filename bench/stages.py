@@ -93,8 +93,8 @@ def make_victim(stage: VictimStage, shop: Workshop) -> None:
     triggered = apply_trigger(attack, test, attack_context(stage, shop, learned))
     with Meter(shop.device) as inference:
         before = predict(lambda images: Prediction(model(images)), test.floats, triggered)
-    shown = (targets != test.labels).nonzero()[:PICTURES, 0] if stage.attack.name != "none" else test.labels[:0]
     eligible = targets != test.labels
+    shown = eligible.nonzero()[:PICTURES, 0]
     facts = {
         "train_seconds": meter.seconds,
         "inference_seconds": inference.seconds,
@@ -227,8 +227,9 @@ def knowledge(stage: CellStage, shop: Workshop, attack: Attack, learned: dict[st
     if not stage.suspects:
         return Known(clean)
     rest = train_set.at(order[stage.reference :])
-    if stage.victim.attack.name != "none":
-        rest = rest.at(attack.target(rest.labels) != rest.labels)
+    led_elsewhere = attack.target(rest.labels) != rest.labels
+    if bool(led_elsewhere.any()):  # the control row leads none anywhere: its suspects are a false alarm
+        rest = rest.at(led_elsewhere)
     originals = rest.at(torch.arange(min(stage.suspects, len(rest)), device=rest.labels.device))
     suspects = apply_trigger(attack, originals, attack_context(stage.victim, shop, learned))
     return Known(clean, suspects, originals.floats if stage.pairs else None)
