@@ -6,7 +6,7 @@ ships, so that nothing is downloaded, or uniform noise drawn from the attack's s
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self, get_args
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,11 @@ class Blend(Attack):
     picture: Literal["flower", "china", "noise"] = Field(
         "flower", description="a photograph that scikit-learn ships, or noise"
     )
+
+    def nth(self, place: int) -> Self:
+        """The next picture for every target; after the photographs noise, another for each."""
+        pictures = get_args(type(self).model_fields["picture"].annotation)
+        return self.model_copy(update={"picture": pictures[min(pictures.index(self.picture) + place, 2)]})
 
     def learn(self, train: LabelledImages, context: AttackContext) -> Mapping[str, Tensor]:
         if self.picture == "noise":

@@ -1,7 +1,8 @@
 """No attack: the control row. The model is benign, and what a defense costs it can be read off its ACC."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from pydantic import Field
 from torch import Tensor
 
 from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned, stamp
@@ -10,6 +11,9 @@ from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned, stamp
 class NoAttack(Attack):
     name: ClassVar[str] = "none"
     source: ClassVar[str] = "control"
+    visible: ClassVar[bool] = False
+
+    label_map: Literal["all-to-one"] = Field("all-to-one", description="has no meaning here: every label stays")
 
     def trigger(self, images: Tensor, context: AttackContext) -> Tensor:
         return images

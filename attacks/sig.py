@@ -19,6 +19,7 @@ from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned, stamp
 class SIG(Attack):
     name: ClassVar[str] = "sig"
     source: ClassVar[str] = "Barni et al., ICIP 2019, arXiv 1902.11237"
+    clean_label: ClassVar[bool] = True
 
     label_map: Literal["all-to-one"] = Field("all-to-one", description="a clean-label attack has one target class")
     poisoning_rate: float = Field(
@@ -33,10 +34,7 @@ class SIG(Attack):
 
     def poison(self, train: LabelledImages, context: AttackContext) -> Poisoned:
         """Poison images whose label is the target's already, at most all of them; the labels stay."""
-        members = (train.labels == self.target_class).nonzero()[:, 0]
-        count = min(round(self.poisoning_rate * len(train)), len(members))
-        order = torch.randperm(len(members), generator=context.generator, device=members.device)
-        chosen = members[order[:count]]
+        chosen = self.draw(train, context)
         return stamp(train, chosen, self._signal(train.at(chosen).floats, self.delta), train.labels[chosen])
 
     def _signal(self, images: Tensor, amplitude: float) -> Tensor:

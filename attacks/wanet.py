@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned, as_bytes, stamp
+from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned, stamp
 
 
 class WaNet(Attack):
     name: ClassVar[str] = "wanet"
     source: ClassVar[str] = "Nguyen and Tran, ICLR 2021, arXiv 2102.10369"
+    visible: ClassVar[bool] = False
 
     strength: float = Field(0.5, gt=0, description="s: strength of the warping")
     grid: int = Field(4, ge=2, description="k: side of the field of offsets")
@@ -41,15 +42,17 @@ class WaNet(Attack):
         covers = min(round(self.cover_ratio * count), len(train) - count)
         order = torch.randperm(len(train), generator=context.generator, device=train.labels.device)
         chosen, cover = order[:count], order[count : count + covers]
-        poisoned = stamp(
-            train, chosen, self.trigger(train.at(chosen).floats, context), self.target(train.labels[chosen])
-        )
         field = context.learned["field"]
         jitter = torch.rand(covers, *field.shape[1:], generator=context.generator, device=field.device) * 2 - 1
         jittered = (field + jitter / train.images.shape[-2]).clamp(-1, 1)
-        poisoned.data.images[cover] = as_bytes(_warp(train.at(cover).floats, jittered))
-        poisoned.cover[cover] = True
-        return poisoned
+        return stamp(
+            train,
+            chosen,
+            self.trigger(train.at(chosen).floats, context),
+            self.target(train.labels[chosen]),
+            cover,
+            _warp(train.at(cover).floats, jittered),
+        )
 
 
 def _identity(height: int, width: int, device: torch.device) -> Tensor:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bench import identity, metrics, provenance
+from bench import backdoors, identity, metrics, provenance
 from bench.images import stratified_order
 from bench.meter import Meter
 from bench.plan import CellStage, Ref, VictimStage
@@ -21,9 +21,7 @@ from bench.plugin import (
     Dataset,
     Defense,
     Known,
-    LabelledImages,
     Model,
-    Poisoned,
     Prediction,
     Repair,
     Runtime,
@@ -74,11 +72,13 @@ def make_victim(stage: VictimStage, shop: Workshop) -> None:
     attack, dataset = cast(Attack, shop.plugin(stage.attack)), cast(Dataset, shop.plugin(stage.dataset))
     spec = dataset.spec
     with Meter(shop.device) as meter:
-        context = AttackContext(shop.device, shop.generator(stage.key, "attack"), spec=spec)
-        learned = dict(attack.learn(splits.train, context))
-        context = AttackContext(shop.device, context.generator, spec=spec, learned=learned)
-        poisoned = _checked_poison(attack.poison(splits.train, context), splits.train)
+        context = AttackContext(
+            shop.device, shop.generator(stage.key, "attack"), spec=spec, surrogate=_surrogates(stage, shop)
+        )
+        context = replace(context, learned=backdoors.learn(attack, splits.train, context))
+        poisoned = backdoors.poison(attack, splits.train, context)
         model = build(stage, shop)
+        objective = attack.objective(model, poisoned.data, context)
         train(
             model,
             poisoned.data,
@@ -86,11 +86,14 @@ def make_victim(stage: VictimStage, shop: Workshop) -> None:
             shop.generator(stage.key, "training"),
             crop=dataset.crop,
             flip=dataset.flip,
+            objective=objective,
             progress=shop.progress,
         )
+        learned = {**context.learned, **objective.learned()}
     test = splits.test
-    targets = attack.target(test.labels)
-    triggered = apply_trigger(attack, test, attack_context(stage, shop, learned))
+    which = backdoors.deal(attack, len(test), shop.generator(stage.key, "deal"))
+    targets = backdoors.targets(attack, test.labels, which)
+    triggered = backdoors.triggered(attack, test, which, attack_context(stage, shop, learned))
     with Meter(shop.device) as inference:
         before = predict(lambda images: Prediction(model(images)), test.floats, triggered)
     eligible = targets != test.labels
@@ -123,11 +126,11 @@ def make_victim(stage: VictimStage, shop: Workshop) -> None:
     )
 
 
-def build(stage: VictimStage, shop: Workshop) -> nn.Module:
-    """The stage's network, freshly initialised from its own seed, on the workshop's device."""
+def build(stage: VictimStage, shop: Workshop, purpose: str = "initialisation") -> nn.Module:
+    """The stage's network, freshly initialised from a seed of its own for each purpose, on the workshop's device."""
     model, dataset = cast(Model, shop.plugin(stage.model)), cast(Dataset, shop.plugin(stage.dataset))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(identity.seed(stage.key, "initialisation"))
+        torch.manual_seed(identity.seed(stage.key, purpose))
         return model.build(dataset.spec).to(shop.device)
 
 
@@ -144,26 +147,28 @@ def attack_context(stage: VictimStage, shop: Workshop, learned: dict[str, Tensor
     return AttackContext(shop.device, shop.generator(stage.key, "inference"), spec=spec, learned=learned)
 
 
-def apply_trigger(attack: Attack, data: LabelledImages, context: AttackContext) -> Tensor:
-    """Triggered images (N, C, H, W) in [0, 1], of 8 bits a channel; ValueError if the attack breaks its contract."""
-    parts = []
-    for index in torch.arange(len(data), device=data.labels.device).split(1000):
-        images = data.at(index).floats
-        part = attack.trigger(images.clone(), context)
-        if part.shape != images.shape or not bool(torch.isfinite(part).all()):
-            raise ValueError(
-                f"{attack.name}: trigger gave {tuple(part.shape)} for {tuple(images.shape)}, or not a number"
+def _surrogates(stage: VictimStage, shop: Workshop) -> Callable[[float], nn.Module]:
+    """What gives an attack its clean model: trained when asked for, once for each number of epochs."""
+    dataset = cast(Dataset, shop.plugin(stage.dataset))
+    made: dict[int, nn.Module] = {}
+
+    def surrogate(share: float) -> nn.Module:
+        recipe = RECIPES[stage.recipe]
+        epochs = max(1, round(share * recipe.epochs))
+        if epochs not in made:
+            model = build(stage, shop, "surrogate")
+            train(
+                model,
+                shop.splits(stage.dataset).train,
+                recipe.model_copy(update={"epochs": epochs}),
+                shop.generator(stage.key, "surrogate training"),
+                crop=dataset.crop,
+                flip=dataset.flip,
             )
-        if not -1e-4 <= float(part.min()) <= float(part.max()) <= 1 + 1e-4:
-            raise ValueError(f"{attack.name}: trigger left [0, 1]: {float(part.min()):.4g} to {float(part.max()):.4g}")
-        parts.append(as_bytes(part).float().div_(255))
-    return torch.cat(parts)
+            made[epochs] = model.requires_grad_(False)
+        return made[epochs]
 
-
-def _checked_poison(poisoned: Poisoned, train_set: LabelledImages) -> Poisoned:
-    if poisoned.data.images.shape != train_set.images.shape or len(poisoned.poisoned) != len(train_set):
-        raise ValueError(f"poison gave {tuple(poisoned.data.images.shape)} for {tuple(train_set.images.shape)}")
-    return poisoned
+    return surrogate
 
 
 # --- cells -------------------------------------------------------------------------------------------
@@ -190,7 +195,8 @@ def make_cell(stage: CellStage, shop: Workshop) -> None:
             guard = defense.guard(model, known, context)  # type: ignore[assignment]
         else:
             raise TypeError(f"{defense.name}: expected a Repair or a Runtime")
-    triggered = apply_trigger(attack, test, attack_context(stage.victim, shop, learned))
+    which = backdoors.deal(attack, len(test), shop.generator(stage.victim.key, "deal"))
+    triggered = backdoors.triggered(attack, test, which, attack_context(stage.victim, shop, learned))
     stream = (
         shop.generator(stage.key, "stream") if isinstance(defense, Runtime) and defense.learns_from_stream else None
     )
@@ -227,11 +233,13 @@ def knowledge(stage: CellStage, shop: Workshop, attack: Attack, learned: dict[st
     if not stage.suspects:
         return Known(clean)
     rest = train_set.at(order[stage.reference :])
-    led_elsewhere = attack.target(rest.labels) != rest.labels
+    which = backdoors.deal(attack, len(rest), shop.generator(stage.victim.key, "suspects"))
+    led_elsewhere = backdoors.targets(attack, rest.labels, which) != rest.labels
     if bool(led_elsewhere.any()):  # the control row leads none anywhere: its suspects are a false alarm
-        rest = rest.at(led_elsewhere)
+        rest, which = rest.at(led_elsewhere), which[led_elsewhere]
     originals = rest.at(torch.arange(min(stage.suspects, len(rest)), device=rest.labels.device))
-    suspects = apply_trigger(attack, originals, attack_context(stage.victim, shop, learned))
+    context = attack_context(stage.victim, shop, learned)
+    suspects = backdoors.triggered(attack, originals, which[: len(originals)], context)
     return Known(clean, suspects, originals.floats if stage.pairs else None)
 
 

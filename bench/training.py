@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from bench.attack import Objective
 from bench.images import augment, batches
-from bench.plugin import LabelledImages
+from bench.values import LabelledImages
 
 
 class Recipe(BaseModel):
@@ -41,9 +41,13 @@ def train(
     *,
     crop: int = 0,
     flip: bool = False,
+    objective: Objective | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> None:
-    """Train ``model`` in place on ``data``, which lies on the model's device; leaves it in eval mode."""
+    """Train ``model`` in place on ``data``, which lies on the model's device; leaves it in eval mode.
+
+    ``objective`` is what every step minimises, the cross-entropy by default. ``crop`` and ``flip``: see ``augment``.
+    """
     device = data.images.device
     model.train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
@@ -55,14 +59,15 @@ def train(
     )
     steps = recipe.epochs * -(-len(data) // recipe.batch_size)
     scheduler = _schedule(optimizer, recipe, steps)
-    done = 0
+    minimised, done = objective or Objective(), 0
     for _ in range(recipe.epochs):
         for index in batches(len(data), recipe.batch_size, generator, device):
             images, labels = data.at(index).floats, data.labels[index]
             if recipe.augment:
                 images = augment(images, generator, crop=crop, flip=flip)
             with autocast(device):
-                loss = F.cross_entropy(model(images.contiguous(memory_format=torch.channels_last)), labels)
+                images = images.contiguous(memory_format=torch.channels_last)
+                loss = minimised.loss(model, images, labels, done / steps)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
