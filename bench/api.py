@@ -11,6 +11,7 @@ import platformdirs
 
 from bench.errors import RequestError
 from bench.records import Record, to_frame
+from bench.validity import judged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,9 +150,9 @@ def plan_of(
 
 
 def collect(plan: "Plan", store: "Store") -> Results:
-    """The records of a plan's cells: finished ones, and the last failures of the others."""
+    """The records of a plan's cells, judged together: finished ones, and the last failures of the others."""
     found = ((store.record(cell.key) or store.failure(cell.key)) for cell in plan.cells)
-    return Results([record for record in found if record is not None])
+    return Results(judged(record for record in found if record is not None))
 
 
 def data_folder(data: str | Path | None) -> Path:

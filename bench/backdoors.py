@@ -90,6 +90,6 @@ def _fitting(poisoned: Poisoned, train: LabelledImages) -> Poisoned:
 def _checked(attack: Attack, images: Tensor, found: Tensor) -> Tensor:
     if found.shape != images.shape or not bool(torch.isfinite(found).all()):
         raise ValueError(f"{attack.name}: trigger gave {tuple(found.shape)} for {tuple(images.shape)}, or not a number")
-    if not -1e-4 <= float(found.min()) <= float(found.max()) <= 1 + 1e-4:
+    if len(found) and not -1e-4 <= float(found.min()) <= float(found.max()) <= 1 + 1e-4:
         raise ValueError(f"{attack.name}: trigger left [0, 1]: {float(found.min()):.4g} to {float(found.max()):.4g}")
     return found

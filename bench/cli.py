@@ -89,6 +89,9 @@ class Engine:
     timeout: float | None = None
 
 
+WithInvalid = Annotated[
+    bool, Parameter(negative="", help="Let attacks that had not worked, marked with a dagger, count in averages.")
+]
 StorePath = Annotated[Path | None, Parameter(help="Where results are kept (default: ./bench-store).")]
 
 
@@ -100,6 +103,7 @@ def run(
     selections: Selections | None = None,
     engine: Engine | None = None,
     store: StorePath = None,
+    with_invalid: WithInvalid = False,
 ) -> int:
     """Run every cell of dataset x model x attack x defense x seed that is not in the store, and print the table.
 
@@ -121,7 +125,7 @@ def run(
             results = run_cells(**options, listener=screen)
     else:
         results = run_cells(**options, listener=Lines(err))
-    for table in terminal_table(results.frame):
+    for table in terminal_table(results.frame, with_invalid=with_invalid):
         out.print(table)
     failed = [record for record in results.records if record.status in ("failed", "timeout")]
     for record in failed:
@@ -209,7 +213,7 @@ def status(*, store: StorePath = None) -> None:
 
 
 @app.command
-def report(*, store: StorePath = None, out: Path = Path("bench-report")) -> None:
+def report(*, store: StorePath = None, out: Path = Path("bench-report"), with_invalid: WithInvalid = False) -> None:
     """Write tables, figures and a page from everything in a store.
 
     Parameters
@@ -220,15 +224,16 @@ def report(*, store: StorePath = None, out: Path = Path("bench-report")) -> None
     from bench.api import DEFAULT_STORE, pictures
     from bench.records import to_frame
     from bench.store import Store
+    from bench.validity import judged
     from reports import write_report
 
     kept = Store(store or DEFAULT_STORE, create=False)
-    frame = to_frame(kept.records())
+    frame = to_frame(judged(kept.records()))
     if frame.empty:
         raise RequestError(f"--store {kept.root}: holds no results yet")
     if out.exists() and not out.is_dir():
         raise RequestError(f"--out {out}: expected a directory, this is a file")
-    for path in write_report(frame, out, pictures(kept, frame)):
+    for path in write_report(frame, out, pictures(kept, frame), with_invalid=with_invalid):
         print(path)  # noqa: T201
 
 

@@ -27,7 +27,9 @@ NAN = math.nan
 class Record(BaseModel):
     """What is known of one cell. Shares are in [0, 1]; NaN where there is nothing to measure.
 
-    ``*_before`` are the values of the undefended model. ``params`` and ``diagnostics`` are JSON texts.
+    ``*_before`` are the values of the undefended model; valid and doubt say whether it counts as attacked
+    (``bench.validity``), psnr to linf how well the trigger hides (``bench.stealth``). ``params`` and ``diagnostics``
+    are JSON texts.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -66,6 +68,14 @@ class Record(BaseModel):
     auroc: Figure = NAN
     tpr: Figure = NAN
     fpr: Figure = NAN
+    valid: bool | None = None
+    doubt: str | None = None
+    acc_benign: Figure = NAN
+    psnr: Figure = NAN
+    ssim: Figure = NAN
+    l0: Figure = NAN
+    l2: Figure = NAN
+    linf: Figure = NAN
     targets: str = "[]"
     n_train: int = 0
     n_poisoned: int = 0

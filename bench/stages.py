@@ -30,8 +30,10 @@ from bench.plugin import (
 )
 from bench.records import Record
 from bench.registry import Registry
+from bench.stealth import stealth
 from bench.store import Store
 from bench.training import RECIPES, train
+from bench.validity import judged
 
 BATCH = 250
 PICTURES = 6
@@ -109,6 +111,7 @@ def make_victim(stage: VictimStage, shop: Workshop) -> None:
         "n_test": len(test),
         "n_triggered": int(eligible.sum()),
         "targets": targets[eligible].unique().tolist(),
+        "stealth": stealth(test.at(eligible).floats, triggered[eligible]),
         "started": started,
         "finished": _now(),
         "provenance": provenance.facts(shop.device),
@@ -216,6 +219,7 @@ def make_cell(stage: CellStage, shop: Workshop) -> None:
         diagnostics=json.dumps(context.diagnostics, default=_plain),
         **cast(dict[str, Any], provenance.facts(shop.device)),
     )
+    [record] = judged([record])
     shop.store.write(
         "cells", stage.key, {"predictions.safetensors": after, "record.json": record.model_dump_json(indent=1)}
     )
@@ -320,6 +324,7 @@ def measure(stage: CellStage, store: Store, after: dict[str, Tensor]) -> dict[st
     return {
         **found,
         **{name: facts[name] for name in counts},
+        **facts["stealth"],
         "targets": json.dumps(facts["targets"]),
         "ms_per_sample_before": facts["ms_per_sample"],
     }

@@ -19,7 +19,7 @@ from reports.markdown import markdown
 from reports.page import page
 from reports.plots import acc_asr, der_map
 from reports.style import rendered, styled
-from reports.summary import Block, blocks, long
+from reports.summary import DAGGER, Block, blocks, long
 
 Pictures = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 
@@ -36,16 +36,20 @@ _FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
         "classes that the defense took for a target in a ring.",
     ),
 }
+_DOUBT = f" {DAGGER}: the attack had not worked."
 _GALLERY = "Test images without and with each trigger, and the difference, multiplied as said, around mid-grey."
 
 
-def write_report(frame: pd.DataFrame, folder: Path, pictures: Pictures | None = None) -> list[Path]:
+def write_report(
+    frame: pd.DataFrame, folder: Path, pictures: Pictures | None = None, *, with_invalid: bool = False
+) -> list[Path]:
     """Write tables, figures and index.html of the records in ``frame`` to ``folder``; return the paths written.
 
     ``pictures`` maps an attack's label to clean and triggered images, each (N, H, W, C) or (N, H, W) in [0, 1].
-    The same frame gives the same files. A file is complete or not there; one of the same name is replaced.
+    ``with_invalid``: attacks that had not worked count in the averages too. The same frame gives the same files. A
+    file is complete or not there; one of the same name is replaced.
     """
-    found = blocks(frame)
+    found = blocks(frame, with_invalid=with_invalid)
     paths = []
 
     def write(name: str, data: bytes) -> None:
@@ -72,7 +76,7 @@ def _drawn(block: Block, suffix: str, write: Callable[[str, bytes], None]) -> li
         figure = draw(block)
         if figure:
             _save(figure, name + suffix, write)
-            shown.append((f"figures/{name}{suffix}.png", caption))
+            shown.append((f"figures/{name}{suffix}.png", caption + _DOUBT * bool(block.doubts)))
     return shown
 
 

@@ -1,60 +1,60 @@
-"""The figure of triggers: for each attack a few images, clean, triggered, and what was added."""
+"""The figure of triggers: a card for each attack, with a few images, clean, triggered, and what was added."""
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from reports.style import GRID, wrapped
 
 Array = NDArray[Any]
-_SAMPLES = 3
+_SAMPLES = 2
+_CARD = (3.3, 2.75)  # inches
 _FACTORS = (0.5, 1, 2, 5, 10, 20, 50)
 _HEADS = ("clean", "triggered", "difference")
 
 
 def gallery(pictures: Mapping[str, tuple[Array, Array]]) -> Figure | None:
-    """A row for each attack: up to three images, each clean, triggered, and the signed difference around grey.
+    """A card for each attack: up to two images, each clean, triggered, and the signed difference around grey.
 
     ``pictures`` maps an attack to clean and triggered images, both (N, H, W, C) or (N, H, W) in [0, 1].
     """
     shown = {attack: pair for attack, pair in pictures.items() if len(pair[0])}
     if not shown:
         return None
-    samples = min(_SAMPLES, max(len(clean) for clean, _ in shown.values()))
-    figure = Figure(figsize=(2.0 + 3.4 * samples, 0.7 + 1.2 * len(shown)))
-    left, right = 2.0 / (2.0 + 3.4 * samples), 0.995
-    top, bottom = 1 - 0.55 / (0.7 + 1.2 * len(shown)), 0.01
-    outer = figure.add_gridspec(
-        len(shown), samples, left=left, right=right, top=top, bottom=bottom, wspace=0.08, hspace=0.1
-    )
-    for row, (attack, (clean, triggered)) in enumerate(shown.items()):
-        by = factor(clean, triggered)
-        for sample in range(samples):
-            panels = outer[row, sample].subgridspec(1, 3, wspace=0.05).subplots(squeeze=False)[0]
-            images = _three(clean[sample], triggered[sample], by) if sample < len(clean) else ()
-            for axes in panels:
-                axes.set_axis_off()
-            for axes, image in zip(panels, images, strict=False):
-                _show(axes, image)
-            if row == 0:
-                for axes, head in zip(panels, _HEADS, strict=True):
-                    axes.set_title(head, fontsize=9)
-            if sample == 0:
-                _name(panels[0], attack, f"difference × {by:g}" if np.any(clean != triggered) else "no difference")
-    figure.suptitle("Triggers; the difference is drawn around mid-grey", fontsize=11, y=0.995, va="top")
+    across = min(len(shown), 4 if len(shown) > 6 else 3)
+    down = ceil(len(shown) / across)
+    figure = Figure(figsize=(_CARD[0] * across, _CARD[1] * down + 0.45))
+    top = 1 - 0.45 / figure.get_figheight()
+    outer = figure.add_gridspec(1, 1, left=0, right=1, top=top, bottom=0)
+    cards = figure.add_subfigure(outer[0]).subfigures(down, across, squeeze=False)
+    for card, (attack, (clean, triggered)) in zip(cards.flat, shown.items(), strict=False):
+        _draw(card, attack, clean, triggered)
+    figure.suptitle("Triggers; the difference is drawn around mid-grey", fontsize=12, y=0.998, va="top")
     return figure
 
 
-def _name(axes: Axes, attack: str, note: str) -> None:
-    """The attack's name left of its row, the note below it."""
-    name = wrapped(attack, 18)
-    below = 0.5 - 0.08 * (name.count("\n") + 1)
-    axes.text(-0.12, 0.5, f"{name}\n", transform=axes.transAxes, ha="right", va="center", fontweight="bold")
-    axes.text(-0.12, below, note, transform=axes.transAxes, ha="right", va="top", fontsize=9)
+def _draw(card: SubFigure, attack: str, clean: Array, triggered: Array) -> None:
+    by = factor(clean, triggered)
+    note = f"difference × {by:g}" if np.any(clean != triggered) else "no difference"
+    name = wrapped(attack, 34)
+    card.text(0.04, 0.97, name, ha="left", va="top", fontweight="bold", fontsize=10 if "\n" not in name else 8)
+    panels = card.subplots(
+        _SAMPLES, 3, squeeze=False,
+        gridspec_kw={"left": 0.04, "right": 0.96, "top": 0.8, "bottom": 0.02, "wspace": 0.05, "hspace": 0.06},
+    )  # fmt: skip
+    for sample, row in enumerate(panels):
+        images = _three(clean[sample], triggered[sample], by) if sample < len(clean) else ()
+        for axes in row:
+            axes.set_axis_off()
+        for axes, image in zip(row, images, strict=False):
+            _show(axes, image)
+    for axes, head in zip(panels[0], (*_HEADS[:2], note), strict=True):
+        axes.set_title(head, fontsize=8.5, pad=3)
 
 
 def factor(clean: Array, triggered: Array) -> float:

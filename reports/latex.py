@@ -1,9 +1,10 @@
 """Tables as papers set them: attacks as rows, a group of columns for each defense."""
 
 from reports.summary import AVERAGE, Block
-from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, tally, word
+from reports.words import NO_DEFENSE, STEALTH_HEADS, UNDEFINED, legend, percent, stealth, tally, word
 
 _HEADS = ["ACC", "ASR", "RA", "DER"]
+_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # no wider than the text
 _SIGNS = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -16,10 +17,12 @@ _SIGNS = {
     "]": "{]}",
     "–": "--",
     "−": "$-$",
+    "∞": r"$\infty$",
     "±": r"$\pm$",
     "·": r"$\cdot$",
     "×": r"$\times$",
     "β": r"$\beta$",
+    "†": r"\textsuperscript{\dag}",
 } | {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 
@@ -46,9 +49,32 @@ def _table(block: Block) -> str:
             r"\smallskip",
             "\n\n\\medskip\n".join(parts),
             r"\end{table*}",
+            *_stealth(block),
             "",
         ]
     )
+
+
+def _stealth(block: Block) -> list[str]:
+    """The table of the attacks themselves; nothing where there is none."""
+    lines = stealth(block)
+    if not lines:
+        return []
+    return [
+        r"\begin{table}",
+        r"\centering\small\setlength{\tabcolsep}{3.5pt}",
+        rf"\caption{{{escaped(block.title)}. The attacks, before any defense.}}",
+        r"\smallskip",
+        _FIT,
+        rf"\begin{{tabular}}{{l{'r' * (len(STEALTH_HEADS) - 1)}}}",
+        r"\toprule",
+        " & ".join(map(escaped, STEALTH_HEADS)) + r" \\",
+        r"\midrule",
+        *(" & ".join(map(escaped, line)) + r" \\" for line in lines),
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\end{table}",
+    ]
 
 
 def _tabular(block: Block, defenses: list[str | None]) -> str:
@@ -60,10 +86,12 @@ def _tabular(block: Block, defenses: list[str | None]) -> str:
     for attack in block.lines:
         if attack == AVERAGE:
             body.append(r"\midrule")
-        body.append(" & ".join([escaped(attack), *(_cells(block, attack, name) for name in defenses)]) + r" \\")
+        body.append(
+            " & ".join([escaped(block.marked(attack)), *(_cells(block, attack, name) for name in defenses)]) + r" \\"
+        )
     return "\n".join(
         [
-            r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
+            _FIT,
             rf"\begin{{tabular}}{{l{'r' * sum(widths)}}}",
             r"\toprule",
             " & ".join(["", *(_group(name or NO_DEFENSE, width) for name, width in zip(defenses, widths, strict=True))])

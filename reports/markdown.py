@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from reports.summary import Block
-from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, tally, troubles, word
+from reports.words import NO_DEFENSE, STEALTH_HEADS, UNDEFINED, legend, percent, stealth, tally, troubles, word
 
 _HEAD = ["attack", "defense", "ACC", "ASR", "RA", "DER"]
 
@@ -24,6 +24,9 @@ def escaped(text: str) -> str:
 def _section(block: Block) -> str:
     lines = [f"## {escaped(block.title)}", "", *_grid(_HEAD, _rows(block), right=2), ""]
     lines += [f"- {escaped(text)}" for text in legend(block, best="Bold")]
+    hidden = [list(map(escaped, line)) for line in stealth(block)]
+    if hidden:
+        lines += ["", "The attacks, before any defense:", "", *_grid(STEALTH_HEADS, hidden, right=1)]
     wrong = [tuple(map(escaped, line)) for line in troubles(block)]
     if wrong:
         lines += ["", "Not done:", "", *_grid(["attack", "defense", "seeds", "status", "reason"], wrong, right=5)]
@@ -42,7 +45,7 @@ def _rows(block: Block) -> list[list[str]]:
                     figures[0] += f" ({tally(cell)})"
                 if defense in block.best(attack):
                     figures[-1] = f"**{figures[-1]}**"
-            rows.append([escaped(attack), escaped(defense or NO_DEFENSE), *figures])
+            rows.append([escaped(block.marked(attack)), escaped(defense or NO_DEFENSE), *figures])
     return rows
 
 

@@ -9,7 +9,20 @@ from string import Template
 import pandas as pd
 
 from reports.summary import AVERAGE, Block, Cell, Stat
-from reports.words import NO_DEFENSE, UNDEFINED, knowledge, legend, number, percent, provenance, tally, troubles, word
+from reports.words import (
+    NO_DEFENSE,
+    STEALTH_HEADS,
+    UNDEFINED,
+    knowledge,
+    legend,
+    number,
+    percent,
+    provenance,
+    stealth,
+    tally,
+    troubles,
+    word,
+)
 
 Figures = Sequence[tuple[str, str]]  # (path relative to the page, caption)
 
@@ -30,6 +43,9 @@ def page(blocks: list[Block], figures: Sequence[Figures], gallery: Figures) -> s
 def _section(block: Block, figures: Figures) -> str:
     notes = "".join(f"<li>{escape(text)}</li>" for text in legend(block, best="Bold and *"))
     parts = [f"<h2>{escape(block.title)}</h2>", _matrix(block), f'<ul class="legend">{notes}</ul>', _figures(figures)]
+    hidden = [[_td(line[0]), *(_td(text, "n") for text in line[1:])] for line in stealth(block)]
+    if hidden:
+        parts += ["<h3>The attacks, before any defense</h3>", _table(STEALTH_HEADS, hidden, right=1)]
     if block.defenses:
         parts += ["<h3>Knowledge and cost</h3>", _costs(block)]
         parts += ["<h3>Clean images of the target classes, and detection</h3>", _details(block)]
@@ -57,7 +73,7 @@ def _matrix(block: Block) -> str:
     for attack in block.lines:
         cells = "".join(_group(block, attack, name) for name in columns)
         start = '<tr class="average">' if attack == AVERAGE else "<tr>"
-        body.append(f'{start}<th scope="row">{escape(attack)}</th>{cells}</tr>')
+        body.append(f'{start}<th scope="row">{escape(block.marked(attack))}</th>{cells}</tr>')
     head = f'<tr><th rowspan="2">attack</th>{groups}</tr><tr>{metrics}</tr>'
     return (
         f'<div class="scroll"><table class="matrix"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table></div>'

@@ -41,10 +41,14 @@ def acc_asr(block: Block) -> Figure | None:
     panels[0, 0].set_xlim(-4, 104)
     low, high = panels[0, 0].get_ylim()
     panels[0, 0].set_ylim(min(low, high - 2), high)  # noise of a tenth must not look like a collapse
-    signs = [Line2D([], [], color=c, marker=m, ls="", label=attack) for attack, (c, m) in looks.items()]
+    signs = [Line2D([], [], color=c, marker=m, ls="", label=block.marked(attack)) for attack, (c, m) in looks.items()]
     signs.append(Line2D([], [], color="#555555", marker="o", mfc="white", ls="", label="before (hollow)"))
     signs.append(Line2D([], [], color="#555555", marker="o", ls="", label="after (filled)"))
-    figure.legend(handles=signs, loc="outside lower center", ncols=fitting([*attacks, "before (hollow)"], figure))
+    figure.legend(
+        handles=signs,
+        loc="outside lower center",
+        ncols=fitting([*map(block.marked, attacks), "before (hollow)"], figure),
+    )
     figure.suptitle(block.title, fontsize=11)
     return figure
 
@@ -69,7 +73,7 @@ def der_map(block: Block) -> Figure | None:
             column, row, text + " ★" * best, ha="center", va="center", color="white" if dark else "black", weight=weight
         )
     axes.set_xticks(range(len(block.defenses)), [wrapped(name, 14) for name in block.defenses])
-    axes.set_yticks(range(len(attacks)), [wrapped(name, 24) for name in attacks])
+    axes.set_yticks(range(len(attacks)), [wrapped(block.marked(name), 24) for name in attacks])
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)

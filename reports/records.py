@@ -12,6 +12,7 @@ import pandas as pd
 
 BLOCK = ["dataset_label", "model_label", "profile", "recipe"]
 METRICS = ["acc", "asr", "ra", "der"]
+STEALTH = ["psnr", "ssim", "l0", "l2", "linf"]
 COSTS = ["train_seconds", "defense_seconds", "inference_seconds", "ms_per_sample", "ms_per_sample_before"]
 NUMBERS = [
     *METRICS,
@@ -23,18 +24,23 @@ NUMBERS = [
     "auroc",
     "tpr",
     "fpr",
+    "acc_benign",
+    *STEALTH,
     *COSTS,
     "peak_memory_mb",
+    "n_train",
+    "n_poisoned",
 ]
 TEXTS = ["dataset", "model", "attack", "defense", "profile", "recipe", "knowledge", "reason", "finished", "targets"]
-TEXTS += ["diagnostics", "packages", "device", "code_version", "commit", "started"]
+TEXTS += ["doubt", "diagnostics", "packages", "device", "code_version", "commit", "started"]
 
 
 def complete(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy of ``frame``, one row a cell and seed, with every column that the tables and figures read.
 
     Numbers are float64 (NaN where there is none), texts are strings ("" where there is none). Of several
-    records of one cell and seed the last to finish stays. ``column`` is the defense's heading.
+    records of one cell and seed the last to finish stays. ``column`` is the defense's heading; ``valid`` is False
+    for every row of a victim that one of its records calls invalid.
     """
     out = frame.reset_index(drop=True).copy()
     for name in NUMBERS:
@@ -47,9 +53,12 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     status = _texts(_column(out, "status"))
     out["status"] = status.where(status != "", "done")
     out["seed"] = pd.to_numeric(_column(out, "seed"), errors="coerce").fillna(0).astype("int64")
+    out["valid"] = [value != False for value in _column(out, "valid")]  # noqa: E712  what was not judged counts
     out["column"] = _headings(out)
     out = out.sort_values("finished", kind="stable")
-    return out.drop_duplicates([*BLOCK, "attack_label", "column", "seed"], keep="last").sort_index()
+    out = out.drop_duplicates([*BLOCK, "attack_label", "column", "seed"], keep="last").sort_index()
+    out["valid"] = out.groupby([*BLOCK, "attack_label", "seed"])["valid"].transform("all").astype(bool)
+    return out
 
 
 def natural(label: str) -> list[tuple[int, float, str]]:

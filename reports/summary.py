@@ -9,6 +9,7 @@ import pandas as pd
 from reports.records import BLOCK, METRICS, NUMBERS, complete, ordered
 
 AVERAGE = "Average"
+DAGGER = "†"
 DECIMALS = 1  # of a percentage; also what makes two DERs equal
 
 
@@ -48,6 +49,8 @@ class Block:
     """What may be compared: one data set, model, profile and recipe. ``rows`` are its completed records.
 
     attacks and defenses are headings, the controls first; the defense "none" is ``before``, not a column.
+    ``doubts`` says of attacks that had not worked why, by seed; they are left out of the average unless
+    ``with_invalid``, and no defense is best against them.
     """
 
     title: str
@@ -56,6 +59,8 @@ class Block:
     defenses: list[str]
     before: dict[str, Cell]
     cells: dict[tuple[str, str], Cell]
+    doubts: dict[str, dict[int, str]] = field(default_factory=dict)
+    with_invalid: bool = False
 
     @property
     def seeds(self) -> list[int]:
@@ -66,8 +71,17 @@ class Block:
         """The attacks, and the average where there is more than one of them."""
         return [*self.attacks, AVERAGE] if AVERAGE in self.before else self.attacks
 
+    def marked(self, attack: str) -> str:
+        """The heading of a row, with a dagger if the attack had not worked with one of the seeds."""
+        return f"{attack} {DAGGER}" if attack in self.doubts else attack
+
     def best(self, attack: str) -> set[str]:
-        """The defenses with the highest DER of a row, equals included; one with unfinished cells cannot win."""
+        """The defenses with the highest DER of a row, equals included; one with unfinished cells cannot win.
+
+        Nobody is best where the attack had not worked.
+        """
+        if attack in self.doubts and not self.with_invalid:
+            return set()
         rivals = {}
         for defense in self.defenses:
             cell = self.cells[attack, defense]
@@ -76,12 +90,12 @@ class Block:
         return {name for name, value in rivals.items() if value == max(rivals.values())}
 
 
-def blocks(frame: pd.DataFrame) -> list[Block]:
+def blocks(frame: pd.DataFrame, *, with_invalid: bool = False) -> list[Block]:
     """The blocks of a frame of records, ordered by their titles."""
     groups = [(tuple(map(str, key)), rows) for key, rows in complete(frame).groupby(BLOCK, sort=True)]
     short = [" · ".join(filter(None, key[:3])) for key, _ in groups]
     return [
-        _block(title if short.count(title) == 1 else f"{title} · {key[3]}", rows)
+        _block(title if short.count(title) == 1 else f"{title} · {key[3]}", rows, with_invalid)
         for title, (key, rows) in zip(short, groups, strict=True)
     ]
 
@@ -103,22 +117,36 @@ def _line(rows: pd.DataFrame, column: str) -> dict[str, object]:
     names = ["dataset_label", "model_label", "profile", "recipe", "attack_label"]
     line: dict[str, object] = {name.removesuffix("_label"): first[name] for name in names}
     line |= {"defense": column, "knowledge": first["knowledge"], "seeds": len(rows), "done": len(done)}
+    line |= {"valid": int(done["valid"].sum())}
     for metric in NUMBERS:
         stat = Stat.of(done[metric])
         line |= {f"{metric}_mean": stat.mean, f"{metric}_std": stat.std, f"{metric}_n": stat.count}
     return line
 
 
-def _block(title: str, rows: pd.DataFrame) -> Block:
+def _block(title: str, rows: pd.DataFrame, with_invalid: bool) -> Block:
     attacks = ordered(rows, "attack_label", "attack")
     defenses = ordered(rows[rows["defense"] != "none"], "column", "defense")
-    before = {attack: _before(rows[rows["attack_label"] == attack]) for attack in attacks}
-    cells = {(attack, defense): _cell(_at(rows, attack, defense)) for attack in attacks for defense in defenses}
-    real = ordered(rows[rows["attack"] != "none"], "attack_label", "attack")
+    before, cells = _filled(rows, attacks, defenses)
+    counted = rows if with_invalid else rows[rows["valid"]]
+    real = ordered(counted[counted["attack"] != "none"], "attack_label", "attack")
     if len(real) > 1:
-        before[AVERAGE] = _average([before[attack] for attack in real])
-        cells |= {(AVERAGE, name): _average([cells[attack, name] for attack in real]) for name in defenses}
-    return Block(title, rows, attacks, defenses, before, cells)
+        own_before, own_cells = _filled(counted, real, defenses)
+        before[AVERAGE] = _average([own_before[attack] for attack in real])
+        cells |= {(AVERAGE, name): _average([own_cells[attack, name] for attack in real]) for name in defenses}
+    invalid = rows[~rows["valid"]].drop_duplicates(["attack_label", "seed"])
+    doubts: dict[str, dict[int, str]] = {}
+    for attack, seed, doubt in invalid[["attack_label", "seed", "doubt"]].itertuples(index=False):
+        doubts.setdefault(str(attack), {})[int(seed)] = str(doubt)
+    return Block(title, rows, attacks, defenses, before, cells, doubts, with_invalid)
+
+
+def _filled(
+    rows: pd.DataFrame, attacks: list[str], defenses: list[str]
+) -> tuple[dict[str, Cell], dict[tuple[str, str], Cell]]:
+    """Each attack's undefended network, and each attack against each defense."""
+    before = {attack: _before(rows[rows["attack_label"] == attack]) for attack in attacks}
+    return before, {(attack, name): _cell(_at(rows, attack, name)) for attack in attacks for name in defenses}
 
 
 def _at(rows: pd.DataFrame, attack: str, column: str) -> pd.DataFrame:

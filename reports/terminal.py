@@ -18,11 +18,14 @@ _HEADS = {"acc": "ACC", "asr": "ASR", "ra": "RA", "der": "DER"}
 _BEST = "*"
 
 
-def terminal_table(frame: "pd.DataFrame", width: int | None = None) -> list[Table]:
-    """One table a data set and model. ``width`` is the room in characters; by default that of the console."""
+def terminal_table(frame: "pd.DataFrame", width: int | None = None, *, with_invalid: bool = False) -> list[Table]:
+    """One table a data set and model. ``width`` is the room in characters; by default that of the console.
+
+    ``with_invalid``: attacks that had not worked count in the averages too.
+    """
     room = width or Console().width
     tables = []
-    for block in blocks(frame):
+    for block in blocks(frame, with_invalid=with_invalid):
         wide = _wide(block)
         fits = Console(width=10_000).measure(wide).maximum <= room
         tables.append(wide if fits else _long(block))
@@ -52,7 +55,7 @@ def _wide(block: Block) -> Table:
         bodies.append({attack: _joined(block, attack, defense, texts[attack], widths) for attack in block.lines})
     for place, attack in enumerate(block.lines):
         last_attack = place == len(block.attacks) - 1
-        table.add_row(Text(attack), *(body[attack] for body in bodies), end_section=last_attack)
+        table.add_row(Text(block.marked(attack)), *(body[attack] for body in bodies), end_section=last_attack)
     return table
 
 
@@ -67,7 +70,7 @@ def _long(block: Block) -> Table:
             figures = _figures(block, attack, defense)
             figures += [UNDEFINED] * (len(_HEADS) - len(figures))
             best = defense in block.best(attack)
-            name = attack if defense is None else f"  {defense}"
+            name = block.marked(attack) if defense is None else f"  {defense}"
             table.add_row(
                 Text(f"{name} {_tally(block, attack, defense)}".rstrip(), style="bold" if defense is None else ""),
                 *map(Text, figures[:-1]),

@@ -1,9 +1,10 @@
 """How figures and facts are put into words, the same in every table."""
 
 import json
-from math import isnan
+from math import isnan, nan
 
-from reports.summary import AVERAGE, DECIMALS, Block, Cell, Stat
+from reports.records import STEALTH
+from reports.summary import AVERAGE, DAGGER, DECIMALS, Block, Cell, Stat
 
 NO_DEFENSE = "no defense"
 UNDEFINED = "–"
@@ -66,8 +67,12 @@ def legend(block: Block, *, best: str) -> list[str]:
         lines[-1] += " (1/3): 1 of 3 seeds done; such a cell cannot be best."
     if AVERAGE in block.lines:
         lines.append("Average: over the attacks other than none.")
+        if block.doubts and not block.with_invalid:
+            lines[-1] = f"Average: over the attacks other than none and those marked {DAGGER}."
         if any(tally(block.cells[AVERAGE, defense]) for defense in block.defenses):
             lines[-1] += " (1/4): 1 of 4 attacks has all its seeds; such an average cannot be best."
+    if block.doubts:
+        lines.append(f"{DAGGER}: the attack had not worked: {'; '.join(doubts(block))}.")
     given: dict[str, list[str]] = {}
     for defense, text in knowledge(block).items():
         given.setdefault(text, []).append(defense)
@@ -80,6 +85,66 @@ def legend(block: Block, *, best: str) -> list[str]:
         "; ".join([f"{UNDEFINED}: not defined", *(text for key, text in _MEANING.items() if key in used)]) + "."
     )
     return lines
+
+
+STEALTH_HEADS = ["attack", "poisoned", "ACC", "ASR", "PSNR (dB)", "SSIM", "L0", "L2", "L∞"]
+
+
+def stealth(block: Block) -> list[list[str]]:
+    """A line for each attack under STEALTH_HEADS: what it did to the data, how well it works and how well it hides.
+
+    Means over seeds of finished victims; L0 in pixels, L2 and L∞ for images in [0, 1].
+    """
+    lines = []
+    for attack in block.attacks:
+        rows = block.rows[(block.rows["attack_label"] == attack) & (block.rows["status"] == "done")]
+        rows = rows.drop_duplicates("seed")
+        if rows.empty or rows["attack"].iloc[0] == "none":
+            continue
+        means = rows[["n_poisoned", "n_train", *STEALTH]].mean()
+        share = means["n_poisoned"] / means["n_train"] if means["n_train"] else nan
+        before = block.before[attack]
+        lines.append(
+            [
+                block.marked(attack),
+                _poisoned(share),
+                percent(before.stat("acc")),
+                percent(before.stat("asr")),
+                fixed(means["psnr"], 1),
+                fixed(means["ssim"], 3),
+                fixed(means["l0"], 0),
+                fixed(means["l2"], 2),
+                fixed(means["linf"], 3),
+            ]
+        )
+    return lines
+
+
+def _poisoned(share: float) -> str:
+    """The share of poisoned training images; an attack that controls training poisons its batches instead."""
+    if isnan(share):
+        return UNDEFINED
+    return f"{100 * share:.2g} %" if share else "in training"
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A figure with so many decimals; a dash where there is none."""
+    return UNDEFINED if isnan(value) else f"{value:.{decimals}f}"
+
+
+def doubts(block: Block) -> list[str]:
+    """Why an attack does not count, a phrase each; the seeds are named where others of them count."""
+    told = []
+    for attack, found in block.doubts.items():
+        reasons: dict[str, list[str]] = {}
+        for seed, reason in sorted(found.items()):
+            reasons.setdefault(reason, []).append(str(seed))
+        many = len(block.seeds) > 1
+        told.append(
+            f"{attack}: "
+            + ", ".join(reason + f" (seed {', '.join(seeds)})" * many for reason, seeds in reasons.items())
+        )
+    return told
 
 
 def troubles(block: Block) -> list[tuple[str, str, str, str, str]]:

@@ -1,0 +1,53 @@
+"""Whether an attack had worked at all: a defense must not be praised for stopping what was never there."""
+
+import json
+import math
+from collections.abc import Iterable
+
+from bench.records import Record
+
+MIN_ASR = 0.8  # of the undefended victim; of an all-to-all attack, as a share of its ACC
+MAX_ACC_LOSS = 0.05  # of the undefended victim, against the benign one of the same data, model, recipe and seed
+
+
+def judged(records: Iterable[Record]) -> list[Record]:
+    """The records with ``valid``, ``doubt`` and ``acc_benign`` filled in, as far as these records themselves tell.
+
+    The benign ACC is that of the control row: of the same seed, else the mean over its seeds. Without a control row
+    only ASR is judged.
+    """
+    known = list(records)
+    benign: dict[tuple[str, ...], dict[int, float]] = {}
+    for record in known:
+        if record.status == "done" and not record.n_triggered:
+            benign.setdefault(_setting(record), {})[record.seed] = record.acc_before
+    return [_judged(record, benign.get(_setting(record), {})) for record in known]
+
+
+def _judged(record: Record, benign: dict[int, float]) -> Record:
+    if record.status != "done":
+        return record
+    mean = sum(benign.values()) / len(benign) if benign else math.nan
+    acc_benign = benign.get(record.seed, mean)
+    found = doubts(record, acc_benign)
+    return record.model_copy(
+        update={"acc_benign": acc_benign, "valid": not found, "doubt": "; ".join(found) if found else None}
+    )
+
+
+def doubts(record: Record, acc_benign: float = math.nan) -> list[str]:
+    """Why the victim of a finished cell does not count as attacked, a phrase a reason; none for the control row."""
+    if not record.n_triggered:
+        return []
+    found = []
+    relative = json.loads(record.attack_params).get("label_map") == "all-to-all"
+    bound = MIN_ASR * (record.acc_before if relative else 1)
+    if not record.asr_before >= bound:
+        found.append(f"ASR {record.asr_before:.1%} is below {bound:.1%}")
+    if acc_benign - record.acc_before > MAX_ACC_LOSS:
+        found.append(f"ACC {record.acc_before:.1%} is more than {MAX_ACC_LOSS:.0%} below the benign {acc_benign:.1%}")
+    return found
+
+
+def _setting(record: Record) -> tuple[str, ...]:
+    return record.dataset, record.dataset_params, record.model, record.model_params, record.recipe
