@@ -11,6 +11,7 @@ from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned, stamp
 class NoAttack(Attack):
     name: ClassVar[str] = "none"
     source: ClassVar[str] = "control"
+    clean_label: ClassVar[bool] = True
     visible: ClassVar[bool] = False
 
     label_map: Literal["all-to-one"] = Field("all-to-one", description="has no meaning here: every label stays")

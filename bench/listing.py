@@ -61,7 +61,7 @@ def _plugin(kind: str, plugin: "type[Plugin]") -> list[Any]:
         table.add_row(
             parameter,
             escape(spelled(field.default)),
-            escape(_bound(properties[parameter])),
+            escape(bound(properties[parameter])),
             escape(field.description or ""),
         )
     text = inspect.cleandoc(plugin.__doc__ if "__doc__" in vars(plugin) and plugin.__doc__ else "")
@@ -73,12 +73,14 @@ def _plugin(kind: str, plugin: "type[Plugin]") -> list[Any]:
     return [*lines, ""]
 
 
-def _bound(schema: dict[str, Any]) -> str:
+def bound(schema: dict[str, Any]) -> str:
     """The values that a parameter may take, from its JSON schema."""
     options = [part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"]
     part = options[0] if options else schema
     if part.get("type") == "array":
-        return f"one or several (a+b) of {_bound(part['items'])}" if "items" in part else "several"
+        return f"one or several (a+b) of {bound(part['items'])}" if "items" in part else "several"
+    if "const" in part:
+        return f"{part['const']} only"
     if "enum" in part:
         return " | ".join(map(str, part["enum"]))
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
