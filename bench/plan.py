@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from bench import identity
 from bench.errors import RequestError
-from bench.plugin import Attack, Case, Dataset, Defense, Model, Plugin
+from bench.plugin import Attack, Case, Dataset, Defense, Model, Oracle, Plugin
 from bench.profiles import PROFILES, Profile
 from bench.registry import Registry
 from bench.selection import parse
@@ -86,6 +86,7 @@ class CellStage:
     reference: int
     suspects: int
     pairs: bool
+    oracle: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -104,6 +105,8 @@ class CellStage:
     @property
     def knowledge(self) -> str:
         """What the defender is given, in words."""
+        if self.oracle:
+            return "everything"
         parts = [f"{self.reference} clean"] if self.reference else []
         parts += [f"{self.suspects} {'pairs' if self.pairs else 'suspected'}"] if self.suspects else []
         return " + ".join(parts) or "nothing"
@@ -181,7 +184,7 @@ def _cell(victim: VictimStage, chosen: "_Chosen", reference: int, suspects: int)
     defense = cast(Defense, chosen.plugin)
     clean = reference if defense.knowledge != "none" else 0
     suspected = suspects if defense.knowledge == "suspects" else 0
-    return CellStage(victim, chosen.ref, clean, suspected, defense.wants_pairs)
+    return CellStage(victim, chosen.ref, clean, suspected, defense.wants_pairs, isinstance(defense, Oracle))
 
 
 @dataclass(frozen=True)

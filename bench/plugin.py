@@ -23,6 +23,7 @@ from bench.values import (
     LabelledImages,
     Poisoned,
     Prediction,
+    Secret,
     Splits,
 )
 
@@ -39,11 +40,13 @@ __all__ = [
     "LabelledImages",
     "Model",
     "Objective",
+    "Oracle",
     "Plugin",
     "Poisoned",
     "Prediction",
     "Repair",
     "Runtime",
+    "Secret",
     "Splits",
     "as_bytes",
     "stamp",
@@ -133,6 +136,14 @@ class Runtime(Defense):
     @abstractmethod
     def guard(self, model: nn.Module, known: Known, context: Context) -> Guard:
         """A callable: images (N, C, H, W) in [0, 1] to a Prediction; the same at any batch size."""
+
+
+class Oracle(Defense):
+    """No defense but a column to compare with: it is told what no defender knows, and is never ranked."""
+
+    @abstractmethod
+    def reveal(self, model: nn.Module, known: Known, secret: Secret, context: Context) -> nn.Module:
+        """A network made with the help of ``secret``. ``model`` is a copy in eval mode that may be changed."""
 
 
 @dataclass(frozen=True)

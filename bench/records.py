@@ -27,9 +27,9 @@ NAN = math.nan
 class Record(BaseModel):
     """What is known of one cell. Shares are in [0, 1]; NaN where there is nothing to measure.
 
-    ``*_before`` are the values of the undefended model; valid and doubt say whether it counts as attacked
-    (``bench.validity``), psnr to linf how well the trigger hides (``bench.stealth``). ``params`` and ``diagnostics``
-    are JSON texts.
+    ``oracle`` marks what is no defense: it knows what no defender knows. ``*_before`` are the values of the
+    undefended model; valid and doubt say whether it counts as attacked (``bench.validity``), psnr to linf how well the
+    trigger hides (``bench.stealth``). ``params`` and ``diagnostics`` are JSON texts.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -54,6 +54,7 @@ class Record(BaseModel):
     reference: int
     suspects: int
     knowledge: str
+    oracle: bool = False
     status: Status
     reason: str | None = None
     acc: Figure = NAN

@@ -21,10 +21,13 @@ from bench.plugin import (
     Dataset,
     Defense,
     Known,
+    LabelledImages,
     Model,
+    Oracle,
     Prediction,
     Repair,
     Runtime,
+    Secret,
     Splits,
     as_bytes,
 )
@@ -194,10 +197,13 @@ def make_cell(stage: CellStage, shop: Workshop) -> None:
 
             def guard(images: Tensor) -> Prediction:
                 return Prediction(repaired(images))
+        elif isinstance(defense, Oracle):
+            revealed = defense.reveal(model, known, _secret(stage, shop, attack, learned), context).eval()
+            guard = lambda images: Prediction(revealed(images))  # noqa: E731
         elif isinstance(defense, Runtime):
             guard = defense.guard(model, known, context)  # type: ignore[assignment]
         else:
-            raise TypeError(f"{defense.name}: expected a Repair or a Runtime")
+            raise TypeError(f"{defense.name}: expected a Repair, a Runtime or an Oracle")
     which = backdoors.deal(attack, len(test), shop.generator(stage.victim.key, "deal"))
     triggered = backdoors.triggered(attack, test, which, attack_context(stage.victim, shop, learned))
     stream = (
@@ -231,20 +237,43 @@ def knowledge(stage: CellStage, shop: Workshop, attack: Attack, learned: dict[st
 
     Suspected images are further images of the split, of classes that the trigger leads elsewhere, with the trigger.
     """
-    train_set = shop.splits(stage.victim.dataset).train
-    order = stratified_order(train_set.labels, shop.generator(stage.victim.data_key, "reference"))
-    clean = train_set.at(order[: stage.reference]) if stage.reference else None
+    clean = _reference_split(stage, shop)[0] if stage.reference else None
     if not stage.suspects:
         return Known(clean)
-    rest = train_set.at(order[stage.reference :])
+    originals, suspects, _ = _with_trigger(stage, shop, attack, learned, stage.suspects)
+    return Known(clean, suspects, originals if stage.pairs else None)
+
+
+def _reference_split(stage: CellStage, shop: Workshop) -> tuple[LabelledImages, LabelledImages]:
+    """The clean reference images, and the rest of the training set in the order of the split."""
+    train_set = shop.splits(stage.victim.dataset).train
+    order = stratified_order(train_set.labels, shop.generator(stage.victim.data_key, "reference"))
+    return train_set.at(order[: stage.reference]), train_set.at(order[stage.reference :])
+
+
+def _with_trigger(
+    stage: CellStage, shop: Workshop, attack: Attack, learned: dict[str, Tensor], count: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """At most ``count`` images beside the reference set that the trigger leads elsewhere: clean, triggered, targets.
+
+    The control row leads none anywhere: there they are any images, and false alarms if somebody suspects them.
+    """
+    _, rest = _reference_split(stage, shop)
     which = backdoors.deal(attack, len(rest), shop.generator(stage.victim.key, "suspects"))
-    led_elsewhere = backdoors.targets(attack, rest.labels, which) != rest.labels
-    if bool(led_elsewhere.any()):  # the control row leads none anywhere: its suspects are a false alarm
-        rest, which = rest.at(led_elsewhere), which[led_elsewhere]
-    originals = rest.at(torch.arange(min(stage.suspects, len(rest)), device=rest.labels.device))
-    context = attack_context(stage.victim, shop, learned)
-    suspects = backdoors.triggered(attack, originals, which[: len(originals)], context)
-    return Known(clean, suspects, originals.floats if stage.pairs else None)
+    targets = backdoors.targets(attack, rest.labels, which)
+    if bool((targets != rest.labels).any()):
+        chosen = (targets != rest.labels).nonzero()[:count, 0]
+    else:
+        chosen = torch.arange(min(count, len(rest)), device=rest.labels.device)
+    originals = rest.at(chosen)
+    triggered = backdoors.triggered(attack, originals, which[chosen], attack_context(stage.victim, shop, learned))
+    return originals.floats, triggered, targets[chosen]
+
+
+def _secret(stage: CellStage, shop: Workshop, attack: Attack, learned: dict[str, Tensor]) -> Secret:
+    """What an oracle is told: as many triggered images as there are reference images, and a way to a clean network."""
+    originals, triggered, targets = _with_trigger(stage, shop, attack, learned, stage.reference)
+    return Secret(originals, triggered, targets, lambda: _surrogates(stage.victim, shop)(1.0))
 
 
 @torch.no_grad()
@@ -301,6 +330,7 @@ def describe(stage: CellStage) -> dict[str, Any]:
         "reference": stage.reference,
         "suspects": stage.suspects,
         "knowledge": stage.knowledge,
+        "oracle": stage.oracle,
     }
 
 

@@ -106,6 +106,21 @@ class Known:
 
 
 @dataclass(frozen=True)
+class Secret:
+    """What only an oracle is told: no defender knows it.
+
+    originals, triggered: further clean images of the training split that the trigger leads elsewhere, and the same with
+    the trigger, (M, C, H, W) in [0, 1]; targets (M,): where it leads them. All are empty where there is no trigger.
+    retrained: trains a fresh network of the victim's architecture by its recipe on the clean training set.
+    """
+
+    originals: Tensor
+    triggered: Tensor
+    targets: Tensor
+    retrained: Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
 class Context:
     """Where a plugin runs, and its ways to speak. It holds no attack, no test image and no target."""
 

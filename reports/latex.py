@@ -1,7 +1,7 @@
 """Tables as papers set them: attacks as rows, a group of columns for each defense."""
 
 from reports.summary import AVERAGE, Block
-from reports.words import NO_DEFENSE, STEALTH_HEADS, UNDEFINED, legend, percent, stealth, tally, word
+from reports.words import COST_HEADS, NO_DEFENSE, STEALTH_HEADS, UNDEFINED, costs, legend, percent, stealth, tally, word
 
 _HEADS = ["ACC", "ASR", "RA", "DER"]
 _FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # no wider than the text
@@ -49,26 +49,26 @@ def _table(block: Block) -> str:
             r"\smallskip",
             "\n\n\\medskip\n".join(parts),
             r"\end{table*}",
-            *_stealth(block),
+            *_plain(f"{block.title}. The attacks, before any defense.", STEALTH_HEADS, stealth(block), 1),
+            *_plain(f"{block.title}. Knowledge and cost.", COST_HEADS, costs(block), 2),
             "",
         ]
     )
 
 
-def _stealth(block: Block) -> list[str]:
-    """The table of the attacks themselves; nothing where there is none."""
-    lines = stealth(block)
+def _plain(caption: str, heads: list[str], lines: list[list[str]], texts: int) -> list[str]:
+    """A table of its own whose first ``texts`` columns stand to the left; nothing where there are no lines."""
     if not lines:
         return []
     return [
         r"\begin{table}",
         r"\centering\small\setlength{\tabcolsep}{3.5pt}",
-        rf"\caption{{{escaped(block.title)}. The attacks, before any defense.}}",
+        rf"\caption{{{escaped(caption)}}}",
         r"\smallskip",
         _FIT,
-        rf"\begin{{tabular}}{{l{'r' * (len(STEALTH_HEADS) - 1)}}}",
+        rf"\begin{{tabular}}{{{'l' * texts}{'r' * (len(heads) - texts)}}}",
         r"\toprule",
-        " & ".join(map(escaped, STEALTH_HEADS)) + r" \\",
+        " & ".join(map(escaped, heads)) + r" \\",
         r"\midrule",
         *(" & ".join(map(escaped, line)) + r" \\" for line in lines),
         r"\bottomrule",

@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from reports.summary import Block
-from reports.words import NO_DEFENSE, STEALTH_HEADS, UNDEFINED, legend, percent, stealth, tally, troubles, word
+from reports.words import (
+    COST_HEADS,
+    NO_DEFENSE,
+    STEALTH_HEADS,
+    UNDEFINED,
+    costs,
+    legend,
+    percent,
+    stealth,
+    tally,
+    troubles,
+    word,
+)
 
 _HEAD = ["attack", "defense", "ACC", "ASR", "RA", "DER"]
 
@@ -27,6 +39,9 @@ def _section(block: Block) -> str:
     hidden = [list(map(escaped, line)) for line in stealth(block)]
     if hidden:
         lines += ["", "The attacks, before any defense:", "", *_grid(STEALTH_HEADS, hidden, right=1)]
+    if block.defenses:
+        spent = [list(map(escaped, line)) for line in costs(block)]
+        lines += ["", "Knowledge and cost:", "", *_grid(COST_HEADS, spent, right=2)]
     wrong = [tuple(map(escaped, line)) for line in troubles(block)]
     if wrong:
         lines += ["", "Not done:", "", *_grid(["attack", "defense", "seeds", "status", "reason"], wrong, right=5)]

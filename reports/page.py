@@ -10,12 +10,12 @@ import pandas as pd
 
 from reports.summary import AVERAGE, Block, Cell, Stat
 from reports.words import (
+    COST_HEADS,
     NO_DEFENSE,
     STEALTH_HEADS,
     UNDEFINED,
-    knowledge,
+    costs,
     legend,
-    number,
     percent,
     provenance,
     stealth,
@@ -27,7 +27,6 @@ from reports.words import (
 Figures = Sequence[tuple[str, str]]  # (path relative to the page, caption)
 
 _HEADS = {"acc": "ACC", "asr": "ASR", "ra": "RA", "der": "DER"}
-_COST_HEADS = ["defense", "given to the defender", "seconds to defend", "ms a sample", "ms before", "peak memory (MB)"]
 _DETAIL = {"acc_target_before": "before", "acc_target": "after", "auroc": "AUROC", "tpr": "TPR", "fpr": "FPR"}
 
 
@@ -47,7 +46,8 @@ def _section(block: Block, figures: Figures) -> str:
     if hidden:
         parts += ["<h3>The attacks, before any defense</h3>", _table(STEALTH_HEADS, hidden, right=1)]
     if block.defenses:
-        parts += ["<h3>Knowledge and cost</h3>", _costs(block)]
+        spent = [[*map(_td, line[:2]), *(_td(text, "n") for text in line[2:])] for line in costs(block)]
+        parts += ["<h3>Knowledge and cost</h3>", _table(COST_HEADS, spent, right=2)]
         parts += ["<h3>Clean images of the target classes, and detection</h3>", _details(block)]
     wrong = [[*map(_td, line[:3]), _td(line[3], "bad"), _td(line[4], "reason")] for line in troubles(block)]
     if wrong:
@@ -97,17 +97,6 @@ def _group(block: Block, attack: str, defense: str | None) -> str:
 def _figure(stat: Stat, mark: str = "") -> str:
     mean, sign, spread = percent(stat).partition("±")
     return f'{mean}{mark}<span class="std">±{spread}</span>' if sign else mean + mark
-
-
-def _costs(block: Block) -> str:
-    """What each defense was given and cost, means over its done cells."""
-    lines = []
-    for defense, given in knowledge(block).items():
-        rows = _done(block.rows, defense)
-        names = ["defense_seconds", "ms_per_sample", "ms_per_sample_before", "peak_memory_mb"]
-        means = [_td(number(float(rows[name].mean())), "n") for name in names]
-        lines.append([_td(defense), _td(given), *means])
-    return _table(_COST_HEADS, lines, right=2)
 
 
 def _details(block: Block) -> str:

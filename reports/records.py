@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+ORACLE = " (oracle)"
 BLOCK = ["dataset_label", "model_label", "profile", "recipe"]
 METRICS = ["acc", "asr", "ra", "der"]
 STEALTH = ["psnr", "ssim", "l0", "l2", "linf"]
@@ -54,6 +55,7 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     out["status"] = status.where(status != "", "done")
     out["seed"] = pd.to_numeric(_column(out, "seed"), errors="coerce").fillna(0).astype("int64")
     out["valid"] = [value != False for value in _column(out, "valid")]  # noqa: E712  what was not judged counts
+    out["oracle"] = [bool(value == True) for value in _column(out, "oracle")]  # noqa: E712
     out["column"] = _headings(out)
     out = out.sort_values("finished", kind="stable")
     out = out.drop_duplicates([*BLOCK, "attack_label", "column", "seed"], keep="last").sort_index()
@@ -68,9 +70,11 @@ def natural(label: str) -> list[tuple[int, float, str]]:
 
 
 def ordered(rows: pd.DataFrame, label: str, kind: str) -> list[str]:
-    """The different values of ``label``: first those of the control, whose ``kind`` is "none", then by name."""
+    """The different values of ``label``: first the control's, whose ``kind`` is "none", oracles last, by name."""
     control = set(rows.loc[rows[kind] == "none", label])
-    return sorted(rows[label].unique(), key=lambda value: (value not in control, natural(value)))
+    return sorted(
+        rows[label].unique(), key=lambda value: (value not in control, value.endswith(ORACLE), natural(value))
+    )
 
 
 def parsed(text: str, default: Any) -> Any:
@@ -99,4 +103,4 @@ def _headings(frame: pd.DataFrame) -> "pd.Series[Any]":
             heading[rows.index] = [
                 f"{name} ({what or '?'})" for name, what in zip(rows["defense_label"], known, strict=True)
             ]
-    return heading
+    return heading.where(~frame["oracle"], heading + ORACLE)

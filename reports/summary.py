@@ -63,6 +63,12 @@ class Block:
     with_invalid: bool = False
 
     @property
+    def rivals(self) -> list[str]:
+        """The defenses that compete: all but the oracles, which know what no defender knows."""
+        oracles = set(self.rows.loc[self.rows["oracle"], "column"])
+        return [name for name in self.defenses if name not in oracles]
+
+    @property
     def seeds(self) -> list[int]:
         return sorted(int(seed) for seed in self.rows["seed"].unique())
 
@@ -83,7 +89,7 @@ class Block:
         if attack in self.doubts and not self.with_invalid:
             return set()
         rivals = {}
-        for defense in self.defenses:
+        for defense in self.rivals:
             cell = self.cells[attack, defense]
             if cell.status == "done" and cell.done == cell.total and not isnan(cell.stat("der").mean):
                 rivals[defense] = round(100 * cell.stat("der").mean, DECIMALS)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.summary import Block, Cell, blocks
-from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, tally, word
+from reports.words import COST_HEADS, NO_DEFENSE, UNDEFINED, costs, legend, percent, tally, word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,9 +19,10 @@ _BEST = "*"
 
 
 def terminal_table(frame: "pd.DataFrame", width: int | None = None, *, with_invalid: bool = False) -> list[Table]:
-    """One table a data set and model. ``width`` is the room in characters; by default that of the console.
+    """Two tables a data set and model: the results, then knowledge and cost.
 
-    ``with_invalid``: attacks that had not worked count in the averages too.
+    ``width`` is the room in characters; by default that of the console. ``with_invalid``: attacks that had not worked
+    count in the averages too.
     """
     room = width or Console().width
     tables = []
@@ -29,7 +30,19 @@ def terminal_table(frame: "pd.DataFrame", width: int | None = None, *, with_inva
         wide = _wide(block)
         fits = Console(width=10_000).measure(wide).maximum <= room
         tables.append(wide if fits else _long(block))
+        if block.defenses:
+            tables.append(_costs(block))
     return tables
+
+
+def _costs(block: Block) -> Table:
+    """What each defense was given, and what it costs."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    for place, head in enumerate(COST_HEADS):
+        table.add_column(head, justify="left" if place < 2 else "right", overflow="fold")
+    for line in costs(block):
+        table.add_row(*map(Text, line))
+    return table
 
 
 def _table(block: Block) -> Table:

@@ -3,7 +3,7 @@
 import json
 from math import isnan, nan
 
-from reports.records import STEALTH
+from reports.records import ORACLE, STEALTH
 from reports.summary import AVERAGE, DAGGER, DECIMALS, Block, Cell, Stat
 
 NO_DEFENSE = "no defense"
@@ -51,6 +51,23 @@ def knowledge(block: Block) -> dict[str, str]:
     return given
 
 
+COST_HEADS = ["defense", "given to the defender", "seconds", "ms a sample", "ms added", "peak MB"]
+
+
+def costs(block: Block) -> list[list[str]]:
+    """A line for each defense under COST_HEADS: what it was given, how long it took, how it slows down inference.
+
+    Means over its done cells; ms added is against the same network without a defense, on the same machine.
+    """
+    lines = []
+    for defense, given in knowledge(block).items():
+        rows = block.rows[(block.rows["column"] == defense) & (block.rows["status"] == "done")]
+        added = rows["ms_per_sample"] - rows["ms_per_sample_before"]
+        figures = [rows["defense_seconds"], rows["ms_per_sample"], added, rows["peak_memory_mb"]]
+        lines.append([defense, given, *(number(float(column.mean())) for column in figures)])
+    return lines
+
+
 def legend(block: Block, *, best: str) -> list[str]:
     """What a reader of a block's table must know, a sentence each. ``best`` says how the best DER is marked."""
     lines = [
@@ -73,13 +90,8 @@ def legend(block: Block, *, best: str) -> list[str]:
             lines[-1] += " (1/4): 1 of 4 attacks has all its seeds; such an average cannot be best."
     if block.doubts:
         lines.append(f"{DAGGER}: the attack had not worked: {'; '.join(doubts(block))}.")
-    given: dict[str, list[str]] = {}
-    for defense, text in knowledge(block).items():
-        given.setdefault(text, []).append(defense)
-    if given:
-        lines.append(
-            "Given to the defender: " + "; ".join(f"{text} ({', '.join(who)})" for text, who in given.items()) + "."
-        )
+    if len(block.rivals) < len(block.defenses):
+        lines.append(f"{ORACLE.strip()}: no defense; it knows what no defender knows, and cannot be best.")
     used = {word(cell) for cell in own if cell.status != "done"}
     lines.append(
         "; ".join([f"{UNDEFINED}: not defined", *(text for key, text in _MEANING.items() if key in used)]) + "."
