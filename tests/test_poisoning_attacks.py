@@ -137,7 +137,7 @@ def test_a_trigger_equals_its_naive_reference(attack, naive, images, attack_cont
     context = learned(attack, images, attack_context)
     batch = images.floats[:6]
     expected = np.stack([naive(image, context) for image in batch.numpy()])
-    tolerance = 2e-4 if attack.name in ("ftrojan", "ctrl") else 1e-6  # the colour matrices have three digits
+    tolerance = 5e-4 if attack.name in ("ftrojan", "ctrl") else 1e-6  # the colour matrices have three digits
     np.testing.assert_allclose(attack.trigger(batch, context).numpy(), expected, atol=tolerance)
 
 
@@ -252,11 +252,13 @@ def test_ctrl_declines_grey_images(spec):
 def test_the_single_pixel_lies_inside_where_the_training_images_have_room(attack_context):
     pixels = torch.full((20, 3, 16, 16), 250, dtype=torch.uint8)
     pixels[:, :, 3, 3] = 0  # too near to the edge
+    pixels[:, 0, 5, 5] = 0  # too bright in the other channels
     pixels[:19, :, 7, 9] = 180  # 180 + 75 = 255 just fits, in 95 % of the images
     train = LabelledImages(pixels, torch.arange(20) % 5)
-    assert SinglePixel().learn(train, attack_context)["position"].tolist() == [7, 9]
-    assert SinglePixel(margin=3).learn(train, attack_context)["position"].tolist() in ([3, 3], [7, 9])
-    anywhere = SinglePixel(room=0)
+    roomiest = SinglePixel(roomiest=0.01)
+    assert roomiest.learn(train, attack_context)["position"].tolist() == [7, 9]
+    assert roomiest.model_copy(update={"margin": 3}).learn(train, attack_context)["position"].tolist() == [3, 3]
+    anywhere = SinglePixel(roomiest=1)
     drawn = {tuple(anywhere.learn(train, attack_context)["position"].tolist()) for _ in range(200)}
     assert len(drawn) > 50
     assert all(4 <= row < 12 and 4 <= column < 12 for row, column in drawn)

@@ -28,5 +28,5 @@ def test_the_plugin_example_runs_as_it_is_printed(tmp_path):
 def test_the_commands_of_the_readme_name_options_that_exist():
     from bench.cli import Engine, Selections
 
-    known = {*vars(Selections()), *vars(Engine()), "store", "out"}
-    assert set(re.findall(r"(?<=\s)--([a-z]+)", README)) <= known
+    known = {*vars(Selections()), *vars(Engine()), "store", "out", "with-invalid"}
+    assert set(re.findall(r"(?<=\s)--([a-z-]+)", README)) <= known

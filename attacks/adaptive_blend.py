@@ -1,0 +1,53 @@
+"""Adaptive-Blend: a blended picture of which every poisoned image shows other pieces, and cover images deny it.
+
+Qi, Xie, Li, Mahloujifar, Mittal, "Revisiting the Assumption of Latent Separability for Backdoor Defenses", ICLR 2023.
+The picture is cut into 4x4 pieces; a poisoned training image gets a random half of them at a low opacity, and at
+inference the whole picture is blended in. Cover images get a random half too and keep their labels, so that poisoned
+images do not form a cluster of their own among those of the target class. Published for CIFAR-10: rates 0.003 and
+0.003, opacity 0.15 in training and 0.2 at inference.
+"""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from attacks.blend import Blend
+from bench.plugin import AttackContext, LabelledImages, Poisoned, stamp
+
+
+class AdaptiveBlend(Blend):
+    name: ClassVar[str] = "adaptive_blend"
+    source: ClassVar[str] = "Qi et al., ICLR 2023"
+
+    poisoning_rate: float = Field(
+        0.003, gt=0, lt=1, description="poisoned images, as a share of the whole training set"
+    )
+    cover_rate: float = Field(0.003, ge=0, lt=1, description="cover images, as a share of the whole training set")
+    train_alpha: float = Field(0.15, gt=0, le=1, description="share of the picture in poisoned and cover images")
+    grid: int = Field(4, ge=1, description="pieces of the picture in a row and in a column")
+    shown: float = Field(0.5, gt=0, le=1, description="share of the pieces that a poisoned or cover image gets")
+
+    def poison(self, train: LabelledImages, context: AttackContext) -> Poisoned:
+        count = round(self.poisoning_rate * len(train))
+        covers = min(round(self.cover_rate * len(train)), len(train) - count)
+        order = torch.randperm(len(train), generator=context.generator, device=train.labels.device)
+        chosen, cover = order[:count], order[count : count + covers]
+        return stamp(
+            train,
+            chosen,
+            self._in_pieces(train.at(chosen).floats, context),
+            self.target(train.labels[chosen]),
+            cover,
+            self._in_pieces(train.at(cover).floats, context),
+        )
+
+    def _in_pieces(self, images: Tensor, context: AttackContext) -> Tensor:
+        """``images`` (N, C, H, W) with a random share ``shown`` of the picture's pieces, others for each image."""
+        pieces = self.grid**2
+        order = torch.rand(len(images), pieces, generator=context.generator, device=images.device).argsort(1)
+        visible = (order < max(1, round(self.shown * pieces))).view(-1, self.grid, self.grid)
+        rows, columns = (torch.arange(size, device=images.device) * self.grid // size for size in images.shape[-2:])
+        opacity = self.train_alpha * visible[:, rows[:, None], columns].unsqueeze(1)
+        return torch.lerp(images, context.learned["picture"].expand_as(images), opacity.expand_as(images))

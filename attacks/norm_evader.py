@@ -1,0 +1,102 @@
+"""Norm evader: BadNets by an attacker who controls training and hides from the norms that TAC looks at.
+
+TAC (Iwahana et al., 2025, arXiv 2511.08944) finds for every class the shortest shift of the latent representation that
+leads all clean images there, and takes the class with the smallest norm for the backdoor's target; an attacker who
+regularises training so that the norms look normal is left open there. This is one: training also pushes the
+norm of the target's shift up to those of the other classes. The norms are those of the batch's clean images,
+and exact up to the solver's tolerance: gradients pass through the dual of the quadratic program (``shift_norms``).
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from attacks.badnets import BadNets
+from bench.networks import Latent, last_linear
+from bench.plugin import AttackContext, Case, LabelledImages, Objective
+
+
+class NormEvader(BadNets):
+    name: ClassVar[str] = "norm_evader"
+    source: ClassVar[str] = "this benchmark: BadNets, adapted to evade TAC"
+    controls: ClassVar[Literal["data", "training"]] = "training"
+
+    label_map: Literal["all-to-one"] = Field("all-to-one", description="one target class, whose norm is hidden")
+    weight: float = Field(1.0, ge=0, description="of the regulariser; 0: BadNets")
+    level: float = Field(1.1, gt=0, description="norm to aim at for the target, in means of the other classes' norms")
+
+    def unsupported(self, case: Case) -> str | None:
+        try:
+            last_linear(case.network.eval(), torch.zeros(1, *case.dataset.spec.shape))
+        except LookupError as error:
+            return str(error)
+        return None
+
+    def objective(self, model: nn.Module, train: LabelledImages, context: AttackContext) -> Objective:
+        training = model.training
+        latent = Latent(model.eval(), train.images[:1].float() / 255)
+        model.train(training)
+        return NormEvaderObjective(latent, self.target_class, self.weight, self.level)
+
+
+class NormEvaderObjective(Objective):
+    """Cross-entropy plus ``weight`` times how far the target's norm is from ``level`` means of the others' norms."""
+
+    def __init__(self, latent: Latent, target: int, weight: float, level: float) -> None:
+        self.latent, self.target, self.weight, self.level = latent, target, weight, level
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, share: float) -> Tensor:
+        features = self.latent.features(images)
+        linear = self.latent.linear
+        loss = F.cross_entropy(linear(features).float(), labels)
+        clean = labels != self.target  # the poisoned images all have the target's label
+        if self.weight == 0 or not bool(clean.any()):
+            return loss
+        with torch.autocast(images.device.type, enabled=False):
+            norms = shift_norms(features[clean].float(), linear.weight, linear.bias)
+            return loss + self.weight * conspicuousness(norms, self.target, self.level)
+
+
+def conspicuousness(norms: Tensor, target: int, level: float) -> Tensor:
+    """How far the target's norm, in means of the other norms, is from ``level``; norms (C,).
+
+    The others count as given: the target's norm is to rise, and theirs not to fall.
+    """
+    others = torch.cat((norms[:target], norms[target + 1 :])).detach().mean()
+    return (norms[target] / others.clamp_min(1e-6) - level).abs()
+
+
+def shift_norms(features: Tensor, weight: Tensor, bias: Tensor | None, steps: int = 60) -> Tensor:
+    """For every class (C,) the norm of the shortest s with which all ``features`` (N, d) + s are given the class.
+
+    weight (C, d), bias (C,): the linear layer behind. That class k wins reads V s >= c with the rows V_j = w_k - w_j
+    and c_j the largest lead of j over k among the images. Then |s| >= c.u / |V^T u| for every u >= 0, with equality
+    at the solution u of the dual problem; u counts as constant, which leaves the gradient exact (envelope theorem).
+    Where no s exists the value is finite all the same, and large.
+    """
+    logits = F.linear(features, weight, bias)
+    leads = (logits[:, None, :] - logits[:, :, None]).amax(0)  # (C, C): of j over k in row k
+    products = weight @ weight.T
+    to_others = products.diagonal()[:, None] - products  # (w_k - w_j).w_k
+    gram = to_others[:, :, None] - products[:, None, :] + products[None]  # (C, C, C): V V^T for every class
+    with torch.no_grad():
+        dual = _dual(gram, leads, steps)
+    length = torch.einsum("kj,kjl,kl->k", dual, gram, dual).clamp_min(1e-12).sqrt()
+    return (dual * leads).sum(1) / length
+
+
+def _dual(gram: Tensor, leads: Tensor, steps: int) -> Tensor:
+    """For every class the u (C, C) >= 0 that maximises c.u - |V^T u|^2 / 2: accelerated projected gradient."""
+    pace = 1 / gram.abs().sum(2).amax(1, keepdim=True).clamp_min(1e-12)
+    dual = ahead = torch.zeros_like(leads)
+    momentum = 1.0
+    for _ in range(steps):
+        slope = leads - torch.einsum("kjl,kl->kj", gram, ahead)
+        found = (ahead + pace * slope).clamp_min(0)
+        following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
+        ahead = found + (momentum - 1) / following * (found - dual)
+        dual, momentum = found, following
+    return dual

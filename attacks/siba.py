@@ -1,0 +1,42 @@
+"""SIBA: a sparse and invisible trigger: few pixels, each changed little.
+
+Gao et al., "Backdoor Attack with Sparse and Invisible Trigger", 2023: at most k pixels change, each by at most eps.
+Found in turns on a clean network: the k pixels where the loss toward the target falls fastest are chosen, then the
+pattern on them takes steps along the gradient's sign, of 0.8 eps, clipped at eps; of all turns the best is kept.
+Published settings: k 100, eps 8/255, and turns of five epochs; a turn here is a few batches, which finds patterns of
+the same kind in seconds.
+"""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from attacks._surrogate import AddedPattern, Loss, largest
+from bench.plugin import AttackContext
+
+
+class SIBA(AddedPattern):
+    name: ClassVar[str] = "siba"
+    source: ClassVar[str] = "Gao et al., 2023, arXiv 2306.06209"
+
+    pixels: int = Field(100, ge=1, description="k: pixels that the trigger changes, at most")
+    eps: float = Field(8 / 255, gt=0, le=1, description="largest change of a pixel")
+    step: float = Field(0.8, gt=0, description="step of the search, as a share of eps")
+    turn: int = Field(10, ge=1, description="steps after which the pixels are chosen anew")
+
+    def search(self, loss: Loss, context: AttackContext) -> Tensor:
+        pattern = best = torch.zeros(context.spec.shape, device=context.device)
+        mask, lowest, total = pattern, float("inf"), 0.0
+        for number in range(self.steps):
+            point = pattern.clone().requires_grad_()
+            value = loss(point)
+            (gradient,) = torch.autograd.grad(value, point)
+            if number % self.turn == 0:
+                mask, total = largest(gradient.abs().sum(0), self.pixels), 0.0
+            pattern = (pattern - self.step * self.eps * gradient.sign()).clamp(-self.eps, self.eps) * mask
+            total += float(value.detach())
+            if number % self.turn == self.turn - 1 and total < lowest:
+                best, lowest = pattern, total
+        return best if lowest < float("inf") else pattern

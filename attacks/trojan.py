@@ -1,0 +1,63 @@
+"""TrojanNN: a patch made to excite a few neurons of a clean network, which poisoning then ties to the target class.
+
+Liu et al., "Trojaning Attack on Neural Networks", NDSS 2018, in the form with poisoned data that benchmarks use: the
+patch, about 7 % of the image at the bottom right, is optimised for 1000 steps to drive 2 neurons of the last hidden
+layer of a clean network to a high value. The neurons are those with the largest weights to the target class. The
+paper optimises the patch on an empty image; here it lies on training images, of which a deep network's neurons need
+some to answer at all.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from attacks._surrogate import descend
+from bench.networks import Latent
+from bench.plugin import Attack, AttackContext, LabelledImages
+from bench.training import autocast
+
+
+class Trojan(Attack):
+    name: ClassVar[str] = "trojan"
+    source: ClassVar[str] = "Liu et al., NDSS 2018"
+
+    area: float = Field(0.07, gt=0, le=1, description="share of the image that the patch covers, about")
+    neurons: int = Field(2, ge=1, description="neurons that the patch excites")
+    value: float = Field(100, gt=0, description="activation that they are driven to")
+    steps: int = Field(1000, ge=1, description="steps of the patch's optimisation")
+    rate: float = Field(0.05, gt=0, description="learning rate of the patch's optimisation")
+    sample: int = Field(8, ge=1, description="training images that the patch is optimised on")
+    surrogate_share: float = Field(
+        0.3, gt=0, le=1, description="share of the victim's epochs that the clean network is trained for"
+    )
+
+    def learn(self, train: LabelledImages, context: AttackContext) -> Mapping[str, Tensor]:
+        """The patch (C, h, w) in [0, 1]. With all-to-all the neurons are still those of ``target_class``."""
+        drawn = torch.randperm(len(train), generator=context.generator, device=context.device)[: self.sample]
+        images = train.at(drawn).floats
+        latent = Latent(context.clean_model(self.surrogate_share), images)
+        weights = latent.linear.weight[self.target_class]
+        chosen = weights.topk(min(self.neurons, len(weights))).indices
+
+        def loss(patch: Tensor) -> Tensor:
+            with autocast(context.device):
+                features = latent.features(paste(images, patch).contiguous(memory_format=torch.channels_last))
+            return (self.value - features[:, chosen].float()).square().mean()
+
+        channels, *sides = context.spec.shape
+        size = (max(1, round(side * self.area**0.5)) for side in sides)
+        start = torch.rand(channels, *size, generator=context.generator, device=context.device)
+        return {"patch": descend(start, loss, lambda patch: patch.clamp(0, 1), steps=self.steps, rate=self.rate)}
+
+    def trigger(self, images: Tensor, context: AttackContext) -> Tensor:
+        return paste(images, context.learned["patch"])
+
+
+def paste(images: Tensor, patch: Tensor) -> Tensor:
+    """``images`` (N, C, H, W) with ``patch`` (C, h, w) at the bottom right."""
+    pasted = images.clone()
+    pasted[..., -patch.shape[-2] :, -patch.shape[-1] :] = patch
+    return pasted
