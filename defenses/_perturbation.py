@@ -164,3 +164,22 @@ def smallest_is_outlier(values: Array, test: Literal["grubbs", "extreme"] = "gru
     share = min(z[index] ** 2 * count / (count - 1) ** 2, 1 - 1e-15)
     student = np.sqrt((count - 2) * share / (1 - share))
     return Outlier(index, z, float(min(1.0, count * stats.t.sf(student, count - 2))))
+
+
+def small_outliers(
+    values: Array, significance: float, at_most: int, test: Literal["grubbs", "extreme"] = "grubbs"
+) -> tuple[list[int], Outlier]:
+    """Which of ``values`` are too small to be chance, smallest first, and what is said of the smallest alone.
+
+    The generalised test of Rosner, 1983: the smallest is tested and taken away, ``at_most`` times; the last that is too
+    small decides how many are, for two equal outliers hide each other from a test of one.
+    """
+    left, taken, count = values.astype(float), [], 0
+    first = smallest_is_outlier(values, test)
+    for number in range(min(at_most, len(values) - 2)):
+        found = smallest_is_outlier(left, test)
+        taken.append(found.index)
+        if found.p_value <= significance:
+            count = number + 1
+        left[found.index] = np.nan
+    return taken[:count], first

@@ -8,10 +8,14 @@ Derived here, as the paper's threshold is not known: a one-sided outlier test on
 since many triggers show more clearly where they enter than where they end, the norms are joined (geometric mean) with
 each class's mean adversarial distance behind an early stage. Some classes lie far from all others in any network: how
 far is measured in control networks that are trained on the reference images alone, and taken off.
-The paper's plain rule: evidence=latent, quantile=1, logarithm=false, test=extreme.
+The paper's plain rule: evidence=latent, quantile=1, logarithm=false, test=extreme, targets=1.
+
+Beyond the paper: several poisoned classes, by a test that finds several outliers; and, with pairs=true and not yet
+measured beyond one network, all-to-all, where distances between pairs tell and every class gets a shift of its own.
 """
 
 import copy
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -22,19 +26,36 @@ from torch import Tensor, nn
 
 from bench.errors import RequestError
 from bench.images import batches
-from bench.networks import Cut, Latent, last_linear, stages
+from bench.networks import Latent, last_linear
 from bench.plugin import Case, Context, ImageSpec, Known, LabelledImages, Repair
-from bench.training import Recipe, autocast, train
-from defenses._perturbation import Array, Outlier, distances, smallest_is_outlier, smallest_shifts
+from bench.training import autocast, logits_of
+from defenses._evidence import Distances, all_to_all, control, pair_residuals, stage_distances
+from defenses._perturbation import Array, Outlier, small_outliers, smallest_shifts
+
+
+@dataclass(frozen=True)
+class Backdoor:
+    """One trigger, as TAC sees it: for every class (C,) the class that its images are led to; is it one for all?"""
+
+    targets: tuple[int, ...]
+
+    @property
+    def universal(self) -> bool:
+        return len(set(self.targets)) == 1
 
 
 class TAC(Repair):
     name: ClassVar[str] = "tac"
+    version: ClassVar[int] = 2
     source: ClassVar[str] = "Iwahana et al., 2025, arXiv 2511.08944"
 
     poisoned_class: int | None = Field(None, ge=0, description="the class to repair; None: identify it")
     evidence: Literal["both", "latent", "stage"] = Field(
         "both", description="latent: norms of the shifts, as in the paper; stage: mean adversarial distances; both"
+    )
+    targets: int = Field(3, ge=1, description="poisoned classes that are looked for, at most")
+    pairs: bool = Field(
+        False, description="look for all-to-all too, a shift for every class (needs evidence=stage or both)"
     )
     test: Literal["grubbs", "extreme"] = Field("grubbs", description="outlier test of the smallest class")
     logarithm: bool = Field(True, description="test logarithms; without, only one kind of evidence can be tested")
@@ -61,6 +82,12 @@ class TAC(Repair):
         "restore", description="of shifted images: away from the poisoned class, or back to their own"
     )
     beta: float = Field(4.0, ge=0, description="weight of the shifted images in the loss")
+    beta_rule: Literal["fixed", "raise"] = Field(
+        "fixed", description="raise: from a quarter of beta up to four times, until no class found is an outlier"
+    )
+    accuracy_loss: float = Field(
+        0.05, ge=0, le=1, description="with beta_rule=raise: fall of accuracy on held-out reference images to accept"
+    )
     stretch: float = Field(2.0, gt=0, description="length of the shift in fine-tuning, in lengths of the smallest one")
     recompute: bool = Field(
         False, description="solve for the shift's direction anew before every epoch; its length stays, for stability"
@@ -91,17 +118,24 @@ class TAC(Repair):
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
         latent = Latent(model, data.images[:1].float() / 255)
-        shifts = self._shifts(latent, data)
-        target = self._identify(model, shifts, data, context) if self.poisoned_class is None else self.poisoned_class
-        if target is None:
+        classes = len(latent.linear.weight)
+        if self.poisoned_class is not None:
+            found = [Backdoor((self.poisoned_class,) * classes)]
+        else:
+            found = self._identify(model, self._shifts(latent, data), data, context)
+        if not found:
             return model
-        shift = shifts[target]
-        if shift is None:
-            context.log(f"class {target}: no shift leads all images to it; the model is left as it is")
+        shifts = self._added(latent, data, found, context)
+        norms = torch.linalg.vector_norm(shifts, dim=2)
+        context.note("shift_norm", float(norms[0].max()))
+        context.note("latent_shifts", {
+            str(one.targets[0]): [float(f"{value:.5g}") for value in shifts[place, 0].tolist()]
+            for place, one in enumerate(found) if one.universal
+        })  # fmt: skip
+        if self.beta_rule == "fixed":
+            self._fine_tune(latent, found, shifts, data, self.beta, context)
             return model
-        context.note("shift_norm", float(np.linalg.norm(shift)))
-        self._fine_tune(latent, target, shift, data, context)
-        return model
+        return self._raised(model, found, shifts, data, context)
 
     def _shifts(self, latent: Latent, data: LabelledImages) -> list[Array | None]:
         """Every class's shift (d,); None where there is none."""
@@ -112,71 +146,69 @@ class TAC(Repair):
         numbers = (values.detach().double().cpu().numpy() for values in (features, weight, bias))
         return smallest_shifts(*numbers, quantile=self.quantile, margin=self.margin)
 
+    def _added(self, latent: Latent, data: LabelledImages, found: list[Backdoor], context: Context) -> Tensor:
+        """What is to be added to the latents of each class's images: (B, C, d); zero where no shift leads there."""
+        numbers, own = self._shifts(latent, data), {}
+        for one in found:
+            if not one.universal:
+                own = {
+                    label: self._shifts(latent, data.at(data.labels == label)) for label in set(data.labels.tolist())
+                }
+        rows = torch.zeros(len(found), len(found[0].targets), latent.linear.in_features)
+        for place, one in enumerate(found):
+            for label, target in enumerate(one.targets):
+                shift = numbers[target] if one.universal else own.get(label, {target: None})[target]
+                if shift is not None:
+                    rows[place, label] = torch.as_tensor(shift)
+                elif label == 0 or not one.universal:
+                    context.log(f"class {target}: no shift leads all images to it; it is left as it is")
+        return rows.to(context.device)
+
     # --- which class? ------------------------------------------------------------------------------------
 
     def _identify(
         self, model: nn.Module, shifts: list[Array | None], data: LabelledImages, context: Context
-    ) -> int | None:
-        """The class whose statistic is a small outlier, or None; everything computed goes into the record."""
+    ) -> list[Backdoor]:
+        """The backdoors whose classes' statistics are small outliers; everything computed goes into the record."""
         norms = np.array([np.inf if shift is None else np.linalg.norm(shift) for shift in shifts])
         context.note("norms", _plain(norms))
         rows = []
         if self.evidence != "stage":
             rows.append(norms)
             context.note("infeasible", [label for label, norm in enumerate(norms) if np.isinf(norm)])
+        led: dict[int, int] = {}
         if self.evidence != "latent":
-            rows.append(self._stage_distances(model, len(shifts), data, context))
+            distances = self._distances(model, len(shifts), data, context)
+            rows.append(distances.of_classes())
             context.note("stage_distances", _plain(rows[-1]))
+            if self.pairs:
+                residuals = pair_residuals(distances.of_pairs())
+                led = all_to_all(residuals)
+                context.note("pair_residuals", [_plain(row) for row in residuals])
             if self.controls:
                 natural = self._natural_distances(model, len(shifts), data, context)
                 context.note("natural_distances", _plain(natural))
                 rows[-1] = rows[-1] / natural**self.control_weight
         with np.errstate(divide="ignore"):
             statistic = np.log(rows).mean(0) if self.logarithm else rows[0]
-        outlier = smallest_is_outlier(statistic, self.test)
-        flagged = [outlier.index] if outlier.p_value <= self.significance else []
+        flagged, outlier = small_outliers(statistic, self.significance, self.targets, self.test)
+        if led:
+            flagged = sorted(set(led.values()))
+            context.note("led_to", [led[label] for label in range(len(shifts))])
         self._note(outlier, flagged, context)
-        return flagged[0] if flagged else None
+        if led:
+            return [Backdoor(tuple(led[label] for label in range(len(shifts))))]
+        return [Backdoor((label,) * len(shifts)) for label in flagged]
 
-    def _stage_distances(self, model: nn.Module, classes: int, data: LabelledImages, context: Context) -> Array:
-        """For every class (C,) the geometric mean over images of other classes of their distance from it."""
-        order = torch.randperm(len(data), generator=context.generator, device=context.device)
-        some = data.at(order[: self.distance_images])
-        places = list(stages(model).values())
-        behind = places[min(self.stage, len(places) - 1)] if places else None  # of a bare layer: the images themselves
-        cut = Cut(model, behind, some.floats[:1]) if behind else None
-
-        def head(activations: Tensor) -> Tensor:
-            if activations.ndim == 4:
-                activations = activations.contiguous(memory_format=torch.channels_last)
-            with autocast(context.device):
-                logits: Tensor = cut.after(activations) if cut else model(activations)
-            return logits
-
-        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        for parameter in trainable:
-            parameter.requires_grad_(False)
-        with torch.no_grad():
-            activations = cut.before(some.floats) if cut else some.floats
-        found = distances(head, activations, classes)
-        for parameter in trainable:
-            parameter.requires_grad_(True)
-        # an image that has the class, or is taken for it already, tells nothing of the way to it
-        counts = (some.labels != torch.arange(classes, device=context.device)[:, None]) & (found > 0)
-        logs = torch.where(counts, found.log(), 0).sum(1) / counts.sum(1)
-        means: Array = logs.exp().double().cpu().numpy()
-        return means
+    def _distances(self, model: nn.Module, classes: int, data: LabelledImages, context: Context) -> Distances:
+        return stage_distances(model, self.stage, self.distance_images, classes, data, context)
 
     def _natural_distances(self, model: nn.Module, classes: int, data: LabelledImages, context: Context) -> Array:
         """The stage distances (C,) in networks of the same architecture that never saw a poisoned image."""
-        recipe = Recipe(
-            epochs=self.control_epochs, batch_size=self.batch_size, learning_rate=0.05, schedule="one-cycle"
-        )
         logs = []
         for _ in range(self.controls):
-            control = reinitialised(model, context.generator)
-            train(control, data, recipe, context.generator, crop=max(1, data.images.shape[-1] // 14))
-            logs.append(np.log(self._stage_distances(control, classes, data, context)))
+            clean = control(model, self.control_epochs, self.batch_size, data, context)
+            logs.append(np.log(self._distances(clean, classes, data, context).of_classes()))
         means: Array = np.exp(np.mean(logs, 0))
         return means
 
@@ -190,29 +222,70 @@ class TAC(Repair):
 
     # --- unlearning --------------------------------------------------------------------------------------
 
-    def _fine_tune(self, latent: Latent, target: int, first: Array, data: LabelledImages, context: Context) -> None:
-        """Train with the loss of clean images plus ``beta`` times that of the same images, shifted."""
+    def _raised(
+        self, model: nn.Module, found: list[Backdoor], shifts: Tensor, data: LabelledImages, context: Context
+    ) -> nn.Module:
+        """Fine-tuned with the least of five rising betas after which no class found is an outlier of the norms.
+
+        A fifth of the reference images is kept out of it, to see that accuracy stays within ``accuracy_loss``; where it
+        does not, the last beta within that bound. Nothing but reference images decides.
+        """
+        kept = torch.arange(len(data), device=context.device) % 5 == 0
+        held, rest = data.at(kept), data.at(~kept)
+        before = _accuracy(model, held)
+        best, tried = model, []
+        for beta in (self.beta * 2.0**power for power in range(-2, 3)):
+            candidate = copy.deepcopy(model)
+            latent = Latent(candidate, data.images[:1].float() / 255)
+            self._fine_tune(latent, found, shifts, rest, beta, context)
+            loss = before - _accuracy(candidate, held)
+            norms = np.array([np.inf if s is None else np.linalg.norm(s) for s in self._shifts(latent, data)])
+            with np.errstate(divide="ignore"):
+                left, _ = small_outliers(np.log(norms), self.significance, self.targets, self.test)
+            open_still = sorted(set(left) & {target for one in found for target in one.targets})
+            tried.append({"beta": beta, "accuracy_loss": loss, "outliers": open_still})
+            if loss <= self.accuracy_loss or best is model:
+                best = candidate
+            if not open_still and loss <= self.accuracy_loss:
+                break
+        context.note("betas", tried)
+        return best
+
+    def _fine_tune(
+        self,
+        latent: Latent,
+        found: list[Backdoor],
+        first: Tensor,
+        data: LabelledImages,
+        beta: float,
+        context: Context,
+    ) -> None:
+        """Train with the loss of clean images plus ``beta`` times that of the same images, shifted (B, C, d)."""
         model = latent.model
         optimizer = torch.optim.SGD(
             model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )
-        shift: Array | None = first
-        length = self.stretch * np.linalg.norm(first)
+        targets = torch.tensor([one.targets for one in found], device=context.device)
+        lengths = self.stretch * torch.linalg.vector_norm(first, dim=2, keepdim=True)
+        added = self.stretch * first
         for epoch in range(self.epochs):
             if self.recompute and epoch:
-                shift = self._shifts(latent, data)[target]
-            if shift is None or not shift.any():
-                break  # no direction leads to the class any more
-            unit = shift / np.linalg.norm(shift)
-            added = torch.as_tensor(length * unit, dtype=torch.float32, device=context.device)
+                anew = self._added(latent, data, found, context)
+                added = lengths * anew / torch.linalg.vector_norm(anew, dim=2, keepdim=True).clamp_min(1e-12)
+            if not bool(added.any()):
+                break  # no direction leads to a class any more
             model.train()
             for index in batches(len(data), self.batch_size, context.generator, context.device):
                 images, labels = data.at(index).floats, data.labels[index]
                 with autocast(context.device):
                     features = latent.features(images.contiguous(memory_format=torch.channels_last))
-                    clean, shifted = latent.linear(features), latent.linear(features + added)
-                penalty = shifted_loss(shifted.float(), labels, target, self.objective)
-                loss = F.cross_entropy(clean.float(), labels) + self.beta * penalty
+                    clean = latent.linear(features)
+                    shifted = [latent.linear(features + one[labels]) for one in added]
+                penalties = [
+                    shifted_loss(logits.float(), labels, own[labels], self.objective)
+                    for logits, own in zip(shifted, targets, strict=True)
+                ]
+                loss = F.cross_entropy(clean.float(), labels) + beta * torch.stack(penalties).mean()
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
@@ -220,29 +293,21 @@ class TAC(Repair):
             context.progress((epoch + 1) / self.epochs)
 
 
-def reinitialised(model: nn.Module, generator: torch.Generator) -> nn.Module:
-    """A copy of ``model`` in which every layer that knows how has drawn its parameters anew."""
-    fresh = copy.deepcopy(model)
-    seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for module in fresh.modules():
-            if callable(reset := getattr(module, "reset_parameters", None)):
-                reset()
-    return fresh.requires_grad_(True)
-
-
-def shifted_loss(logits: Tensor, labels: Tensor, target: int, objective: Literal["suppress", "restore"]) -> Tensor:
-    """The loss of shifted images: logits (N, C), labels (N,).
+def shifted_loss(logits: Tensor, labels: Tensor, targets: Tensor, objective: Literal["suppress", "restore"]) -> Tensor:
+    """The loss of shifted images: logits (N, C), labels (N,), the classes that the shifts lead to (N,).
 
     suppress: -log(1 - softmax_target), over the images of other classes. restore: cross-entropy with their own labels.
     """
     if objective == "restore":
         return F.cross_entropy(logits, labels)
-    away = logits[labels != target]
-    others = torch.arange(logits.shape[1], device=logits.device) != target
-    surprise = away.logsumexp(1) - away[:, others].logsumexp(1)
-    return surprise.sum() / max(1, len(away))
+    away = labels != targets
+    others = logits.masked_fill(F.one_hot(targets, logits.shape[1]).bool(), -torch.inf)
+    surprise = logits[away].logsumexp(1) - others[away].logsumexp(1)
+    return surprise.sum() / max(1, len(surprise))
+
+
+def _accuracy(model: nn.Module, data: LabelledImages) -> float:
+    return float((logits_of(model, data.floats).argmax(1) == data.labels).float().mean())
 
 
 def _plain(values: Array) -> list[float | None]:

@@ -14,8 +14,16 @@ from bench.errors import RequestError
 from bench.networks import Latent
 from bench.plugin import Context, ImageSpec, Known, LabelledImages
 from bench.training import Recipe, train
-from defenses._perturbation import constraints, distances, least_distance, smallest_is_outlier, smallest_shifts
-from defenses.tac import TAC, reinitialised, shifted_loss
+from defenses._evidence import all_to_all, pair_residuals, reinitialised
+from defenses._perturbation import (
+    constraints,
+    distances,
+    least_distance,
+    small_outliers,
+    smallest_is_outlier,
+    smallest_shifts,
+)
+from defenses.tac import TAC, shifted_loss
 from models.resnet18 import ResNet18
 
 CLASSES, TARGET = 8, 3
@@ -237,8 +245,8 @@ def test_a_given_class_skips_identification_and_results_repeat(known):
 def test_shifted_images_are_pushed_from_the_class_or_back_to_their_own():
     logits, labels = torch.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0]]), torch.tensor([2, 1])
     away = -torch.log(1 - logits.softmax(1)[0, 1])  # the second image is of class 1 itself
-    assert shifted_loss(logits, labels, 1, "suppress") == pytest.approx(away.item())
-    assert shifted_loss(logits, labels, 1, "restore") == pytest.approx(
+    assert shifted_loss(logits, labels, torch.ones_like(labels), "suppress") == pytest.approx(away.item())
+    assert shifted_loss(logits, labels, torch.ones_like(labels), "restore") == pytest.approx(
         -logits.log_softmax(1)[[0, 1], labels].mean().item()
     )
 
@@ -257,3 +265,35 @@ def test_a_network_of_one_layer_is_searched_from_its_images(known):
     context = fresh()
     TAC(evidence="stage", epochs=1).repair(net, known, context)
     assert context.diagnostics["flagged"] == [TARGET]
+
+
+# --- several targets, all-to-all, and the choice of beta ---------------------------------------------
+
+
+def test_two_equal_outliers_do_not_hide_each_other():
+    values = np.array([5.0, 5.1, 1.0, 4.9, 5.05, 1.05, 4.95, 5.02, 4.98, 5.0])
+    assert smallest_is_outlier(values).p_value > 0.05
+    assert small_outliers(values, 0.05, 3)[0] == [2, 5]
+    assert small_outliers(values, 0.05, 1)[0] == []
+    assert small_outliers(np.delete(values, [2, 5]), 0.05, 3)[0] == []
+
+
+def test_all_to_all_shows_in_the_pairs_and_nothing_else_does():
+    draw = np.random.default_rng(0)
+    logs = draw.normal(0, 0.1, (10, 10)) + draw.normal(0, 1, (10, 1)) + draw.normal(0, 1, 10)
+    np.fill_diagonal(logs, np.nan)
+    assert all_to_all(pair_residuals(logs)) == {}
+    one = logs.copy()
+    one[3] -= 2  # every class is close to one: all-to-one
+    assert all_to_all(pair_residuals(one)) == {}
+    for source in range(10):
+        logs[(source + 1) % 10, source] -= 1.0
+    assert all_to_all(pair_residuals(logs)) == {source: (source + 1) % 10 for source in range(10)}
+
+
+def test_beta_is_raised_on_reference_images_alone(known):
+    context = fresh()
+    TAC(poisoned_class=1, beta_rule="raise", epochs=1, accuracy_loss=1.0).repair(network(4.0), known, context)
+    tried = context.diagnostics["betas"]
+    assert [one["beta"] for one in tried] == [1.0, 2.0, 4.0, 8.0, 16.0][: len(tried)]
+    assert all(one["outliers"] for one in tried[:-1])
