@@ -9,11 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
+from reports.records import natural
 from reports.style import GRID, wrapped
 
 Array = NDArray[Any]
 _SAMPLES = 2
 _CARD = (3.3, 2.75)  # inches
+_HEAD = 0.45  # inches
 _FACTORS = (0.5, 1, 2, 5, 10, 20, 50)
 _HEADS = ("clean", "triggered", "difference")
 
@@ -23,18 +25,17 @@ def gallery(pictures: Mapping[str, tuple[Array, Array]]) -> Figure | None:
 
     ``pictures`` maps an attack to clean and triggered images, both (N, H, W, C) or (N, H, W) in [0, 1].
     """
-    shown = {attack: pair for attack, pair in pictures.items() if len(pair[0])}
+    shown = {attack: pictures[attack] for attack in sorted(pictures, key=natural) if len(pictures[attack][0])}
     if not shown:
         return None
     across = min(len(shown), 4 if len(shown) > 6 else 3)
     down = ceil(len(shown) / across)
-    figure = Figure(figsize=(_CARD[0] * across, _CARD[1] * down + 0.45))
-    top = 1 - 0.45 / figure.get_figheight()
-    outer = figure.add_gridspec(1, 1, left=0, right=1, top=top, bottom=0)
-    cards = figure.add_subfigure(outer[0]).subfigures(down, across, squeeze=False)
+    figure = Figure(figsize=(_CARD[0] * across, _CARD[1] * down + _HEAD))
+    head, sheet = figure.subfigures(2, 1, height_ratios=[_HEAD, _CARD[1] * down], squeeze=False)[:, 0]
+    cards = sheet.subfigures(down, across, squeeze=False)
     for card, (attack, (clean, triggered)) in zip(cards.flat, shown.items(), strict=False):
         _draw(card, attack, clean, triggered)
-    figure.suptitle("Triggers; the difference is drawn around mid-grey", fontsize=12, y=0.998, va="top")
+    head.text(0.5, 0.5, "Triggers; the difference is drawn around mid-grey", ha="center", va="center", fontsize=12)
     return figure
 
 
