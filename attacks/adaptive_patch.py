@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bench.errors import RequestError
-from bench.plugin import Attack, AttackContext, ImageSpec, LabelledImages, Poisoned, stamp
+from bench.plugin import Attack, AttackContext, Case, ImageSpec, LabelledImages, Poisoned, stamp
 
 Opacity = Annotated[float, Field(gt=0, le=1)]
 
@@ -41,9 +41,13 @@ class AdaptivePatch(Attack):
             raise RequestError(
                 f"{self.name}: together={self.together}: expected at most {len(self.opacities)}, all patches"
             )
-        if 2 * (self.size + self.margin) > min(spec.height, spec.width):
-            raise RequestError(f"{self.name}: size={self.size}: the patches of two corners would overlap")
         return super().resolve(spec)
+
+    def unsupported(self, case: Case) -> str | None:
+        room = min(case.dataset.spec.height, case.dataset.spec.width)
+        if 2 * (self.size + self.margin) > room:
+            return f"the patches of two corners, of size {self.size}, would overlap on {room} pixels"
+        return None
 
     def learn(self, train: LabelledImages, context: AttackContext) -> Mapping[str, Tensor]:
         """The patches (P, C, size, size), of 0 and 1."""

@@ -32,10 +32,10 @@ PROFILES = {
             "label_consistent": {
                 "poisoning_rate": 0.0975,
                 "norm": "l2",
-                "eps": 3.0,
-                "step": 0.5,
+                "eps": 2.0,
+                "step": 0.3,
                 "steps": 15,
-                "size": 6,
+                "size": 7,
             },
             "adaptive_blend": {"poisoning_rate": 0.02, "cover_rate": 0.02},
             "adaptive_patch": {"poisoning_rate": 0.02, "cover_rate": 0.02},

@@ -104,11 +104,11 @@ def test_a_broken_entry_point_is_listed_as_broken(monkeypatch):
     ("name", "parameters", "complaint"),
     [
         ("badnet", {}, "unknown attack 'badnet': did you mean 'badnets'"),
-        ("zzz", {}, "unknown attack 'zzz': there are none, badnets"),
+        ("zzz", {}, "unknown attack 'zzz': there are none, adaptive_blend"),
         ("badnets", {"poison_rate": 0.1}, "unknown parameter 'poison_rate': did you mean 'poisoning_rate'"),
         ("badnets", {"poisoning_rate": 2}, "poisoning_rate=2: expected less than 1"),
         ("badnets", {"size": "x"}, "size=x: expected a valid integer"),
-        ("badnets", {"label_map": "some"}, "label_map=some: expected 'all-to-one' or 'all-to-all'"),
+        ("badnets", {"label_map": "some"}, "label_map=some: expected 'all-to-one', 'all-to-all' or 'several'"),
         ("sig", {"label_map": "all-to-all"}, "label_map=all-to-all: expected 'all-to-one'"),
     ],
 )
@@ -120,7 +120,7 @@ def test_a_wrong_request_is_one_line_with_what_was_expected(registry, name, para
 
 
 def test_globs_select_and_an_empty_one_is_refused(registry):
-    assert registry.select("attack", parse("b*")[0]) == ["badnets", "blend"]
+    assert registry.select("attack", parse("b*")[0]) == ["badnets", "blend", "bpp"]
     with pytest.raises(RequestError, match="matches none"):
         registry.select("attack", parse("zz*")[0])
 

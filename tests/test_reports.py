@@ -412,7 +412,7 @@ def test_a_frame_with_gaps_is_still_reported(frame: pd.DataFrame, tmp_path: Path
     paths = write_report(frame, tmp_path)
     assert {"table.md", "index.html", "table.tex"} <= {path.name for path in paths}
     defended = len(frame) > 0 and (frame["defense"] != "none").any()
-    assert len(terminal_table(frame, 80)) == bool(len(frame)) + defended
+    assert len(terminal_table(frame, 80)) == int(len(frame) > 0) + int(defended)
 
 
 def test_an_oracle_stands_last_and_is_never_best() -> None:
