@@ -308,12 +308,17 @@ def test_each_adaptive_patch_poison_has_one_patch_at_its_opacity_in_equal_shares
         (lambda: FTrojan(frequencies=(15, 32)), "frequencies=15\\+32"),
         (lambda: CTRL(window=16), "frequencies=15\\+31"),
         (lambda: AdaptivePatch(opacities=(0.5,)), "together=2"),
-        (lambda: AdaptivePatch(size=8), "size=8"),
     ],
 )
 def test_parameters_that_do_not_fit_are_told(build, told, spec):
     with pytest.raises(RequestError, match=told):
         build().resolve(spec)
+
+
+def test_patches_that_would_overlap_are_not_applicable(spec):
+    case = SimpleNamespace(dataset=SimpleNamespace(spec=spec))
+    assert "size 8, would overlap on 16 pixels" in (AdaptivePatch(size=8).unsupported(case) or "")
+    assert AdaptivePatch(size=7).unsupported(case) is None
 
 
 def test_an_opacity_has_its_bounds():
