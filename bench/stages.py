@@ -36,6 +36,7 @@ from bench.registry import Registry
 from bench.stealth import stealth
 from bench.store import Store
 from bench.training import RECIPES, train
+from bench.truth import held_against
 from bench.validity import judged
 
 BATCH = 250
@@ -211,6 +212,9 @@ def make_cell(stage: CellStage, shop: Workshop) -> None:
     )
     with Meter(shop.device) as inference:
         after = predict(guard, test.floats, triggered, stream)
+    if shifts := context.diagnostics.get("latent_shifts"):
+        targets = backdoors.targets(attack, test.labels, which)
+        context.note("shift_truth", held_against(shifts, load_victim(stage.victim, shop), test, triggered, targets))
     record = Record(
         **describe(stage),
         **measure(stage, shop.store, after),
@@ -241,7 +245,7 @@ def knowledge(stage: CellStage, shop: Workshop, attack: Attack, learned: dict[st
     if not stage.suspects:
         return Known(clean)
     originals, suspects, _ = _with_trigger(stage, shop, attack, learned, stage.suspects)
-    return Known(clean, suspects, originals if stage.pairs else None)
+    return Known(clean, suspects, originals.floats if stage.pairs else None)
 
 
 def _reference_split(stage: CellStage, shop: Workshop) -> tuple[LabelledImages, LabelledImages]:
@@ -253,7 +257,7 @@ def _reference_split(stage: CellStage, shop: Workshop) -> tuple[LabelledImages, 
 
 def _with_trigger(
     stage: CellStage, shop: Workshop, attack: Attack, learned: dict[str, Tensor], count: int
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[LabelledImages, Tensor, Tensor]:
     """At most ``count`` images beside the reference set that the trigger leads elsewhere: clean, triggered, targets.
 
     The control row leads none anywhere: there they are any images, and false alarms if somebody suspects them.
@@ -267,13 +271,14 @@ def _with_trigger(
         chosen = torch.arange(min(count, len(rest)), device=rest.labels.device)
     originals = rest.at(chosen)
     triggered = backdoors.triggered(attack, originals, which[chosen], attack_context(stage.victim, shop, learned))
-    return originals.floats, triggered, targets[chosen]
+    return originals, triggered, targets[chosen]
 
 
 def _secret(stage: CellStage, shop: Workshop, attack: Attack, learned: dict[str, Tensor]) -> Secret:
     """What an oracle is told: as many triggered images as there are reference images, and a way to a clean network."""
     originals, triggered, targets = _with_trigger(stage, shop, attack, learned, stage.reference)
-    return Secret(originals, triggered, targets, lambda: _surrogates(stage.victim, shop)(1.0))
+    led = targets != originals.labels
+    return Secret(originals.at(led), triggered[led], targets[led], lambda: _surrogates(stage.victim, shop)(1.0))
 
 
 @torch.no_grad()

@@ -114,7 +114,7 @@ class Secret:
     retrained: trains a fresh network of the victim's architecture by its recipe on the clean training set.
     """
 
-    originals: Tensor
+    originals: LabelledImages
     triggered: Tensor
     targets: Tensor
     retrained: Callable[[], nn.Module]

@@ -15,36 +15,24 @@ measured beyond one network, all-to-all, where distances between pairs tell and 
 """
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from bench.errors import RequestError
-from bench.images import batches
-from bench.networks import Latent, last_linear
+from bench.networks import Latent
 from bench.plugin import Case, Context, ImageSpec, Known, LabelledImages, Repair
-from bench.training import autocast, logits_of
+from bench.training import logits_of
 from defenses._evidence import Distances, all_to_all, control, pair_residuals, stage_distances
 from defenses._perturbation import Array, Outlier, small_outliers, smallest_shifts
+from defenses._shifted import Backdoor, ShiftTuning, note_shifts, unsupported
 
 
-@dataclass(frozen=True)
-class Backdoor:
-    """One trigger, as TAC sees it: for every class (C,) the class that its images are led to; is it one for all?"""
-
-    targets: tuple[int, ...]
-
-    @property
-    def universal(self) -> bool:
-        return len(set(self.targets)) == 1
-
-
-class TAC(Repair):
+class TAC(ShiftTuning, Repair):
     name: ClassVar[str] = "tac"
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Iwahana et al., 2025, arXiv 2511.08944"
@@ -78,25 +66,15 @@ class TAC(Repair):
         0.5, ge=0, le=1, description="share of the controls' log distances to take off; few images exaggerate them"
     )
     control_epochs: int = Field(40, ge=1)
-    objective: Literal["suppress", "restore"] = Field(
-        "restore", description="of shifted images: away from the poisoned class, or back to their own"
-    )
-    beta: float = Field(4.0, ge=0, description="weight of the shifted images in the loss")
     beta_rule: Literal["fixed", "raise"] = Field(
         "fixed", description="raise: from a quarter of beta up to four times, until no class found is an outlier"
     )
     accuracy_loss: float = Field(
         0.05, ge=0, le=1, description="with beta_rule=raise: fall of accuracy on held-out reference images to accept"
     )
-    stretch: float = Field(2.0, gt=0, description="length of the shift in fine-tuning, in lengths of the smallest one")
     recompute: bool = Field(
         False, description="solve for the shift's direction anew before every epoch; its length stays, for stability"
     )
-    epochs: int = Field(30, ge=1)
-    learning_rate: float = Field(0.01, gt=0)
-    batch_size: int = Field(50, ge=2)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0)
 
     def resolve(self, spec: ImageSpec) -> "TAC":
         if self.poisoned_class is not None and self.poisoned_class >= spec.classes:
@@ -108,12 +86,7 @@ class TAC(Repair):
         return self
 
     def unsupported(self, case: Case) -> str | None:
-        network = case.network.eval()
-        try:
-            last_linear(network, torch.zeros(1, *case.dataset.spec.shape))
-        except LookupError as error:
-            return str(error)
-        return None
+        return unsupported(case)
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
@@ -128,12 +101,9 @@ class TAC(Repair):
         shifts = self._added(latent, data, found, context)
         norms = torch.linalg.vector_norm(shifts, dim=2)
         context.note("shift_norm", float(norms[0].max()))
-        context.note("latent_shifts", {
-            str(one.targets[0]): [float(f"{value:.5g}") for value in shifts[place, 0].tolist()]
-            for place, one in enumerate(found) if one.universal
-        })  # fmt: skip
+        note_shifts(found, shifts, context)
         if self.beta_rule == "fixed":
-            self._fine_tune(latent, found, shifts, data, self.beta, context)
+            self.unlearn(latent, found, shifts, data, self.beta, context, anew=self._anew(latent, found, data, context))
             return model
         return self._raised(model, found, shifts, data, context)
 
@@ -163,6 +133,11 @@ class TAC(Repair):
                 elif label == 0 or not one.universal:
                     context.log(f"class {target}: no shift leads all images to it; it is left as it is")
         return rows.to(context.device)
+
+    def _anew(
+        self, latent: Latent, found: list[Backdoor], data: LabelledImages, context: Context
+    ) -> Callable[[], Tensor] | None:
+        return (lambda: self._added(latent, data, found, context)) if self.recompute else None
 
     # --- which class? ------------------------------------------------------------------------------------
 
@@ -237,7 +212,7 @@ class TAC(Repair):
         for beta in (self.beta * 2.0**power for power in range(-2, 3)):
             candidate = copy.deepcopy(model)
             latent = Latent(candidate, data.images[:1].float() / 255)
-            self._fine_tune(latent, found, shifts, rest, beta, context)
+            self.unlearn(latent, found, shifts, rest, beta, context, anew=self._anew(latent, found, rest, context))
             loss = before - _accuracy(candidate, held)
             norms = np.array([np.inf if s is None else np.linalg.norm(s) for s in self._shifts(latent, data)])
             with np.errstate(divide="ignore"):
@@ -250,60 +225,6 @@ class TAC(Repair):
                 break
         context.note("betas", tried)
         return best
-
-    def _fine_tune(
-        self,
-        latent: Latent,
-        found: list[Backdoor],
-        first: Tensor,
-        data: LabelledImages,
-        beta: float,
-        context: Context,
-    ) -> None:
-        """Train with the loss of clean images plus ``beta`` times that of the same images, shifted (B, C, d)."""
-        model = latent.model
-        optimizer = torch.optim.SGD(
-            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
-        )
-        targets = torch.tensor([one.targets for one in found], device=context.device)
-        lengths = self.stretch * torch.linalg.vector_norm(first, dim=2, keepdim=True)
-        added = self.stretch * first
-        for epoch in range(self.epochs):
-            if self.recompute and epoch:
-                anew = self._added(latent, data, found, context)
-                added = lengths * anew / torch.linalg.vector_norm(anew, dim=2, keepdim=True).clamp_min(1e-12)
-            if not bool(added.any()):
-                break  # no direction leads to a class any more
-            model.train()
-            for index in batches(len(data), self.batch_size, context.generator, context.device):
-                images, labels = data.at(index).floats, data.labels[index]
-                with autocast(context.device):
-                    features = latent.features(images.contiguous(memory_format=torch.channels_last))
-                    clean = latent.linear(features)
-                    shifted = [latent.linear(features + one[labels]) for one in added]
-                penalties = [
-                    shifted_loss(logits.float(), labels, own[labels], self.objective)
-                    for logits, own in zip(shifted, targets, strict=True)
-                ]
-                loss = F.cross_entropy(clean.float(), labels) + beta * torch.stack(penalties).mean()
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-            model.eval()
-            context.progress((epoch + 1) / self.epochs)
-
-
-def shifted_loss(logits: Tensor, labels: Tensor, targets: Tensor, objective: Literal["suppress", "restore"]) -> Tensor:
-    """The loss of shifted images: logits (N, C), labels (N,), the classes that the shifts lead to (N,).
-
-    suppress: -log(1 - softmax_target), over the images of other classes. restore: cross-entropy with their own labels.
-    """
-    if objective == "restore":
-        return F.cross_entropy(logits, labels)
-    away = labels != targets
-    others = logits.masked_fill(F.one_hot(targets, logits.shape[1]).bool(), -torch.inf)
-    surprise = logits[away].logsumexp(1) - others[away].logsumexp(1)
-    return surprise.sum() / max(1, len(surprise))
 
 
 def _accuracy(model: nn.Module, data: LabelledImages) -> float:

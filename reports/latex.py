@@ -1,7 +1,8 @@
 """Tables as papers set them: attacks as rows, a group of columns for each defense."""
 
+from reports.extras import Extra, extras
 from reports.summary import AVERAGE, Block
-from reports.words import COST_HEADS, NO_DEFENSE, STEALTH_HEADS, UNDEFINED, costs, legend, percent, stealth, tally, word
+from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, tally, word
 
 _HEADS = ["ACC", "ASR", "RA", "DER"]
 _FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # no wider than the text
@@ -49,28 +50,25 @@ def _table(block: Block) -> str:
             r"\smallskip",
             "\n\n\\medskip\n".join(parts),
             r"\end{table*}",
-            *_plain(f"{block.title}. The attacks, before any defense.", STEALTH_HEADS, stealth(block), 1),
-            *_plain(f"{block.title}. Knowledge and cost.", COST_HEADS, costs(block), 2),
+            *(line for extra in extras(block) for line in _plain(block.title, extra)),
             "",
         ]
     )
 
 
-def _plain(caption: str, heads: list[str], lines: list[list[str]], texts: int) -> list[str]:
-    """A table of its own whose first ``texts`` columns stand to the left; nothing where there are no lines."""
-    if not lines:
-        return []
+def _plain(title: str, extra: Extra) -> list[str]:
+    """A table of its own, under the block's title."""
     return [
         r"\begin{table}",
         r"\centering\small\setlength{\tabcolsep}{3.5pt}",
-        rf"\caption{{{escaped(caption)}}}",
+        rf"\caption{{{escaped(f'{title}. {extra.title}.')}}}",
         r"\smallskip",
         _FIT,
-        rf"\begin{{tabular}}{{{'l' * texts}{'r' * (len(heads) - texts)}}}",
+        rf"\begin{{tabular}}{{{'l' * extra.texts}{'r' * (len(extra.heads) - extra.texts)}}}",
         r"\toprule",
-        " & ".join(map(escaped, heads)) + r" \\",
+        " & ".join(map(escaped, extra.heads)) + r" \\",
         r"\midrule",
-        *(" & ".join(map(escaped, line)) + r" \\" for line in lines),
+        *(" & ".join(map(escaped, line)) + r" \\" for line in extra.lines),
         r"\bottomrule",
         r"\end{tabular}}",
         r"\end{table}",

@@ -5,20 +5,9 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
+from reports.extras import extras
 from reports.summary import Block
-from reports.words import (
-    COST_HEADS,
-    NO_DEFENSE,
-    STEALTH_HEADS,
-    UNDEFINED,
-    costs,
-    legend,
-    percent,
-    stealth,
-    tally,
-    troubles,
-    word,
-)
+from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, tally, troubles, word
 
 _HEAD = ["attack", "defense", "ACC", "ASR", "RA", "DER"]
 
@@ -36,12 +25,9 @@ def escaped(text: str) -> str:
 def _section(block: Block) -> str:
     lines = [f"## {escaped(block.title)}", "", *_grid(_HEAD, _rows(block), right=2), ""]
     lines += [f"- {escaped(text)}" for text in legend(block, best="Bold")]
-    hidden = [list(map(escaped, line)) for line in stealth(block)]
-    if hidden:
-        lines += ["", "The attacks, before any defense:", "", *_grid(STEALTH_HEADS, hidden, right=1)]
-    if block.defenses:
-        spent = [list(map(escaped, line)) for line in costs(block)]
-        lines += ["", "Knowledge and cost:", "", *_grid(COST_HEADS, spent, right=2)]
+    for extra in extras(block):
+        texts = [list(map(escaped, line)) for line in extra.lines]
+        lines += ["", f"{extra.title}:", "", *_grid(extra.heads, texts, right=extra.texts)]
     wrong = [tuple(map(escaped, line)) for line in troubles(block)]
     if wrong:
         lines += ["", "Not done:", "", *_grid(["attack", "defense", "seeds", "status", "reason"], wrong, right=5)]

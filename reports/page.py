@@ -8,26 +8,14 @@ from string import Template
 
 import pandas as pd
 
+from reports.extras import extras
 from reports.summary import AVERAGE, Block, Cell, Stat
-from reports.words import (
-    COST_HEADS,
-    NO_DEFENSE,
-    STEALTH_HEADS,
-    UNDEFINED,
-    costs,
-    legend,
-    percent,
-    provenance,
-    stealth,
-    tally,
-    troubles,
-    word,
-)
+from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, provenance, tally, troubles, word
 
 Figures = Sequence[tuple[str, str]]  # (path relative to the page, caption)
 
 _HEADS = {"acc": "ACC", "asr": "ASR", "ra": "RA", "der": "DER"}
-_DETAIL = {"acc_target_before": "before", "acc_target": "after", "auroc": "AUROC", "tpr": "TPR", "fpr": "FPR"}
+_DETAIL = {"acc_target_before": "ACC before", "acc_target": "ACC after"}
 
 
 def page(blocks: list[Block], figures: Sequence[Figures], gallery: Figures) -> str:
@@ -42,13 +30,13 @@ def page(blocks: list[Block], figures: Sequence[Figures], gallery: Figures) -> s
 def _section(block: Block, figures: Figures) -> str:
     notes = "".join(f"<li>{escape(text)}</li>" for text in legend(block, best="Bold and *"))
     parts = [f"<h2>{escape(block.title)}</h2>", _matrix(block), f'<ul class="legend">{notes}</ul>', _figures(figures)]
-    hidden = [[_td(line[0]), *(_td(text, "n") for text in line[1:])] for line in stealth(block)]
-    if hidden:
-        parts += ["<h3>The attacks, before any defense</h3>", _table(STEALTH_HEADS, hidden, right=1)]
+    for extra in extras(block):
+        texts = [
+            [*map(_td, line[: extra.texts]), *(_td(text, "n") for text in line[extra.texts :])] for line in extra.lines
+        ]
+        parts += [f"<h3>{extra.title}</h3>", _table(extra.heads, texts, right=extra.texts)]
     if block.defenses:
-        spent = [[*map(_td, line[:2]), *(_td(text, "n") for text in line[2:])] for line in costs(block)]
-        parts += ["<h3>Knowledge and cost</h3>", _table(COST_HEADS, spent, right=2)]
-        parts += ["<h3>Clean images of the target classes, and detection</h3>", _details(block)]
+        parts += ["<h3>Clean images of the target classes</h3>", _details(block)]
     wrong = [[*map(_td, line[:3]), _td(line[3], "bad"), _td(line[4], "reason")] for line in troubles(block)]
     if wrong:
         parts += ["<h3>Not done</h3>", _table(["attack", "defense", "seeds", "status", "reason"], wrong)]
@@ -100,7 +88,7 @@ def _figure(stat: Stat, mark: str = "") -> str:
 
 
 def _details(block: Block) -> str:
-    """Per attack and defense: accuracy on clean images of the target classes, and how well it detects."""
+    """Per attack and defense: accuracy on clean images of the target classes."""
     lines = []
     for attack in block.attacks:
         for defense in block.defenses:
@@ -108,8 +96,7 @@ def _details(block: Block) -> str:
             stats = {name: Stat.of(rows[name]) for name in _DETAIL}
             if any(not isnan(stat.mean) for stat in stats.values()):
                 lines.append([_td(attack), _td(defense), *(f'<td class="n">{_figure(s)}</td>' for s in stats.values())])
-    heads = ["attack", "defense", *(f"ACC {h}" if n.startswith("acc") else h for n, h in _DETAIL.items())]
-    return _table(heads, lines, right=2) if lines else f"<p>{UNDEFINED}</p>"
+    return _table(["attack", "defense", *_DETAIL.values()], lines, right=2) if lines else f"<p>{UNDEFINED}</p>"
 
 
 def _done(rows: pd.DataFrame, defense: str) -> pd.DataFrame:

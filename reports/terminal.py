@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from reports.extras import costs
 from reports.summary import Block, Cell, blocks
-from reports.words import COST_HEADS, NO_DEFENSE, UNDEFINED, costs, legend, percent, tally, word
+from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, tally, word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,9 +39,10 @@ def terminal_table(frame: "pd.DataFrame", width: int | None = None, *, with_inva
 def _costs(block: Block) -> Table:
     """What each defense was given, and what it costs."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    for place, head in enumerate(COST_HEADS):
-        table.add_column(head, justify="left" if place < 2 else "right", overflow="fold")
-    for line in costs(block):
+    extra = costs(block)
+    for place, head in enumerate(extra.heads):
+        table.add_column(head, justify="left" if place < extra.texts else "right", overflow="fold")
+    for line in extra.lines:
         table.add_row(*map(Text, line))
     return table
 

@@ -1,9 +1,9 @@
 """How figures and facts are put into words, the same in every table."""
 
 import json
-from math import isnan, nan
+from math import isnan
 
-from reports.records import ORACLE, STEALTH
+from reports.records import ORACLE
 from reports.summary import AVERAGE, DAGGER, DECIMALS, Block, Cell, Stat
 
 NO_DEFENSE = "no defense"
@@ -35,39 +35,6 @@ def tally(cell: Cell) -> str:
     return f"{cell.done}/{cell.total}" if cell.done < cell.total else ""
 
 
-def number(value: float) -> str:
-    """A cost with three significant digits and no exponent."""
-    if isnan(value):
-        return UNDEFINED
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-
-
-def knowledge(block: Block) -> dict[str, str]:
-    """What each defense was given, in the records' words."""
-    given = {}
-    for defense in block.defenses:
-        texts = block.rows.loc[block.rows["column"] == defense, "knowledge"]
-        given[defense] = next((text for text in texts if text), "not recorded")
-    return given
-
-
-COST_HEADS = ["defense", "given to the defender", "seconds", "ms a sample", "ms added", "peak MB"]
-
-
-def costs(block: Block) -> list[list[str]]:
-    """A line for each defense under COST_HEADS: what it was given, how long it took, how it slows down inference.
-
-    Means over its done cells; ms added is against the same network without a defense, on the same machine.
-    """
-    lines = []
-    for defense, given in knowledge(block).items():
-        rows = block.rows[(block.rows["column"] == defense) & (block.rows["status"] == "done")]
-        added = rows["ms_per_sample"] - rows["ms_per_sample_before"]
-        figures = [rows["defense_seconds"], rows["ms_per_sample"], added, rows["peak_memory_mb"]]
-        lines.append([defense, given, *(number(float(column.mean())) for column in figures)])
-    return lines
-
-
 def legend(block: Block, *, best: str) -> list[str]:
     """What a reader of a block's table must know, a sentence each. ``best`` says how the best DER is marked."""
     lines = [
@@ -97,51 +64,6 @@ def legend(block: Block, *, best: str) -> list[str]:
         "; ".join([f"{UNDEFINED}: not defined", *(text for key, text in _MEANING.items() if key in used)]) + "."
     )
     return lines
-
-
-STEALTH_HEADS = ["attack", "poisoned", "ACC", "ASR", "PSNR (dB)", "SSIM", "L0", "L2", "L∞"]
-
-
-def stealth(block: Block) -> list[list[str]]:
-    """A line for each attack under STEALTH_HEADS: what it did to the data, how well it works and how well it hides.
-
-    Means over seeds of finished victims; L0 in pixels, L2 and L∞ for images in [0, 1].
-    """
-    lines = []
-    for attack in block.attacks:
-        rows = block.rows[(block.rows["attack_label"] == attack) & (block.rows["status"] == "done")]
-        rows = rows.drop_duplicates("seed")
-        if rows.empty or rows["attack"].iloc[0] == "none":
-            continue
-        means = rows[["n_poisoned", "n_train", *STEALTH]].mean()
-        share = means["n_poisoned"] / means["n_train"] if means["n_train"] else nan
-        before = block.before[attack]
-        lines.append(
-            [
-                block.marked(attack),
-                _poisoned(share),
-                percent(before.stat("acc")),
-                percent(before.stat("asr")),
-                fixed(means["psnr"], 1),
-                fixed(means["ssim"], 3),
-                fixed(means["l0"], 0),
-                fixed(means["l2"], 2),
-                fixed(means["linf"], 3),
-            ]
-        )
-    return lines
-
-
-def _poisoned(share: float) -> str:
-    """The share of poisoned training images; an attack that controls training poisons its batches instead."""
-    if isnan(share):
-        return UNDEFINED
-    return f"{100 * share:.2g} %" if share else "in training"
-
-
-def fixed(value: float, decimals: int) -> str:
-    """A figure with so many decimals; a dash where there is none."""
-    return UNDEFINED if isnan(value) else f"{value:.{decimals}f}"
 
 
 def doubts(block: Block) -> list[str]:

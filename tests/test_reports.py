@@ -313,7 +313,8 @@ def test_latex_escapes_what_it_must() -> None:
 @pytest.mark.parametrize(("seeds", "widths"), [(1, [1 + 3 + 4 * 4]), (3, [1 + 3 + 2 * 4, 1 + 2 * 4])])
 def test_the_latex_rows_are_as_wide_as_their_table(seeds: int, widths: list[int]) -> None:
     text = latex(blocks(grid(seeds)))
-    *parts, attacks, costs = text.split(r"\begin{tabular}")[1:]
+    *parts, attacks, detection, costs = text.split(r"\begin{tabular}")[1:]
+    assert {row.count("&") for row in detection.splitlines() if row.endswith(r"\\")} == {4}
     assert attacks.count("&") == (len(ATTACKS) - 1 + 1) * 8  # nine columns, no line for the control
     assert costs.count("&") == (len(DEFENSES) - 1 + 1) * 5 + text.count(r"\&")
     for part, width in zip(parts, widths, strict=True):
@@ -438,6 +439,22 @@ def test_the_tables_show_how_well_each_trigger_hides_and_what_each_defense_costs
     assert bna.split("|")[5].strip() == "0.5"
     attacks = (tmp_path / "table.md").read_text().split("before any defense")[1]
     assert re.search(r"wanet +\| +10 % ", attacks)
+
+
+def test_detection_and_reconstruction_have_tables_of_their_own(tmp_path: Path) -> None:
+    frame = small().assign(auroc=np.nan, tpr=np.nan, fpr=np.nan)
+    bna = (frame["defense"] == "bna") & (frame["attack"] == "wanet")
+    frame.loc[bna, ["auroc", "tpr", "fpr"]] = [0.987, 0.9, 0.051]
+    truth = {"shift_truth": {"3": {"cosine": 0.12345, "correlation": 0.5, "length": 0.25}}}
+    frame.loc[(frame["defense"] == "tac") & (frame["attack"] == "sig"), "diagnostics"] = json.dumps(truth)
+    write_report(frame, tmp_path)
+    text = (tmp_path / "table.md").read_text()
+    [line] = text.split("Detection of triggered")[1].split("\n\n")[1].splitlines()[2:]
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["wanet", "bna", "98.7", "90.0", "5.1"]
+    [line] = text.split("Reconstructed")[1].split("\n\n")[1].splitlines()[2:]
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["sig", "tac", "3", "1", "0.123", "0.500", "0.250"]
+    for name in ("table.tex", "index.html"):
+        assert "Reconstructed shift" in (tmp_path / name).read_text()
 
 
 def test_a_figure_for_each_data_set(tmp_path: Path) -> None:

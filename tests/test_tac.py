@@ -23,7 +23,8 @@ from defenses._perturbation import (
     smallest_is_outlier,
     smallest_shifts,
 )
-from defenses.tac import TAC, shifted_loss
+from defenses._shifted import shifted_loss
+from defenses.tac import TAC
 from models.resnet18 import ResNet18
 
 CLASSES, TARGET = 8, 3
