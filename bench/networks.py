@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 Edit = Callable[[Tensor], Tensor]
+_LISTS = (nn.ModuleList, nn.ModuleDict)  # modules that hold others and do not run themselves
 
 
 def last_linear(model: nn.Module, images: Tensor) -> nn.Linear:
@@ -71,18 +72,26 @@ def stages(model: nn.Module) -> dict[str, nn.Module]:
     """The network's stages in the order in which they run, by name: places to look at or to intervene.
 
     timm's networks declare theirs; of another network they are the children of its first module with
-    several children, without those that hold the classifier.
+    several children, without the classifier; a list among them, which does not run itself, stands for its members.
     """
-    for prefix, module in model.named_modules():
+    for module in model.modules():
         declared = getattr(module, "feature_info", None)
         if declared:
             inner = dict(module.named_modules())
             entries: list[dict[str, Any]] = list(declared)
             return {entry["module"]: inner[entry["module"]] for entry in entries if entry["module"] in inner}
         children = dict(module.named_children())
-        if len(children) > 1 and prefix != "":
+        if len(children) > 1 and not isinstance(module, _LISTS):
             break
-    return {name: child for name, child in children.items() if not isinstance(child, nn.Linear)}
+    return {name: child for name, child in _unfolded(children).items() if not isinstance(child, (nn.Linear, *_LISTS))}
+
+
+def _unfolded(children: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    found = {}
+    for name, child in children.items():
+        inner = {f"{name}.{place}": module for place, module in child.named_children()}
+        found |= _unfolded(inner) if isinstance(child, nn.ModuleList) else {name: child}
+    return found
 
 
 class _Reached(Exception):

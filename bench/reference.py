@@ -3,10 +3,16 @@
 import inspect
 import sys
 from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import cast
 
+import timm
+from torch import nn
+
+from attacks.none import NoAttack
 from bench.listing import bound
 from bench.plan import spelled
-from bench.plugin import Attack, Plugin
+from bench.plugin import Attack, Case, Dataset, Defense, ImageSpec, Model, Oracle, Plugin, Repair, Runtime
 from bench.profiles import PROFILES
 from bench.registry import Registry
 
@@ -16,7 +22,16 @@ Every attack that comes with defensebench. *Labels*: whether poisoned images get
 their own (clean). *Attacker controls*: the data only, or the training too. *Visible*: whether a person would see the
 trigger, as its source has it. The defaults are the published or commonly used settings; a profile may set others, and
 every record holds those that were used.""",
+    "defense": """\
+Every defense that comes with defensebench. A *repair* changes the network once; a *runtime* defense leaves it as it is
+and guards inference; an *oracle* is no defense but a column to compare with, which is told what no defender knows and
+is never ranked. *Given*: what the defender has in hand, and nothing else. *On a ViT*: whether it works on a network
+without convolutions and batch normalisation. The defaults are the published or commonly used settings where they are
+known; a profile may set others, and every record holds those that were used.""",
 }
+_KINDS = {"repair": Repair, "runtime": Runtime, "oracle": Oracle}
+_FEW = ImageSpec(1, 16, 16, classes=5, mean=(0.5,), std=(0.25,))
+_GIVEN = {"none": "nothing", "clean": "clean images", "suspects": "clean and suspected images"}
 
 
 def page(kind: str, registry: Registry) -> str:
@@ -43,13 +58,20 @@ def _section(plugin: type[Plugin]) -> str:
         for name, field in plugin.model_fields.items()
     ]
     facts = "; ".join(f"{name}: {value}" for name, value in _facts(plugin).items())
-    parts = [f"## {plugin.name}", text, f"Source: {plugin.source}. {facts.capitalize()}. Version {plugin.version}."]
+    parts = [
+        f"## {plugin.name}",
+        text,
+        f"Source: {plugin.source}. {facts[:1].upper()}{facts[1:]}. Version {plugin.version}.",
+    ]
+    if issubclass(plugin, Defense) and (refusal := _refusal(plugin)):
+        parts.append(f"It declines a ViT: {refusal}.")
     for name, profile in PROFILES.items():
         own = profile.parameters.get(plugin.name, {})
         if own:
             values = ", ".join(f"`{parameter}={spelled(value)}`" for parameter, value in own.items())
             parts.append(f"In the profile {name}: {values}.")
-    return "\n\n".join([*parts, _table(["parameter", "default", "values", "what"], rows)])
+    parts.append(_table(["parameter", "default", "values", "what"], rows) if rows else "It has no parameters.")
+    return "\n\n".join(parts)
 
 
 def _facts(plugin: type[Plugin]) -> dict[str, str]:
@@ -62,7 +84,36 @@ def _facts(plugin: type[Plugin]) -> dict[str, str]:
             "visible": "yes" if plugin.visible else "no",
             "label maps": maps.replace(" | ", ", "),
         }
+    if issubclass(plugin, Defense):
+        kind = next(word for word, base in _KINDS.items() if issubclass(plugin, base))
+        return {"kind": kind, "given": _given(plugin), "on a ViT": "no" if _refusal(plugin) else "yes"}
     return {}
+
+
+def _given(plugin: type[Defense]) -> str:
+    return _GIVEN[plugin.knowledge] + " and the secret" * issubclass(plugin, Oracle)
+
+
+def _refusal(plugin: type[Defense]) -> str | None:
+    """Why the defense declines a vision transformer."""
+    case = Case(cast(Dataset, SimpleNamespace(spec=_FEW)), cast(Model, _Transformer()), NoAttack(), plugin())
+    return case.defense.unsupported(case)
+
+
+class _Transformer:
+    """A vision transformer as a model plugin would build it, only small."""
+
+    def build(self, spec: ImageSpec) -> nn.Module:
+        return timm.create_model(
+            "vit_tiny_patch16_224",
+            img_size=spec.height,
+            patch_size=4,
+            in_chans=spec.channels,
+            num_classes=spec.classes,
+            embed_dim=24,
+            depth=2,
+            num_heads=2,
+        )
 
 
 def _summary(plugin: type[Plugin]) -> str:

@@ -36,7 +36,7 @@ from bench.registry import Registry
 from bench.stealth import stealth
 from bench.store import Store
 from bench.training import RECIPES, train
-from bench.truth import held_against
+from bench.truth import held_against, stream_curve
 from bench.validity import judged
 
 BATCH = 250
@@ -207,13 +207,15 @@ def make_cell(stage: CellStage, shop: Workshop) -> None:
             raise TypeError(f"{defense.name}: expected a Repair, a Runtime or an Oracle")
     which = backdoors.deal(attack, len(test), shop.generator(stage.victim.key, "deal"))
     triggered = backdoors.triggered(attack, test, which, attack_context(stage.victim, shop, learned))
-    stream = (
-        shop.generator(stage.key, "stream") if isinstance(defense, Runtime) and defense.learns_from_stream else None
-    )
+    stream = None
+    if isinstance(defense, Runtime) and defense.learns_from_stream:
+        stream = torch.randperm(2 * len(test), generator=shop.generator(stage.key, "stream"), device=shop.device)
     with Meter(shop.device) as inference:
         after = predict(guard, test.floats, triggered, stream)
+    targets = backdoors.targets(attack, test.labels, which)
+    if stream is not None:
+        context.note("stream_curve", stream_curve(after, test.labels, targets, stream))
     if shifts := context.diagnostics.get("latent_shifts"):
-        targets = backdoors.targets(attack, test.labels, which)
         context.note("shift_truth", held_against(shifts, load_victim(stage.victim, shop), test, triggered, targets))
     record = Record(
         **describe(stage),
@@ -283,17 +285,15 @@ def _secret(stage: CellStage, shop: Workshop, attack: Attack, learned: dict[str,
 
 @torch.no_grad()
 def predict(
-    guard: Callable[[Tensor], Prediction], clean: Tensor, triggered: Tensor, stream: torch.Generator | None = None
+    guard: Callable[[Tensor], Prediction], clean: Tensor, triggered: Tensor, stream: Tensor | None = None
 ) -> dict[str, Tensor]:
     """What ``guard`` says of clean and triggered images (N, C, H, W): tensors by name, ready for the store.
 
-    With ``stream``, the images pass one by one, mixed in an order drawn from it.
+    With ``stream``, a permutation of the clean and the triggered images (2N,), they pass one by one in its order.
     """
     images = torch.cat([clean, triggered])
-    order = torch.arange(len(images), device=images.device)
-    if stream is not None:
-        order = torch.randperm(len(images), generator=stream, device=images.device)
-    parts = [_checked(guard(images[index]), len(index)) for index in order.split(1 if stream is not None else BATCH)]
+    order = torch.arange(len(images), device=images.device) if stream is None else stream
+    parts = [_checked(guard(images[index]), len(index)) for index in order.split(BATCH if stream is None else 1)]
     found: dict[str, Tensor] = {}
     for name in ("logits", "score", "flagged"):
         values = [getattr(part, name) for part in parts]

@@ -1,4 +1,4 @@
-"""What a defense has reconstructed, held against what the harness knows of the trigger."""
+"""What only the harness can tell of a defense: how true its reconstruction is, how it does as a stream passes."""
 
 from collections.abc import Mapping
 
@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from bench.networks import Latent
 from bench.plugin import LabelledImages
 from bench.training import logits_of
+
+PARTS = 10  # of a stream
 
 
 @torch.no_grad()
@@ -35,3 +37,31 @@ def held_against(
             "length": float(shift.norm() / true.norm()),
         }
     return found
+
+
+def stream_curve(
+    after: Mapping[str, Tensor], labels: Tensor, targets: Tensor, stream: Tensor
+) -> dict[str, list[float | None]]:
+    """How well a guard did as the stream passed, in ten parts of equal length.
+
+    after: what it said, by name, as it is stored; stream: the order (2N,) in which images passed, of which the first
+    N are clean and the others triggered. Returned: how many triggered images had passed at the end of each part; acc,
+    asr, ra of the part's images, None where it has none.
+    """
+    count = len(labels)
+    said = torch.cat((after["clean_logits"], after["triggered_logits"])).argmax(1).to(labels.device)
+    curve: dict[str, list[float | None]] = {"triggered": [], "acc": [], "asr": [], "ra": []}
+    passed = 0
+    for part in stream.tensor_split(PARTS):
+        clean, lit = part[part < count], part[part >= count]
+        lit = lit[(targets != labels)[lit - count]]
+        passed += len(lit)
+        curve["triggered"].append(passed)
+        curve["acc"].append(_share(said[clean] == labels[clean]))
+        curve["asr"].append(_share(said[lit] == targets[lit - count]))
+        curve["ra"].append(_share(said[lit] == labels[lit - count]))
+    return curve
+
+
+def _share(hits: Tensor) -> float | None:
+    return float(hits.float().mean()) if len(hits) else None

@@ -167,19 +167,25 @@ def smallest_is_outlier(values: Array, test: Literal["grubbs", "extreme"] = "gru
 
 
 def small_outliers(
-    values: Array, significance: float, at_most: int, test: Literal["grubbs", "extreme"] = "grubbs"
+    values: Array,
+    significance: float,
+    at_most: int,
+    test: Literal["grubbs", "extreme"] = "grubbs",
+    *,
+    further: float | None = None,
 ) -> tuple[list[int], Outlier]:
     """Which of ``values`` are too small to be chance, smallest first, and what is said of the smallest alone.
 
     The generalised test of Rosner, 1983: the smallest is tested and taken away, ``at_most`` times; the last that is too
-    small decides how many are, for two equal outliers hide each other from a test of one.
+    small decides how many are, for two equal outliers hide each other from a test of one. ``further`` is the level of
+    all tests but the first, the same if None.
     """
     left, taken, count = values.astype(float), [], 0
     first = smallest_is_outlier(values, test)
     for number in range(min(at_most, len(values) - 2)):
         found = smallest_is_outlier(left, test)
         taken.append(found.index)
-        if found.p_value <= significance:
+        if found.p_value <= (significance if further is None or not number else further):
             count = number + 1
         left[found.index] = np.nan
     return taken[:count], first

@@ -15,8 +15,7 @@ measured beyond one network, all-to-all, where distances between pairs tell and 
 """
 
 import copy
-from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -49,6 +48,9 @@ class TAC(ShiftTuning, Repair):
     logarithm: bool = Field(True, description="test logarithms; without, only one kind of evidence can be tested")
     significance: float = Field(
         0.1, gt=0, lt=1, description="highest p value at which a class is flagged: the share of benign models that are"
+    )
+    further: float = Field(
+        0.01, gt=0, lt=1, description="the same for each class beyond the first; a class too many costs accuracy"
     )
     quantile: float = Field(
         0.98,
@@ -102,10 +104,11 @@ class TAC(ShiftTuning, Repair):
         norms = torch.linalg.vector_norm(shifts, dim=2)
         context.note("shift_norm", float(norms[0].max()))
         note_shifts(found, shifts, context)
-        if self.beta_rule == "fixed":
-            self.unlearn(latent, found, shifts, data, self.beta, context, anew=self._anew(latent, found, data, context))
-            return model
-        return self._raised(model, found, shifts, data, context)
+        beta = self.beta
+        if self.beta_rule == "raise":
+            beta = self._chosen_beta(model, found, shifts, data, context)
+        self._tune(latent, found, shifts, data, beta, context)
+        return model
 
     def _shifts(self, latent: Latent, data: LabelledImages) -> list[Array | None]:
         """Every class's shift (d,); None where there is none."""
@@ -134,11 +137,6 @@ class TAC(ShiftTuning, Repair):
                     context.log(f"class {target}: no shift leads all images to it; it is left as it is")
         return rows.to(context.device)
 
-    def _anew(
-        self, latent: Latent, found: list[Backdoor], data: LabelledImages, context: Context
-    ) -> Callable[[], Tensor] | None:
-        return (lambda: self._added(latent, data, found, context)) if self.recompute else None
-
     # --- which class? ------------------------------------------------------------------------------------
 
     def _identify(
@@ -166,7 +164,7 @@ class TAC(ShiftTuning, Repair):
                 rows[-1] = rows[-1] / natural**self.control_weight
         with np.errstate(divide="ignore"):
             statistic = np.log(rows).mean(0) if self.logarithm else rows[0]
-        flagged, outlier = small_outliers(statistic, self.significance, self.targets, self.test)
+        flagged, outlier = small_outliers(statistic, self.significance, self.targets, self.test, further=self.further)
         if led:
             flagged = sorted(set(led.values()))
             context.note("led_to", [led[label] for label in range(len(shifts))])
@@ -197,38 +195,56 @@ class TAC(ShiftTuning, Repair):
 
     # --- unlearning --------------------------------------------------------------------------------------
 
-    def _raised(
-        self, model: nn.Module, found: list[Backdoor], shifts: Tensor, data: LabelledImages, context: Context
-    ) -> nn.Module:
-        """Fine-tuned with the least of five rising betas after which no class found is an outlier of the norms.
+    def _tune(
+        self,
+        latent: Latent,
+        found: list[Backdoor],
+        shifts: Tensor,
+        data: LabelledImages,
+        beta: float,
+        context: Context,
+    ) -> None:
+        anew = (lambda: self._added(latent, data, found, context)) if self.recompute else None
+        self.unlearn(latent, found, shifts, data, beta, context, anew=anew)
 
-        A fifth of the reference images is kept out of it, to see that accuracy stays within ``accuracy_loss``; where it
-        does not, the last beta within that bound. Nothing but reference images decides.
+    def _chosen_beta(
+        self, model: nn.Module, found: list[Backdoor], shifts: Tensor, data: LabelledImages, context: Context
+    ) -> float:
+        """The least of five rising betas with which no class found is an outlier of the norms any more.
+
+        A fifth of the reference images is kept out of the trials, to see that accuracy stays within ``accuracy_loss``;
+        where it does not, the last beta within that bound. Nothing but reference images decides.
         """
         kept = torch.arange(len(data), device=context.device) % 5 == 0
         held, rest = data.at(kept), data.at(~kept)
-        before = _accuracy(model, held)
-        best, tried = model, []
+        before = _correct(model, held)
+        allowed = before - self.accuracy_loss * len(held)
+        tried: list[dict[str, Any]] = []
+        chosen = self.beta / 4
         for beta in (self.beta * 2.0**power for power in range(-2, 3)):
             candidate = copy.deepcopy(model)
             latent = Latent(candidate, data.images[:1].float() / 255)
-            self.unlearn(latent, found, shifts, rest, beta, context, anew=self._anew(latent, found, rest, context))
-            loss = before - _accuracy(candidate, held)
+            self._tune(latent, found, shifts, rest, beta, context)
+            correct = _correct(candidate, held)
             norms = np.array([np.inf if s is None else np.linalg.norm(s) for s in self._shifts(latent, data)])
             with np.errstate(divide="ignore"):
-                left, _ = small_outliers(np.log(norms), self.significance, self.targets, self.test)
+                left, _ = small_outliers(
+                    np.log(norms), self.significance, self.targets, self.test, further=self.further
+                )
             open_still = sorted(set(left) & {target for one in found for target in one.targets})
-            tried.append({"beta": beta, "accuracy_loss": loss, "outliers": open_still})
-            if loss <= self.accuracy_loss or best is model:
-                best = candidate
-            if not open_still and loss <= self.accuracy_loss:
+            tried.append({"beta": beta, "accuracy_loss": (before - correct) / len(held), "outliers": open_still})
+            if correct < allowed:
+                break  # a larger weight costs more still
+            chosen = beta
+            if not open_still:
                 break
         context.note("betas", tried)
-        return best
+        return chosen
 
 
-def _accuracy(model: nn.Module, data: LabelledImages) -> float:
-    return float((logits_of(model, data.floats).argmax(1) == data.labels).float().mean())
+def _correct(model: nn.Module, data: LabelledImages) -> int:
+    """How many images the network classifies right."""
+    return int((logits_of(model, data.floats).argmax(1) == data.labels).sum())
 
 
 def _plain(values: Array) -> list[float | None]:

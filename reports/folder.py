@@ -18,6 +18,7 @@ from reports.latex import latex
 from reports.markdown import markdown
 from reports.page import page
 from reports.plots import acc_asr, der_map
+from reports.streams import stream_curves
 from reports.style import rendered, styled
 from reports.summary import DAGGER, Block, blocks, long
 
@@ -34,6 +35,10 @@ _FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
         class_statistics,
         "What a defense computed of every class, a dot a seed: true target classes as diamonds, "
         "classes that the defense took for a target in a ring.",
+    ),
+    "stream": (
+        stream_curves,
+        "Robust accuracy as the stream passes, for defenses that learn from it: each mark is a tenth of the stream.",
     ),
 }
 _DOUBT = f" {DAGGER}: the attack had not worked."

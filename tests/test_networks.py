@@ -108,3 +108,23 @@ def test_batch_norms_are_found_with_their_activations():
     assert len(batch_norms(network("resnet18"))) == 20
     assert batch_norms(network("vit_tiny_patch16_224")) == {}
     assert len(batch_norms(network("mobilenetv3_small_050"))) > 10
+
+
+def test_a_list_of_blocks_stands_for_its_members():
+    class Listed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 7)
+            self.blocks = nn.ModuleList([nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)])
+
+        def forward(self, images):
+            x = self.stem(images)
+            for block in self.blocks:
+                x = block(x).relu()
+            return self.head(x.mean((2, 3)))
+
+    net, images = Listed().eval(), torch.rand(2, 3, 12, 12)
+    assert list(stages(net)) == ["stem", "blocks.0", "blocks.1"]
+    for module in stages(net).values():
+        cut = Cut(net, module, images)
+        torch.testing.assert_close(cut.after(cut.before(images)), net(images))

@@ -24,6 +24,7 @@ from reports.classes import class_statistics
 from reports.gallery import factor
 from reports.latex import escaped as escaped_latex
 from reports.latex import latex
+from reports.streams import stream_curves
 from reports.summary import AVERAGE, blocks
 from reports.words import percent
 
@@ -446,13 +447,13 @@ def test_detection_and_reconstruction_have_tables_of_their_own(tmp_path: Path) -
     bna = (frame["defense"] == "bna") & (frame["attack"] == "wanet")
     frame.loc[bna, ["auroc", "tpr", "fpr"]] = [0.987, 0.9, 0.051]
     truth = {"shift_truth": {"3": {"cosine": 0.12345, "correlation": 0.5, "length": 0.25}}}
-    frame.loc[(frame["defense"] == "tac") & (frame["attack"] == "sig"), "diagnostics"] = json.dumps(truth)
+    frame.loc[(frame["defense"] == "bna") & (frame["attack"] == "sig"), "diagnostics"] = json.dumps(truth)
     write_report(frame, tmp_path)
     text = (tmp_path / "table.md").read_text()
     [line] = text.split("Detection of triggered")[1].split("\n\n")[1].splitlines()[2:]
     assert [cell.strip() for cell in line.split("|")[1:-1]] == ["wanet", "bna", "98.7", "90.0", "5.1"]
     [line] = text.split("Reconstructed")[1].split("\n\n")[1].splitlines()[2:]
-    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["sig", "tac", "3", "1", "0.123", "0.500", "0.250"]
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["sig", "bna", "3", "1", "0.123", "0.500", "0.250"]
     for name in ("table.tex", "index.html"):
         assert "Reconstructed shift" in (tmp_path / name).read_text()
 
@@ -493,3 +494,19 @@ def test_importing_the_package_is_cheap() -> None:
     code = "import reports, sys; print([m for m in ('pandas', 'matplotlib', 'torch', 'rich') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_stream_figure_shows_the_mean_curve_over_seeds() -> None:
+    frame = grid(3)
+    frame = frame[(frame["attack"] == "sig") & (frame["defense"] == "bna")]
+    curves = [{"triggered": [1, 3], "ra": [None, 0.2 * seed]} for seed in range(len(frame))]
+    frame = frame.assign(diagnostics=[json.dumps({"stream_curve": curve}) for curve in curves])
+    [block] = blocks(frame)
+    figure = stream_curves(block)
+    assert figure is not None
+    [line] = figure.axes[0].lines
+    passed, robust = line.get_data()
+    assert list(passed) == [1, 3]
+    assert np.isnan(robust[0])
+    assert robust[1] == pytest.approx(np.mean([20.0 * seed for seed in range(len(frame))]))
+    assert stream_curves(blocks(frame.assign(diagnostics="{}"))[0]) is None

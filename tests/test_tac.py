@@ -279,6 +279,20 @@ def test_two_equal_outliers_do_not_hide_each_other():
     assert small_outliers(np.delete(values, [2, 5]), 0.05, 3)[0] == []
 
 
+def test_a_class_beyond_the_first_has_a_level_of_its_own():
+    draw = np.random.default_rng(0)
+    counts = {0.1: 0, 0.01: 0}
+    for _ in range(600):
+        values = draw.standard_normal(10)
+        values[4] = -9.0
+        for level in counts:
+            found = small_outliers(values, 0.1, 3, further=level)[0]
+            assert found[0] == 4
+            counts[level] += len(found) > 1
+    assert counts[0.01] / 600 == pytest.approx(0.015, abs=0.015)
+    assert counts[0.1] / 600 == pytest.approx(0.1, abs=0.05)
+
+
 def test_all_to_all_shows_in_the_pairs_and_nothing_else_does():
     draw = np.random.default_rng(0)
     logs = draw.normal(0, 0.1, (10, 10)) + draw.normal(0, 1, (10, 1)) + draw.normal(0, 1, 10)

@@ -1,11 +1,11 @@
-"""The true change of the latent: what the harness measures of it, and the oracle that unlearns it."""
+"""What the harness alone can tell: the true change of the latent, the oracle that unlearns it, a stream's curve."""
 
 import pytest
 import torch
 from torch import nn
 
 from bench.plugin import Context, Known, LabelledImages, Secret
-from bench.truth import held_against
+from bench.truth import held_against, stream_curve
 from defenses.true_tac import TrueTAC, changes
 
 CLASSES, TARGET = 3, 1
@@ -95,3 +95,15 @@ def test_a_shift_is_held_against_the_change_that_the_trigger_makes():
     slanted = held_against({str(TARGET): [1.0, 0, 0, 1.0]}, Victim().eval(), test, triggered(test.floats), targets)
     assert slanted[str(TARGET)]["cosine"] == pytest.approx(0.5**0.5, abs=1e-5)
     assert slanted[str(TARGET)]["correlation"] == pytest.approx(1 / 3**0.5, abs=1e-5)
+
+
+def test_a_stream_is_judged_part_by_part_in_the_order_in_which_it_passed():
+    labels, targets = torch.tensor([0, 1, 2, 2, 0]), torch.full((5,), TARGET)
+    logits = torch.eye(CLASSES)
+    clean, lit = logits[torch.tensor([0, 1, 2, 0, 0])], logits[torch.tensor([1, 1, 1, 2, 0])]
+    stream = torch.tensor([5, 0, 6, 3, 7, 1, 8, 2, 9, 4])  # a triggered image, a clean one, and so on
+    curve = stream_curve({"clean_logits": clean, "triggered_logits": lit}, labels, targets, stream)
+    assert curve["triggered"] == [1, 1, 1, 1, 2, 2, 3, 3, 4, 4]  # image 6 is of the target class
+    assert curve["asr"] == [1, None, None, None, 1, None, 0, None, 0, None]
+    assert curve["ra"] == [0, None, None, None, 0, None, 1, None, 1, None]
+    assert curve["acc"] == [None, 1, None, 0, None, 1, None, 1, None, 1]

@@ -1,0 +1,116 @@
+"""Every defense on a vision transformer and on a pre-activation network: it works, or it says why it does not."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from attacks.none import NoAttack
+from bench.plugin import Case, Context, ImageSpec, Known, LabelledImages, Oracle, Repair
+from bench.registry import Registry
+from bench.training import Recipe, train
+
+REGISTRY = Registry()
+SPEC = ImageSpec(1, 16, 16, classes=5, mean=(0.5,), std=(0.25,))
+NAMES = [
+    entry.name
+    for entry in REGISTRY.entries("defense")
+    if entry.origin == "built-in" and not issubclass(REGISTRY.load("defense", entry.name), Oracle)
+]
+ON_A_TRANSFORMER = {"none", "tac", "fire", "ft", "ft_sam", "sau", "i_bau", "nc", "strip"}  # that must work there
+LESS = {"sau": {"rounds": 2}, "i_bau": {"rounds": 1}, "tac": {"controls": 1, "epochs": 3}}  # work in a test
+
+
+class Block(nn.Module):
+    """Norm, ReLU and convolution, twice and in this order, with a shortcut: He et al., ECCV 2016."""
+
+    def __init__(self, before, width) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(before),
+            nn.ReLU(),
+            nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+        )
+        self.short = nn.Conv2d(before, width, 1, stride=2, bias=False)
+
+    def forward(self, x):
+        return self.body(x) + self.short(x)
+
+
+class PreActivation(nn.Module):
+    def __init__(self, widths=(8, 16)) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, widths[0], 3, padding=1, bias=False)
+        self.blocks = nn.ModuleList(Block(*pair) for pair in zip((widths[0], *widths[:-1]), widths, strict=True))
+        self.norm, self.head = nn.BatchNorm2d(widths[-1]), nn.Linear(widths[-1], SPEC.classes)
+
+    def forward(self, images):
+        x = self.stem(images)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x).relu().mean((2, 3)))
+
+
+def build(architecture: str) -> nn.Module:
+    torch.manual_seed(0)
+    if architecture == "pre-activation":
+        return PreActivation()
+    options = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 2}
+    return timm.create_model("vit_tiny_patch16_224", in_chans=1, num_classes=SPEC.classes, **options)
+
+
+WAVES = [(1, 0, 4), (0, 1, 4), (1, 1, 4), (1, 0, 8), (0, 1, 8)]  # the stripes of a class: steps down and right, period
+
+
+def stripes(count: int, seed: int) -> LabelledImages:
+    """Images in which each class has stripes of its own, wherever they lie, among noise."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 100, (count, 1, 16, 16), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(count) % SPEC.classes
+    offsets = torch.randint(0, 8, (count,), generator=generator)
+    rows, columns = torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")
+    for place, label in enumerate(labels.tolist()):
+        down, right, period = WAVES[label]
+        pixels[place, 0][(rows * down + columns * right + offsets[place]) % period < period // 2] = 230
+    return LabelledImages(pixels, labels)
+
+
+@pytest.fixture(scope="module", params=["transformer", "pre-activation"])
+def trained(request):
+    model = build(request.param)
+    recipe = Recipe(epochs=12, batch_size=20, learning_rate=0.05, schedule="one-cycle")
+    train(model, stripes(400, 0), recipe, torch.Generator().manual_seed(0))
+    return request.param, model.state_dict()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_works_or_says_why_not(name, trained):
+    architecture, state = trained
+    model = build(architecture).eval()
+    model.load_state_dict(state)
+    defense = REGISTRY.create("defense", name, LESS.get(name, {})).resolve(SPEC)
+    plan = SimpleNamespace(build=lambda spec: build(architecture))
+    reason = defense.unsupported(Case(SimpleNamespace(spec=SPEC), plan, NoAttack(), defense))
+    if reason is not None:
+        assert architecture == "transformer", reason
+        assert name not in ON_A_TRANSFORMER, reason
+        assert len(reason) > 20, "a reason that tells something"
+        return
+    suspects = stripes(30, 2).floats.clone()
+    suspects[:, :, -3:, -3:] = 1
+    known = Known(stripes(100, 1), suspects if defense.knowledge == "suspects" else None)
+    context = Context(torch.device("cpu"), torch.Generator().manual_seed(0))
+    test = stripes(60, 3)
+    if isinstance(defense, Repair):
+        logits = defense.repair(model, known, context).eval()(test.floats)
+    else:
+        logits = defense.guard(model, known, context)(test.floats).logits
+    assert logits.shape == (60, SPEC.classes)
+    assert math.isfinite(float(logits.abs().sum()))
+    assert float((logits.argmax(1) == test.labels).float().mean()) > 2 / SPEC.classes  # it still classifies
