@@ -10,8 +10,10 @@ each class's mean adversarial distance behind an early stage. Some classes lie f
 far is measured in control networks that are trained on the reference images alone, and taken off.
 The paper's plain rule: evidence=latent, quantile=1, logarithm=false, test=extreme, targets=1.
 
-Beyond the paper: several poisoned classes, by a test that finds several outliers; and, with pairs=true and not yet
-measured beyond one network, all-to-all, where distances between pairs tell and every class gets a shift of its own.
+Beyond the paper: several poisoned classes, by a test that finds several outliers; and all-to-all, where distances
+between pairs tell and every class gets a shift of its own (BadNets, one victim: ASR 0.96 to 0.03, DER 0.956; no false
+alarm on five benign and seven all-to-one victims). beta_rule=raise stops too early to be the default: a class ceases to
+be an outlier of the norms before the trigger ceases to work (Blend: DER 0.65 with beta 1, 0.90 with 4).
 """
 
 import copy
@@ -42,7 +44,7 @@ class TAC(ShiftTuning, Repair):
     )
     targets: int = Field(3, ge=1, description="poisoned classes that are looked for, at most")
     pairs: bool = Field(
-        False, description="look for all-to-all too, a shift for every class (needs evidence=stage or both)"
+        True, description="look for all-to-all too, a shift for every class (needs evidence=stage or both)"
     )
     test: Literal["grubbs", "extreme"] = Field("grubbs", description="outlier test of the smallest class")
     logarithm: bool = Field(True, description="test logarithms; without, only one kind of evidence can be tested")

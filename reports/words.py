@@ -7,6 +7,7 @@ from reports.records import ORACLE
 from reports.summary import AVERAGE, DAGGER, DECIMALS, Block, Cell, Stat
 
 NO_DEFENSE = "no defense"
+DEAR = 0.03  # fall of a benign model's accuracy that a table names
 UNDEFINED = "–"
 _WORD = {"not-applicable": "n/a", "undefined": UNDEFINED}
 _MEANING = {
@@ -57,6 +58,8 @@ def legend(block: Block, *, best: str) -> list[str]:
             lines[-1] += " (1/4): 1 of 4 attacks has all its seeds; such an average cannot be best."
     if block.doubts:
         lines.append(f"{DAGGER}: the attack had not worked: {'; '.join(doubts(block))}.")
+    if tolls(block):
+        lines.append(f"Costs a benign model more than {100 * DEAR:.0f} points of ACC: {', '.join(tolls(block))}.")
     if len(block.rivals) < len(block.defenses):
         lines.append(f"{ORACLE.strip()}: no defense; it knows what no defender knows, and cannot be best.")
     used = {word(cell) for cell in own if cell.status != "done"}
@@ -64,6 +67,18 @@ def legend(block: Block, *, best: str) -> list[str]:
         "; ".join([f"{UNDEFINED}: not defined", *(text for key, text in _MEANING.items() if key in used)]) + "."
     )
     return lines
+
+
+def tolls(block: Block) -> list[str]:
+    """The defenses that cost the benign model of the control row more than DEAR, with the points of ACC lost."""
+    benign = set(block.rows.loc[block.rows["attack"] == "none", "attack_label"])
+    found = []
+    for attack in [name for name in block.attacks if name in benign]:
+        for defense in block.defenses:
+            loss = block.before[attack].stat("acc").mean - block.cells[attack, defense].stat("acc").mean
+            if loss > DEAR:
+                found.append(f"{defense} ({100 * loss:.1f})")
+    return found
 
 
 def doubts(block: Block) -> list[str]:

@@ -510,3 +510,16 @@ def test_the_stream_figure_shows_the_mean_curve_over_seeds() -> None:
     assert np.isnan(robust[0])
     assert robust[1] == pytest.approx(np.mean([20.0 * seed for seed in range(len(frame))]))
     assert stream_curves(blocks(frame.assign(diagnostics="{}"))[0]) is None
+
+
+def test_a_defense_that_is_dear_to_a_benign_model_is_named(tmp_path: Path) -> None:
+    frame = grid(1)
+    benign = frame["attack"] == "none"
+    frame.loc[benign, ["acc", "acc_before"]] = 0.97
+    frame.loc[benign & (frame["defense"] == "bna"), "acc"] = 0.939
+    frame.loc[benign & (frame["defense"] == "fire"), "acc"] = 0.945
+    write_report(frame, tmp_path)
+    for name in ("table.md", "table.tex", "index.html"):
+        assert "Costs a benign model more than 3 points of ACC: bna (3.1)." in (tmp_path / name).read_text()
+    frame.loc[benign, "acc"] = 0.96
+    assert "Costs a benign" not in latex(blocks(frame))

@@ -301,6 +301,10 @@ def test_all_to_all_shows_in_the_pairs_and_nothing_else_does():
     one = logs.copy()
     one[3] -= 2  # every class is close to one: all-to-one
     assert all_to_all(pair_residuals(one)) == {}
+    crowd = logs.copy()  # every class is led somewhere, and five of them to a class that others are led to
+    for source in range(10):
+        crowd[[1, 2, 3, 4, 5, 1, 2, 3, 4, 6][source], source] -= 1.0
+    assert all_to_all(pair_residuals(crowd)) == {}
     for source in range(10):
         logs[(source + 1) % 10, source] -= 1.0
     assert all_to_all(pair_residuals(logs)) == {source: (source + 1) % 10 for source in range(10)}
