@@ -6,6 +6,10 @@ first, in steps of 1 %, as long as the accuracy on the reference images stays wi
 
 The last module is the last linear layer here. The last convolution, of which the paper speaks, is no place to prune
 in a residual network: the block's other branch carries the class past it.
+
+Measured with 200 digits and a slim ResNet-18: 78 to 98 of 128 channels go, and it is the fine-tuning that then removes
+a BadNets backdoor, or not: on one victim, at a rate of .07, it left an ASR of .61 where fine-tuning without
+pruning left .03.
 """
 
 from typing import ClassVar
@@ -15,25 +19,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.networks import Latent
-from bench.plugin import Context, Known, Repair
-from bench.training import Recipe, logits_of, train
+from bench.plugin import Context, Known
+from bench.training import logits_of
+from defenses._finetuning import FineTuning
 
-SMALLEST_BATCH = 20  # fewer images give batch normalisation statistics that wreck the network
 
-
-class FinePruning(Repair):
+class FinePruning(FineTuning):
     name: ClassVar[str] = "fine_pruning"
     source: ClassVar[str] = "Liu et al., RAID 2018, arXiv 1805.12185"
 
     step: float = Field(0.01, gt=0, le=1, description="share of the channels pruned at a time")
     bound: float = Field(0.1, ge=0, lt=1, description="share of the reference accuracy that pruning may cost")
-    epochs: int = Field(20, ge=0, description="epochs of fine-tuning on the reference images; 100 in common use")
-    learning_rate: float = Field(0.01, gt=0, description="of the fine-tuning, with a cosine schedule")
-    batch_size: int | None = Field(
-        None,
-        ge=2,
-        description="of the fine-tuning; a tenth of the reference images, at least 20 if not given, as in common use",
-    )
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
@@ -43,20 +39,12 @@ class FinePruning(Repair):
         context.note("pruned", {"channels": int((~keep).sum()), "of": len(keep)})
         with torch.no_grad():
             weight[:, ~keep] = 0
-        if self.epochs:
-            recipe = Recipe(
-                epochs=self.epochs,
-                batch_size=self.batch_size or max(SMALLEST_BATCH, len(data) // 10),
-                learning_rate=self.learning_rate,
-                schedule="cosine",
-                augment=False,
-            )
-            # without a gradient a pruned weight stays: decay and momentum leave a zero as it is
-            hook = weight.register_hook(lambda gradient: gradient * keep)
-            try:
-                train(model, data, recipe, context.generator, progress=context.progress)
-            finally:
-                hook.remove()
+        # without a gradient a pruned weight stays: decay and momentum leave a zero as it is
+        hook = weight.register_hook(lambda gradient: gradient * keep)
+        try:
+            self.fine_tune(model, data, context)
+        finally:
+            hook.remove()
         return model
 
 
