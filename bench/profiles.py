@@ -46,6 +46,14 @@ PROFILES = {
             "siba": {"eps": 24 / 255},
             "input_aware": {"poisoning_rate": 0.15, "norm": 20.0, "mask_epochs": 8},
             "lira": {"epsilon": 0.02},
+            # 200 reference images are 10 batches an epoch: the published rates and radii move too little, or too much
+            "ft": {"learning_rate": 0.07},
+            "ft_sam": {"learning_rate": 0.03},
+            "fst": {"learning_rate": 0.05, "epochs": 20},
+            "nad": {"learning_rate": 0.07, "betas": (10.0, 20.0, 20.0)},
+            "sau": {"rounds": 8, "learning_rate": 1e-3, "epsilon": 0.4},
+            "i_bau": {"radius": 2.0, "share": 0.2, "inner_steps": 10, "fixed_point_rate": 0.01, "iterations": 2},
+            "fine_pruning": {"learning_rate": 0.08},
         },
     ),
     # the papers' setting, for one GPU
