@@ -54,6 +54,11 @@ PROFILES = {
             "sau": {"rounds": 8, "learning_rate": 1e-3, "epsilon": 0.4},
             "i_bau": {"radius": 2.0, "share": 0.2, "inner_steps": 10, "fixed_point_rate": 0.01, "iterations": 2},
             "fine_pruning": {"learning_rate": 0.08},
+            "anp": {"epochs": 150},
+            "bnp": {"u": 2.5},
+            "npd": {"epochs": 30, "attack_steps": 3},
+            "tsbd": {"neurons": 0.05},
+            "strip": {"overlays": 32},
         },
     ),
     # the papers' setting, for one GPU

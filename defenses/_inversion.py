@@ -99,15 +99,18 @@ TRIGGER_MODELS: dict[str, TriggerModel] = {"patch": Patch(), "additive": Additiv
 
 @dataclass(frozen=True)
 class Triggers:
-    """Triggers of T tasks: their parameters, norms (T,), and the share of images (T,) that followed them.
+    """Triggers of T tasks: their parameters, norms (T,), the share of images (T,) that followed them, and which (T,)
+    were sought to the end.
 
-    Of a task that never reached the goal it is the last trigger tried.
+    Of a task that never reached the goal it is the last trigger tried. The norm of a search that was given up is what
+    it was then, times what the norms of its controls shrank by since, at the median.
     """
 
     model: TriggerModel
     parameters: Parameters
     norms: Tensor
     success: Tensor
+    finished: Tensor
 
     def apply(self, images: Tensor) -> Tensor:
         """Images (T, N, C, H, W) with their task's trigger."""
@@ -124,59 +127,99 @@ def invert(
     steps: int,
     goal: float,
     batch: int = 1024,
+    prune: float = 0,
+    least: int = 1,
 ) -> Triggers:
     """For each task the smallest trigger found under which ``goal`` of its ``images`` (T, N, C, H, W) are
-    classified as its target (T,). ``batch``: images a pass, at least those of one task."""
+    classified as its target (T,). ``batch``: images a pass, at least those of one task.
+
+    With ``prune``, that share of the searches is given up after each of ROUNDS - 1 rounds, but ``least`` stay in the
+    race. A tenth of those that fall out, drawn at random, go on as controls: they tell where the others would have
+    come to, because those that are ahead, chosen for being small, do not.
+    """
+    search = _Search(network, model, images, targets, generator, goal)
     size = max(1, batch // images.shape[1])
-    parts = [
-        _invert(network, model, some, aims, generator, steps, goal)
-        for some, aims in zip(images.split(size), targets.split(size), strict=True)
-    ]
-    return Triggers(
-        model,
-        [torch.cat(each) for each in zip(*(part.parameters for part in parts), strict=True)],
-        torch.cat([part.norms for part in parts]),
-        torch.cat([part.success for part in parts]),
-    )
+    ahead = torch.arange(len(targets), device=images.device)
+    controls = ahead[:0]
+    fallen: list[tuple[Tensor, Tensor, Tensor]] = []  # the numbers given up, their controls, and these ones' norms then
+    rounds = ROUNDS if prune else 1
+    for number in range(rounds):
+        for some in torch.cat((ahead, controls)).split(size):
+            for _ in range(steps * number // rounds, steps * (number + 1) // rounds):
+                search.step(some)
+        count = max(math.ceil((1 - prune) * len(ahead)), least)
+        if number < rounds - 1 and count < len(ahead):
+            order = promising(search.norms[ahead], search.success[ahead], goal)
+            out = ahead[order[count:]]
+            out = out[torch.randperm(len(out), generator=generator, device=out.device)]
+            kept = max(min(3, len(out)), len(out) // 10)
+            fallen.append((out[kept:], out[:kept], search.norms[out[:kept]]))
+            ahead, controls = ahead[order[:count]], torch.cat((controls, out[:kept]))
+    finished = torch.ones_like(search.norms, dtype=torch.bool)
+    for given_up, some, start in fallen:
+        search.norms[given_up] *= (search.norms[some] / start).median()
+        finished[given_up] = False
+    return Triggers(model, search.best, search.norms, search.success, finished)
 
 
-def _invert(
-    network: nn.Module,
-    model: TriggerModel,
-    images: Tensor,
-    targets: Tensor,
-    generator: torch.Generator,
-    steps: int,
-    goal: float,
-) -> Triggers:
-    tasks, count, *shape = images.shape
-    labels = targets.repeat_interleave(count)
-    parameters = [p.requires_grad_() for p in model.start(tasks, shape, generator)]
-    optimizer = torch.optim.Adam(parameters, lr=model.rate, betas=(0.5, 0.9))
-    weight = torch.full((tasks,), model.weight, device=images.device)
-    best = [p.detach().clone() for p in parameters]
-    norms = torch.full((tasks,), math.inf, device=images.device)
-    success = torch.zeros(tasks, device=images.device)
-    for _ in range(steps):
-        triggered = model.apply(parameters, images).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        with autocast(images.device):
-            logits = network(triggered)
-        logits = logits.float()
-        norm = model.norm(parameters)
-        loss = F.cross_entropy(logits, labels, reduction="none").view(tasks, count).mean(1) + weight * norm
-        with torch.no_grad():
-            share = (logits.argmax(1) == labels).view(tasks, count).float().mean(1)
-            reached = share >= goal
-            keep = reached & (norm < norms) | (success < goal)  # without a success: the latest
-            for kept, parameter in zip(best, parameters, strict=True):
-                kept[keep] = parameter[keep]
-            norms, success = torch.where(keep, norm, norms), torch.where(keep, share, success)
-            weight = weight * torch.where(reached, RISE, FALL)
-        gradients = torch.autograd.grad(loss.sum(), parameters)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        optimizer.step()
-    return Triggers(model, best, norms.detach(), success)
+def promising(norms: Tensor, success: Tensor, goal: float) -> Tensor:
+    """The order (T,) of searches by promise: the smallest triggers that reach the goal, then those nearest to it."""
+    return torch.where(success >= goal, norms, norms.max() + 2 - success).argsort(stable=True)
+
+
+class _Search:
+    """The state of the searches for T triggers. Each has its own step size and count, so that any may pause."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        model: TriggerModel,
+        images: Tensor,
+        targets: Tensor,
+        generator: torch.Generator,
+        goal: float,
+    ) -> None:
+        tasks, _, *shape = images.shape
+        self.network, self.model, self.images, self.targets, self.goal = network, model, images, targets, goal
+        self.parameters = model.start(tasks, shape, generator)
+        self.best = [p.clone() for p in self.parameters]
+        self.mean, self.square = ([torch.zeros_like(p) for p in self.parameters] for _ in range(2))  # Adam's moments
+        self.taken = torch.zeros(tasks, device=images.device)
+        self.weight = torch.full((tasks,), model.weight, device=images.device)
+        self.norms = torch.full((tasks,), math.inf, device=images.device)
+        self.success = torch.zeros(tasks, device=images.device)
+
+    def step(self, some: Tensor) -> None:
+        """One step of the searches numbered ``some`` (S,)."""
+        parameters = [p[some].requires_grad_() for p in self.parameters]
+        images, labels = self.images[some], self.targets[some, None].expand(-1, self.images.shape[1]).flatten()
+        with torch.enable_grad():
+            triggered = self.model.apply(parameters, images).flatten(0, 1)
+            with autocast(images.device):
+                logits = self.network(triggered.contiguous(memory_format=torch.channels_last)).float()
+            norm = self.model.norm(parameters)
+            entropy = F.cross_entropy(logits, labels, reduction="none").view(len(some), -1).mean(1)
+            gradients = torch.autograd.grad((entropy + self.weight[some] * norm).sum(), parameters)
+        norm = norm.detach()
+        share = (logits.argmax(1) == labels).view(len(some), -1).float().mean(1)
+        keep = (share >= self.goal) & (norm < self.norms[some]) | (self.success[some] < self.goal)  # else: the latest
+        for kept, parameter in zip(self.best, parameters, strict=True):
+            kept[some[keep]] = parameter.detach()[keep]
+        self.norms[some[keep]], self.success[some[keep]] = norm[keep], share[keep]
+        self.weight[some] *= torch.where(share >= self.goal, RISE, FALL)
+        self._descend(some, gradients)
+
+    def _descend(self, some: Tensor, gradients: Sequence[Tensor]) -> None:
+        """Adam, with the moments of each search."""
+        self.taken[some] += 1
+        for parameter, mean, square, gradient in zip(self.parameters, self.mean, self.square, gradients, strict=True):
+            taken = self.taken[some].view(-1, *[1] * (gradient.ndim - 1))
+            mean[some] = BETAS[0] * mean[some] + (1 - BETAS[0]) * gradient
+            square[some] = BETAS[1] * square[some] + (1 - BETAS[1]) * gradient.square()
+            spread = (square[some] / (1 - BETAS[1] ** taken)).sqrt() + 1e-8
+            parameter[some] -= self.model.rate * mean[some] / (1 - BETAS[0] ** taken) / spread
 
 
 RISE, FALL = 1.15, 1.15**-1.5  # of the norm's weight a step: Neural Cleanse's 1.5 and 1.5^-1.5, at shorter intervals
+BETAS = (0.5, 0.9)  # of Adam
+ROUNDS = 4  # in which searches that are pruned proceed, of equally many steps

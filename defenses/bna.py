@@ -14,6 +14,13 @@ form: search=pairs, rule=mad, joint=false, bin_width=0.1, tau=150, learning_rate
 Measured on slim ResNet-18 and 28x28 digits: without the ratio Rosner's test raises a false alarm on 8 of 10 clean
 networks (a search for a warp that does not end in success leaves a norm that is not normal), as 7 MADs do; with the
 ratio on none. The ratio and the alignment's settings were chosen on networks of this kind, so that others may differ.
+How far the detected trigger is refined matters both ways: searched for patches alone, a BadNets victim keeps an ASR of
+0.09 and 0.36 (two draws) after 100 steps and of 0.02 and 0.03 after 40, for what is left of the trigger is then less
+than the attacker's; with all three models 100 steps are better on three of four victims. Of two BadNets targets both
+are found, and the ASR falls to 0.32. With pairs, pruning took a cell from 40 to 26 s of CPU time, with the same target
+on a BadNets victim and no alarm on a clean network. With 100 reference images in place of 200 BadNets and WaNet were
+found; with 4 only WaNet, and half repaired. A class without a reference image can be found as a target, but the
+alignment clips what it has not seen of it.
 """
 
 import copy
@@ -28,7 +35,7 @@ from bench.images import stratified_order
 from bench.networks import batch_norms
 from bench.plugin import Case, Context, Guard, Knowledge, Known, LabelledImages, Prediction, Runtime
 from defenses._alignment import Alignment, Divergence
-from defenses._inversion import TRIGGER_MODELS, invert
+from defenses._inversion import TRIGGER_MODELS, Triggers, invert
 
 
 class BNA(Runtime):
@@ -41,6 +48,9 @@ class BNA(Runtime):
     )
     search: Literal["targets", "pairs"] = Field(
         "targets", description="a trigger for each class from all others, or for each ordered pair of classes"
+    )
+    prune: float = Field(
+        0.5, ge=0, lt=1, description="pairs: share of the searches that is given up after each quarter of the steps"
     )
     rule: Literal["esd", "mad"] = Field(
         "esd", description="what is abnormally small: by Rosner's test on log norms, or 1/norm in MADs (the paper's)"
@@ -64,7 +74,13 @@ class BNA(Runtime):
     samples: int = Field(2048, ge=1, description="activations of a channel that a step draws")
 
     def unsupported(self, case: Case) -> str | None:
-        return None if batch_norms(case.network) else "the network has no batch normalisation to align"
+        if batch_norms(case.network):
+            return None
+        return (
+            "the network has no batch normalisation: only there does a channel have a stored mean and spread over "
+            "images, which alignment moves and clips; layer normalisation takes both from each input anew, and so "
+            "rescales what a trigger adds together with the rest of that input"
+        )
 
     def guard(self, model: nn.Module, known: Known, context: Context) -> Guard:
         model = copy.deepcopy(model).requires_grad_(False)
@@ -82,10 +98,13 @@ class BNA(Runtime):
         """Detected targets with the trigger models that showed each and its source classes."""
         with torch.no_grad():
             classes = model(reference.floats[:1]).shape[1]
-        tasks = self._tasks(reference.labels.unique().tolist())
+        tasks = self._tasks(reference.labels.unique().tolist(), classes)
+        if not tasks:
+            context.log("bna: no reference images to put a trigger on; the network is left as it is")
+            return {}
         images = [of_classes(reference, sources, self.images, context.generator) for sources, _ in tasks]
-        count = min(map(len, images))
-        stacked = torch.stack([some[:count] for some in images])
+        count = max(map(len, images))  # where there are fewer, some come twice
+        stacked = torch.stack([some[torch.arange(count, device=context.device) % len(some)] for some in images])
         aims = torch.tensor([target for _, target in tasks], device=context.device)
         statistic = torch.full((classes,), -torch.inf)
         shown: dict[int, list[str]] = {}
@@ -93,11 +112,23 @@ class BNA(Runtime):
         notes: dict[str, Any] = {}
         for number, kind in enumerate(self.trigger_models):
             triggers = invert(
-                model, TRIGGER_MODELS[kind], stacked, aims, context.generator, steps=self.steps, goal=self.goal
+                model,
+                TRIGGER_MODELS[kind],
+                stacked,
+                aims,
+                context.generator,
+                steps=self.steps,
+                goal=self.goal,
+                prune=self.prune if self.search == "pairs" else 0,
+                least=classes,  # as many as an all-to-all trigger has
             )
             score, outlying = self._judge(triggers.norms.double().cpu())
-            outlying &= triggers.success.cpu() >= self.goal
-            notes[kind] = {"norm": triggers.norms.tolist(), "success": triggers.success.tolist()}
+            outlying &= ((triggers.success >= self.goal) & triggers.finished).cpu()
+            notes[kind] = {
+                "norm": triggers.norms.tolist(),
+                "success": triggers.success.tolist(),
+                "given_up": int((~triggers.finished).sum()),
+            }
             for (sources, target), value, caught in zip(tasks, score.tolist(), outlying.tolist(), strict=True):
                 statistic[target] = max(statistic[target].item(), value)
                 if caught:
@@ -109,15 +140,18 @@ class BNA(Runtime):
         context.note("class_statistic", {"name": name, "values": statistic.tolist(), "flagged": sorted(shown)})
         return {target: (sorted(set(kinds)), sorted(sources_of[target])) for target, kinds in sorted(shown.items())}
 
-    def _tasks(self, classes: list[int]) -> list[tuple[list[int], int]]:
-        """The source classes and the target of each trigger that is sought."""
-        others = {target: [label for label in classes if label != target] for target in classes}
+    def _tasks(self, present: list[int], classes: int) -> list[tuple[list[int], int]]:
+        """The source classes and the target of each trigger that is sought. A class without a reference image can be
+        a target, but there is nothing to put a trigger on that leads from it."""
+        others = {target: [label for label in present if label != target] for target in range(classes)}
         if self.search == "targets":
-            return [(sources, target) for target, sources in others.items()]
+            return [(sources, target) for target, sources in others.items() if sources]
         return [([source], target) for target, sources in others.items() for source in sources]
 
     def _judge(self, norms: Tensor) -> tuple[Tensor, Tensor]:
-        """How abnormally small each of ``norms`` (T,) is, and which are too small."""
+        """How abnormally small each of ``norms`` (T,) is, and which are too small; of two, neither can be."""
+        if len(norms) < 3:
+            return torch.zeros_like(norms), torch.zeros_like(norms, dtype=torch.bool)
         if self.rule == "mad":
             score = anomaly_index(1 / norms)
             return score, score > self.threshold
@@ -134,7 +168,8 @@ class BNA(Runtime):
         context: Context,
     ) -> nn.Module:
         """The network aligned on what it will be asked about: images of ``sources`` with each trigger that showed the
-        target, estimated anew from all the images drawn, and clean images of ``target``."""
+        target, estimated anew from all the images drawn, and clean images of ``target``. A class that such a trigger
+        also leads to the target, though alone it was not conspicuous, is aligned too."""
         clean = of_classes(reference, sources, self.refine_images, context.generator)
         members = of_classes(reference, [target], self.refine_images, context.generator)
         before, after = [], []
@@ -149,9 +184,11 @@ class BNA(Runtime):
                 steps=self.refine_steps,
                 goal=self.goal,
             )
-            before += [clean, members]
-            after += [triggers.apply(clean[None])[0], members]
-            notes[kind] = {"norm": triggers.norms.item(), "success": triggers.success.item()}
+            others = self._followers(model, reference, target, sources, triggers, context)
+            shown = torch.cat((clean, of_classes(reference, others, self.refine_images, context.generator)))
+            before += [shown, members]
+            after += [triggers.apply(shown[None])[0], members]
+            notes[kind] = {"norm": triggers.norms.item(), "success": triggers.success.item(), "further": others}
         alignment = Alignment(
             divergence=self.divergence,
             joint=self.joint,
@@ -167,6 +204,26 @@ class BNA(Runtime):
         notes["divergence"] = [aligned.divergences[0], aligned.divergences[-1]]
         context.note(f"target_{target}", notes)
         return aligned.network
+
+    @torch.no_grad()
+    def _followers(
+        self,
+        model: nn.Module,
+        reference: LabelledImages,
+        target: int,
+        sources: list[int],
+        triggers: Triggers,
+        context: Context,
+    ) -> list[int]:
+        """The classes beside ``sources`` that the trigger leads to the target as it is."""
+        found = []
+        for label in reference.labels.unique().tolist():
+            if label != target and label not in sources:
+                images = of_classes(reference, [label], self.refine_images, context.generator)
+                led = model(triggers.apply(images[None])[0]).argmax(1) == target
+                if float(led.float().mean()) > 0.5:
+                    found.append(label)
+        return found
 
 
 # --- pure functions

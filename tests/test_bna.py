@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from bench.plugin import Context, Known, LabelledImages, Prediction
 from defenses._alignment import Alignment, Divergence, divergence, soft_histogram, with_aligned_norms
-from defenses._inversion import TRIGGER_MODELS, invert
+from defenses._inversion import TRIGGER_MODELS, invert, promising
 from defenses.bna import BNA, anomaly_index, of_classes, respond, small_outliers
 
 CPU = torch.device("cpu")
@@ -223,7 +224,7 @@ def test_the_anomaly_index_counts_median_absolute_deviations() -> None:
 # --- the guard
 
 
-FAST = {"trigger_models": ("patch",), "steps": 80, "refine_steps": 60, "align_steps": 60}
+FAST: dict[str, Any] = {"trigger_models": ("patch",), "steps": 80, "refine_steps": 60, "align_steps": 60}
 
 
 def test_a_planted_target_is_flagged_and_repaired() -> None:
@@ -246,9 +247,75 @@ def test_a_planted_target_is_flagged_and_repaired() -> None:
 
 
 def test_pairs_find_the_same_target_and_name_its_sources() -> None:
-    _, around = guard(planted(3.0), search="pairs", images=6, **FAST)
+    _, around = guard(planted(3.0), search="pairs", images=6, prune=0, **FAST)
     assert 2 in around.diagnostics["class_statistic"]["flagged"]
     assert 2 not in around.diagnostics["target_2"]["sources"]
+
+
+def pairs() -> tuple[Tensor, Tensor]:
+    """Six images of a source, and the target, of every ordered pair of classes."""
+    data, order = digits(60, 1), [(s, t) for t in range(CLASSES) for s in range(CLASSES) if s != t]
+    images = [of_classes(data, [source], 6, context().generator) for source, _ in order]
+    return torch.stack(images), torch.tensor([target for _, target in order])
+
+
+def test_hopeless_searches_are_given_up_and_the_others_come_to_the_same_end() -> None:
+    images, targets = pairs()
+    whole, pruned = (
+        invert(
+            planted(3.0), TRIGGER_MODELS["patch"], images, targets, context().generator, steps=80, goal=0.95,
+            prune=prune, least=CLASSES, batch=batch,
+        )
+        for prune, batch in ((0.0, 1024), (0.5, 24))
+    )  # fmt: skip
+    assert whole.finished.all()
+    assert pruned.finished[targets == 2].all()
+    assert CLASSES <= pruned.finished.sum() < 2 / 3 * len(targets)
+    assert torch.allclose(pruned.norms[pruned.finished], whole.norms[pruned.finished], rtol=1e-2)
+    given_up = ~pruned.finished
+    assert pruned.norms[given_up].min() > 10 * pruned.norms[targets == 2].max()
+    assert pruned.norms[given_up].median() == pytest.approx(whole.norms[given_up].median().item(), rel=0.1)
+
+
+def test_pruning_does_not_change_what_is_found() -> None:
+    found = [guard(planted(3.0), search="pairs", images=6, prune=prune, **FAST)[1].diagnostics for prune in (0, 0.5)]
+    for diagnostics in found:
+        assert diagnostics["class_statistic"]["flagged"] == [2]
+        assert diagnostics["target_2"]["sources"] == [0, 1, 3, 4, 5]
+    assert [diagnostics["triggers"]["patch"]["given_up"] > 0 for diagnostics in found] == [False, True]
+
+
+def test_the_smallest_triggers_that_work_are_the_most_promising() -> None:
+    norms, success = torch.tensor([5.0, 2, 1, 3, 4]), torch.tensor([1.0, 0.96, 0.5, 0.7, 0.95])
+    assert promising(norms, success, 0.95).tolist() == [1, 4, 0, 3, 2]
+
+
+@pytest.mark.parametrize("search", ["targets", "pairs"])
+def test_a_target_is_found_of_which_there_is_no_reference_image(search: str) -> None:
+    data, around = digits(60, 1), context()
+    some = data.at(((data.labels != 2) & (data.labels != 5)).nonzero()[:8, 0])
+    defended = BNA(search=search, **FAST).guard(planted(3.0), Known(clean=some), around)
+    assert around.diagnostics["class_statistic"]["flagged"] == [2]
+    assert set(around.diagnostics["target_2"]["sources"]) <= {0, 1, 3, 4}
+    test = digits(60, 5)  # class 5 is beyond help: the alignment clips what no reference image shows
+    test = test.at((test.labels != 2) & (test.labels != 5))
+    assert (answer(defended, stamped(test.floats)).logits.argmax(1) == test.labels).float().mean() > 0.95
+
+
+@pytest.mark.parametrize("search", ["targets", "pairs"])
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_next_to_no_reference_images_are_borne(search: str, count: int) -> None:
+    network, images = planted(0.0), digits(30, 5).floats
+    quick: dict[str, Any] = {"trigger_models": ("patch",), "steps": 5, "refine_steps": 5, "align_steps": 2}
+    defended = BNA(search=search, **quick).guard(network, Known(clean=digits(count, 1)), context())
+    assert torch.equal(answer(defended, images).logits, network(images))
+
+
+def test_a_class_that_the_trigger_also_moves_is_aligned_though_it_was_not_detected() -> None:
+    network, around = planted(3.0), context()
+    data = digits(60, 1)
+    BNA(**FAST)._aligned(network, data, 2, ["patch"], [0, 1], around)
+    assert around.diagnostics["target_2"]["patch"]["further"] == [3, 4, 5]
 
 
 def test_a_benign_network_is_left_as_it_is() -> None:

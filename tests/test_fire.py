@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import timm
 import torch
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
@@ -111,8 +112,10 @@ def test_a_known_direction_is_taken_out(
 
 
 def test_a_random_direction_of_the_same_length_does_not_repair() -> None:
-    clean = draw(90, seed=3, classes=TARGET)
-    guard = FIRE(direction="random").guard(victim(), known(pairs=False), context())
+    clean, (true, control) = draw(90, seed=3, classes=TARGET), (context(), context())
+    FIRE().guard(victim(), known(pairs=False), true)
+    guard = FIRE(direction="random").guard(victim(), known(pairs=False), control)
+    assert control.diagnostics["chosen"] == true.diagnostics["chosen"]
     assert accuracy(guard(triggered(clean.floats)), clean.labels) < 0.1
 
 
@@ -185,6 +188,80 @@ def test_only_what_is_to_be_repaired_is_repaired() -> None:
     assert not touched("suspected").any()
     assert torch.equal(touched("target"), clean.labels == TARGET)
     assert touched("all").float().mean() > 0.9  # all but those whose trigger pixel is as dark as can be
+
+
+@pytest.mark.parametrize("middle", [nn.Identity, nn.ReLU])
+def test_in_a_single_pass_comes_out_what_comes_out_in_two(middle: type[nn.Module]) -> None:
+    model, clean = victim(middle), draw(90, seed=3)
+    images = torch.cat((clean.floats, triggered(clean.floats)))
+    fire, passes = FIRE(apply="present"), list[int]()
+    guard = fire.guard(model, known(pairs=False), context())
+    counter = model.register_forward_hook(lambda *_: passes.append(1))
+    prediction = guard(images)
+    counter.remove()
+    assert len(passes) == 1
+    assert prediction.score is not None
+    present = torch.arange(180) >= 90
+    assert prediction.flagged is not None
+    assert torch.equal(prediction.score > 0.5, present)
+    assert torch.equal(prediction.flagged, present & (torch.cat((clean.labels, clean.labels)) != TARGET))
+    assert accuracy(prediction, torch.cat((clean.labels, clean.labels))) == 1
+    torch.testing.assert_close(prediction.logits[:90], model(clean.floats))
+    twice = FIRE().guard(model, known(pairs=False), context())(images)  # repairs the same images here
+    torch.testing.assert_close(prediction.logits, twice.logits, atol=1e-4, rtol=0)
+
+
+def test_from_four_suspects_on_a_stream_fits_anew_as_flagged_inputs_double() -> None:
+    fresh, clean = draw(60, seed=3, classes=TARGET), draw(60, seed=4)
+
+    def stream(memory: int) -> tuple[Context, list[int], Prediction]:
+        around, model = context(), victim()
+        some = known(pairs=False, suspects=4)
+        guard = FIRE(stream=True, memory=memory).guard(model, some, around)
+        for image in triggered(fresh.floats):
+            guard(image[None])
+        chosen = [int(name.removeprefix("chosen_")) for name in around.diagnostics if name.startswith("chosen_")]
+        return around, chosen, guard(clean.floats)
+
+    around, chosen, on_clean = stream(memory=40)
+    assert chosen == [8, 16, 32]
+    assert "chosen" in around.diagnostics
+    torch.testing.assert_close(on_clean.logits, victim()(clean.floats))
+    assert stream(memory=0)[1] == []
+
+
+def test_the_random_control_does_not_learn() -> None:
+    images = triggered(draw(30, seed=3, classes=TARGET).floats)
+    still, stream = (
+        FIRE(direction="random", stream=learns).guard(victim(), known(pairs=False), context())(images)
+        for learns in (False, True)
+    )
+    torch.testing.assert_close(still.logits, stream.logits)
+
+
+def test_a_vision_transformer_is_repaired_behind_its_blocks() -> None:
+    torch.manual_seed(0)
+    model = timm.create_model(
+        "vit_tiny_patch16_224", img_size=SIDE, patch_size=4, in_chans=1, num_classes=CLASSES, embed_dim=24, depth=2,
+        num_heads=2,
+    )  # fmt: skip
+    data = draw(120, seed=1)
+    train = torch.cat((data.floats, triggered(data.floats)))
+    labels = torch.cat((data.labels, torch.full_like(data.labels, TARGET)))
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(train), labels).backward()
+        optimizer.step()
+    model.eval()
+    clean = draw(90, seed=3)
+    others = clean.at(clean.labels != TARGET)
+    assert bool((model(triggered(others.floats)).argmax(1) == TARGET).all())
+    around = context()
+    guard = FIRE().guard(model, known(pairs=False), around)
+    assert any(name.startswith("blocks.") for name in around.diagnostics["worth"])
+    assert accuracy(guard(triggered(others.floats)), others.labels) > 0.75
+    assert accuracy(guard(clean.floats), clean.labels) > 0.95
 
 
 def test_the_network_stays_as_it_was() -> None:

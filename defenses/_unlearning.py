@@ -1,0 +1,49 @@
+"""Clean unlearning: a network made to fail on clean images shows by what changes where its backdoor lives.
+
+Li et al. (RNP, ICML 2023) and Lin et al. (TSBD, NeurIPS 2024) begin with it: the cross-entropy of clean images is
+maximised, with clipped gradients, until the accuracy has fallen to a level near chance.
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bench.images import batches
+from bench.plugin import Context, LabelledImages
+from bench.training import autocast
+
+LONGEST_GRADIENT = 20.0  # the loss has no upper bound: steps must have one, or the weights run away
+
+
+def unlearned(
+    model: nn.Module,
+    data: LabelledImages,
+    context: Context,
+    *,
+    accuracy: float,
+    epochs: int,
+    learning_rate: float,
+    batch_size: int,
+) -> tuple[nn.Module, float]:
+    """A copy of ``model``, in eval mode, that was trained to fail on ``data``, and its accuracy on the last batch.
+
+    At most ``epochs``; it ends at the first batch of which at most the share ``accuracy`` is classified right: with few
+    batches in an epoch, one that goes on to its end is far below chance.
+    """
+    network = copy.deepcopy(model).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9, weight_decay=5e-4)
+    for _ in range(epochs):
+        for index in batches(len(data), batch_size, context.generator, context.device):
+            images, labels = data.at(index).floats, data.labels[index]
+            with autocast(context.device):
+                logits = network(images.contiguous(memory_format=torch.channels_last)).float()
+            reached = float((logits.argmax(1) == labels).float().mean())
+            if reached <= accuracy:
+                return network.eval(), reached
+            optimizer.zero_grad(set_to_none=True)
+            (-F.cross_entropy(logits, labels)).backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), LONGEST_GRADIENT)
+            optimizer.step()
+    return network.eval(), reached

@@ -1,0 +1,121 @@
+"""TSBD: zero the weights that change most when the network unlearns its clean task, then fine-tune gently.
+
+Lin et al., "Unveiling and Mitigating Backdoor Vulnerabilities based on Unlearning Weight Changes and Backdoor
+Activeness", NeurIPS 2024. Stage 1: the loss on clean images is maximised; a neuron's weight change (NWC) is the L1 norm
+of what that did to its weights; in the neurons with the largest NWC, the weights that changed most are set to zero.
+Stage 2: backdoor neurons are the more active ones, with the larger gradients; fine-tuning that penalises the
+norm of the gradient keeps the backdoor from coming back.
+
+The two stages are the paper's. The shares (15 % of the neurons, 70 % of their weights) and the penalty in the form
+of a look-ahead, (1 - alpha) grad(w) + alpha grad(w + r grad / |grad|) with alpha 0.7 and r 0.05, are in common use as
+remembered, not checked against the code. Derived: the neurons are the rows of all convolutions and linear layers but
+the last, whose rows are the classes.
+
+A slim network (1,200 channels, 200 digits to fine-tune with) does not get over the loss of 15 %: BadNets goes (success
+0.00) with 5.5 points of accuracy, and twice the epochs or three times the rate bring back one at most. With 5 % it
+costs 2 points, 2 without a backdoor, and the success is 0.03 and 0.09 (two seeds); blend survives that (1.00).
+"""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bench.attack import Objective
+from bench.networks import last_linear
+from bench.plugin import Context, Known
+from defenses._finetuning import FineTuning
+from defenses._unlearning import unlearned
+
+
+class TSBD(FineTuning):
+    name: ClassVar[str] = "tsbd"
+    source: ClassVar[str] = "Lin et al., NeurIPS 2024, arXiv 2405.20291"
+
+    forget_accuracy: float = Field(0.1, ge=0, lt=1, description="reference accuracy at which unlearning ends")
+    forget_epochs: int = Field(20, ge=1, description="of the unlearning, at most")
+    forget_rate: float = Field(0.01, gt=0, description="learning rate of the unlearning")
+    neurons: float = Field(0.15, gt=0, le=1, description="n: share of the neurons, those that changed most")
+    weights: float = Field(0.7, gt=0, le=1, description="m: share of such a neuron's weights that become zero")
+    alpha: float = Field(0.7, ge=0, le=1, description="share of the gradient that is taken at the look-ahead")
+    radius: float = Field(0.05, gt=0, description="r: how far the look-ahead goes, as an L2 norm")
+
+    def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
+        data = known.reference()
+        forgetful, accuracy = unlearned(
+            model,
+            data,
+            context,
+            accuracy=self.forget_accuracy,
+            epochs=self.forget_epochs,
+            learning_rate=self.forget_rate,
+            batch_size=min(128, len(data)),
+        )
+        context.note("unlearned_accuracy", accuracy)
+        layers = neuron_layers(model, data.floats[:1])
+        changes = [
+            (forgetful.get_submodule(name).get_parameter("weight") - layer.weight).detach().abs()
+            for name, layer in layers.items()
+        ]
+        masks = most_changed(changes, self.neurons, self.weights)
+        with torch.no_grad():
+            for layer, mask in zip(layers.values(), masks, strict=True):
+                layer.weight[mask] = 0
+        context.note("zeroed", {"weights": int(sum(mask.sum() for mask in masks)), "of": sum(m.numel() for m in masks)})
+        self.fine_tune(model, data, context, objective=GradientNorm(self.alpha, self.radius))
+        return model
+
+
+def neuron_layers(model: nn.Module, images: Tensor) -> dict[str, nn.Conv2d | nn.Linear]:
+    """The layers by name whose rows of weights are neurons: convolutions and linear layers but the classifier."""
+    last = last_linear(model, images)
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear) and module is not last
+    }
+
+
+def most_changed(changes: list[Tensor], neurons: float, weights: float) -> list[Tensor]:
+    """Masks of the weights to zero, from their absolute changes (K, ...), a tensor for each layer.
+
+    The share ``neurons`` of all layers' rows with the largest sums, and of each of these the share ``weights`` of its
+    weights that changed most.
+    """
+    sums = torch.cat([change.flatten(1).sum(1) for change in changes])
+    chosen = torch.zeros_like(sums, dtype=torch.bool)
+    chosen[sums.topk(max(1, round(neurons * len(sums)))).indices] = True
+    masks = []
+    for change, rows in zip(changes, chosen.split([len(change) for change in changes]), strict=True):
+        flat = change.flatten(1)
+        count = max(1, round(weights * flat.shape[1]))
+        mask = torch.zeros_like(flat, dtype=torch.bool).scatter(1, flat.topk(count, dim=1).indices, True)
+        masks.append((mask & rows[:, None]).view_as(change))
+    return masks
+
+
+class GradientNorm(Objective):
+    """Cross-entropy with a penalty of its gradient's norm, without second derivatives.
+
+    Its gradient is (1 - alpha) g(w) + alpha g(w + radius g(w) / |g(w)|), g that of the cross-entropy: Zhao, Zhang, Hu,
+    "Penalizing Gradient Norm for Efficiently Improving Generalization in Deep Learning", ICML 2022.
+    """
+
+    def __init__(self, alpha: float, radius: float) -> None:
+        self.alpha, self.radius = alpha, radius
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, share: float) -> Tensor:
+        weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+        gradients = torch.autograd.grad(F.cross_entropy(model(images), labels), list(weights.values()))
+        length = torch.stack([gradient.norm() for gradient in gradients]).norm().clamp_min(1e-12)
+        slopes = dict(zip(weights, gradients, strict=True))
+        moved = {name: weight + self.radius / length * slopes[name] for name, weight in weights.items()}
+        # batch normalisation keeps the statistics of w: those that the second pass gathers are thrown away
+        scratch = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        ahead = F.cross_entropy(functional_call(model, moved | scratch, (images,)), labels)
+        # a linear function with the slope g(w), so that the first pass need not be differentiated twice
+        here = torch.stack([(slopes[name] * weight).sum() for name, weight in weights.items()]).sum()
+        return (1 - self.alpha) * here + self.alpha * ahead
