@@ -87,7 +87,7 @@ def stages(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _unfolded(children: dict[str, nn.Module]) -> dict[str, nn.Module]:
-    found = {}
+    found: dict[str, nn.Module] = {}
     for name, child in children.items():
         inner = {f"{name}.{place}": module for place, module in child.named_children()}
         found |= _unfolded(inner) if isinstance(child, nn.ModuleList) else {name: child}

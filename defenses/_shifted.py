@@ -37,11 +37,11 @@ class ShiftTuning(Defense):
     )
     beta: float = Field(4.0, ge=0, description="weight of the shifted images in the loss")
     stretch: float = Field(2.0, gt=0, description="length of the shift in fine-tuning, in lengths of the given one")
-    epochs: int = Field(30, ge=1)
-    learning_rate: float = Field(0.01, gt=0)
-    batch_size: int = Field(50, ge=2)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0)
+    epochs: int = Field(30, ge=1, description="of fine-tuning")
+    learning_rate: float = Field(0.01, gt=0, description="of SGD")
+    batch_size: int = Field(50, ge=2, description="reference images a step")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
+    weight_decay: float = Field(5e-4, ge=0, description="of SGD")
 
     def unlearn(
         self,

@@ -37,7 +37,7 @@ class ANP(Repair):
     alpha: float = Field(0.2, ge=0, le=1, description="weight of the unperturbed loss; the perturbed one has the rest")
     learning_rate: float = Field(0.2, gt=0, description="of the masks")
     epochs: int = Field(100, ge=1, description="of the masks' training")
-    batch_size: int = Field(128, ge=2)
+    batch_size: int = Field(128, ge=2, description="reference images a step")
     step: float = Field(0.02, gt=0, lt=1, description="between the thresholds that are tried")
     bound: float = Field(0.02, ge=0, lt=1, description="share of the reference accuracy that pruning may cost")
 

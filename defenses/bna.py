@@ -63,6 +63,9 @@ class BNA(Runtime):
     goal: float = Field(0.95, gt=0, le=1, description="share of the images that a trigger must lead to its target")
     refine_images: int = Field(100, ge=1, description="reference images for a detected target's trigger")
     refine_steps: int = Field(100, ge=1, description="steps for a detected target's trigger")
+    align_with: Literal["best", "all"] = Field(
+        "best", description="align on the trigger of the model that shows the target best, or of all that show it"
+    )
     divergence: Divergence = Field("tv", description="total variation, Jensen-Shannon or Kullback-Leibler")
     joint: bool = Field(True, description="a layer's divergence moves the layers before it too; else only its own")
     bin_width: float = Field(0.3, gt=0, description="of the histograms, in standard deviations of the channel")
@@ -107,7 +110,7 @@ class BNA(Runtime):
         stacked = torch.stack([some[torch.arange(count, device=context.device) % len(some)] for some in images])
         aims = torch.tensor([target for _, target in tasks], device=context.device)
         statistic = torch.full((classes,), -torch.inf)
-        shown: dict[int, list[str]] = {}
+        shown: dict[int, dict[str, float]] = {}  # by target, the score of each trigger model that shows it
         sources_of: dict[int, set[int]] = {}
         notes: dict[str, Any] = {}
         for number, kind in enumerate(self.trigger_models):
@@ -132,13 +135,20 @@ class BNA(Runtime):
             for (sources, target), value, caught in zip(tasks, score.tolist(), outlying.tolist(), strict=True):
                 statistic[target] = max(statistic[target].item(), value)
                 if caught:
-                    shown.setdefault(target, []).append(kind)
+                    scores = shown.setdefault(target, {})
+                    scores[kind] = max(scores.get(kind, value), value)
                     sources_of.setdefault(target, set()).update(sources)
             context.progress(0.5 * (number + 1) / len(self.trigger_models))
         context.note("triggers", notes | {"sources": [sources for sources, _ in tasks], "targets": aims.tolist()})
         name = "deviation of -log(trigger norm)" if self.rule == "esd" else "anomaly index of 1 / trigger norm"
         context.note("class_statistic", {"name": name, "values": statistic.tolist(), "flagged": sorted(shown)})
-        return {target: (sorted(set(kinds)), sorted(sources_of[target])) for target, kinds in sorted(shown.items())}
+        return {
+            target: (
+                [max(scores, key=scores.__getitem__)] if self.align_with == "best" else sorted(scores),
+                sorted(sources_of[target]),
+            )
+            for target, scores in sorted(shown.items())
+        }
 
     def _tasks(self, present: list[int], classes: int) -> list[tuple[list[int], int]]:
         """The source classes and the target of each trigger that is sought. A class without a reference image can be

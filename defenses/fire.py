@@ -16,7 +16,6 @@ as they are; Blend it repairs in one of two draws, at the first stage. On clean 
 no second pass, at most 1.08 times on any.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -24,7 +23,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.networks import Cut, Edit, Latent, edited, stages
 from bench.plugin import Context, Guard, Knowledge, Known, LabelledImages, Prediction, Runtime
 from bench.training import logits_of
 from defenses._direction import (
@@ -39,19 +37,10 @@ from defenses._direction import (
     projected,
     shifted,
 )
+from defenses._places import Place, look_at, places
 
 FOLDS = 4  # of the cross-validation
 STRENGTHS = (0.5, 1.0, 1.5, 2.0)  # what alpha is chosen among
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a network can be intervened in: ``model(x)`` equals ``after(look(x)[0].flatten(1))``."""
-
-    name: str
-    look: Callable[[Tensor], tuple[Tensor, Tensor]]  # images to activations (N, ...) and logits, in one pass
-    after: Callable[[Tensor], Tensor]  # flat activations (N, d) to logits
-    through: Callable[[Tensor, Edit], Tensor]  # images to logits, with the activations edited on the way
 
 
 @dataclass(frozen=True)
@@ -172,8 +161,8 @@ class FIRE(Runtime):
         worth: dict[str, float] = {}
         options = places(model, triggered)
         for done, place in enumerate(options):
-            on_clean, on_triggered = _look(place, clean.floats), _look(place, triggered)
-            on_originals = None if originals is None else _look(place, originals)[0]
+            on_clean, on_triggered = look_at(place, clean.floats), look_at(place, triggered)
+            on_originals = None if originals is None else look_at(place, originals)[0]
             seen = Seen(*on_clean, clean.labels, *on_triggered, on_originals, wanted)
             by_strength = self._worth(place, seen, targets, context.generator)
             strength = max(by_strength, key=by_strength.__getitem__)
@@ -320,58 +309,11 @@ class FIRE(Runtime):
         }
 
 
-def places(model: nn.Module, images: Tensor) -> list[Place]:
-    """Every stage of the network, by what it puts out, and the latent before the last linear layer."""
-
-    def behind(name: str, module: nn.Module) -> Place:
-        cut = Cut(model, module, images)
-        shape = cut.before(images[:1]).shape[1:]
-
-        def through(some: Tensor, edit: Edit) -> Tensor:
-            with edited(module, edit):
-                logits: Tensor = model(some)
-            return logits
-
-        look = _watched(model, module, output=True)
-        return Place(name, look, lambda flat: cut.after(flat.unflatten(1, shape)), through)
-
-    latent = Latent(model, images)
-    linear = latent.linear
-    last = Place(
-        "latent",
-        _watched(model, linear, output=False),
-        linear,
-        lambda some, edit: linear(edit(latent.features(some))),
-    )
-    return [*(behind(name, module) for name, module in stages(model).items()), last]
-
-
 def randomised(estimate: Estimate, generator: torch.Generator) -> Estimate:
     """The estimate with a random direction of the same length."""
     direction = estimate.direction
     noise = torch.randn(direction.shape, generator=generator, device=direction.device)
     return replace(estimate, direction=noise * (direction.norm() / noise.norm()))
-
-
-def _watched(model: nn.Module, module: nn.Module, *, output: bool) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """The network, run so that it also gives what ``module`` puts out, or takes in (N, ...)."""
-
-    def look(images: Tensor) -> tuple[Tensor, Tensor]:
-        seen: list[Tensor] = []
-        hook = module.register_forward_hook(lambda _, given, made: seen.append(made if output else given[0]))
-        try:
-            logits: Tensor = model(images)
-        finally:
-            hook.remove()
-        return seen[-1], logits
-
-    return look
-
-
-def _look(place: Place, images: Tensor) -> tuple[Tensor, Tensor]:
-    """``place.look`` batch by batch, the activations flat (N, d)."""
-    activations, logits = zip(*(place.look(batch) for batch in images.split(256)), strict=True)
-    return torch.cat(activations).flatten(1), torch.cat(logits)
 
 
 def _unjudged(logits: Tensor) -> Prediction:

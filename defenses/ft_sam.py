@@ -27,7 +27,7 @@ class FTSAM(FineTuning):
     source: ClassVar[str] = "Zhu et al., ICCV 2023, arXiv 2304.11823"
 
     rho: float = Field(2.0, ge=0, description="adaptive norm of the perturbation; 8 for GTSRB and Tiny ImageNet")
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="of the cross-entropy")
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         self.fine_tune(model, known.reference(), context, objective=Sharpness(self.rho, self.label_smoothing))

@@ -93,9 +93,9 @@ class NPD(Repair):
     attack_steps: int = Field(1, ge=1, description="steps of the attack for each step of the polarizer")
     weight_target: float = Field(0.4, ge=0, description="weight of -log(1 - probability of the target)")
     weight_restore: float = Field(0.4, ge=0, description="weight of the perturbed images' cross-entropy")
-    epochs: int = Field(15, ge=1)
-    batch_size: int = Field(50, ge=2)
-    learning_rate: float = Field(0.01, gt=0)
+    epochs: int = Field(15, ge=1, description="of training the polarizer")
+    batch_size: int = Field(50, ge=2, description="reference images a step")
+    learning_rate: float = Field(0.01, gt=0, description="of the polarizer")
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()

@@ -42,7 +42,7 @@ class RNP(Repair):
     recover_epochs: int = Field(20, ge=1, description="of the masks' training")
     recover_rate: float = Field(0.2, gt=0, description="learning rate of the masks")
     alpha: float = Field(0.2, gt=0, description="weight of the loss of the recovery")
-    batch_size: int = Field(128, ge=2)
+    batch_size: int = Field(128, ge=2, description="reference images a step")
     step: float = Field(0.02, gt=0, lt=1, description="between the thresholds that are tried")
     bound: float = Field(0.02, ge=0, lt=1, description="share of the reference accuracy that pruning may cost")
 

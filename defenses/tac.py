@@ -69,7 +69,7 @@ class TAC(ShiftTuning, Repair):
     control_weight: float = Field(
         0.5, ge=0, le=1, description="share of the controls' log distances to take off; few images exaggerate them"
     )
-    control_epochs: int = Field(40, ge=1)
+    control_epochs: int = Field(40, ge=1, description="of training each control network")
     beta_rule: Literal["fixed", "raise"] = Field(
         "fixed", description="raise: from a quarter of beta up to four times, until no class found is an outlier"
     )

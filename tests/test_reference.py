@@ -25,6 +25,7 @@ def test_every_parameter_has_its_default_its_bounds_and_a_description(kind):
         plugin = registry.load(kind, entry.name)
         assert plugin.source in section
         for name, field in plugin.model_fields.items():
+            assert field.description, f"{plugin.name}: {name}"
             row = next(line for line in section.splitlines() if line.startswith(f"| `{name}` |"))
             default, values, what = (cell.strip() for cell in row.replace("\\|", "/").split("|")[2:5])
             assert default
