@@ -6,6 +6,7 @@ from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, tally, word
 
 _HEADS = ["ACC", "ASR", "RA", "DER"]
 _FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # no wider than the text
+_PAGE = 66  # lines of a table on a page, with its headings
 _SIGNS = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -38,22 +39,32 @@ def escaped(text: str) -> str:
 
 
 def _table(block: Block) -> str:
-    """The block's defenses side by side, as many as a page's width can hold, the next ones below."""
+    """The defenses side by side, as many as a page can hold in its width, the next ones below or on the next page."""
     groups: list[str | None] = [None, *block.defenses]
     size = 3 if len(block.seeds) > 1 else 5  # figures with a spread are twice as wide
     parts = [_tabular(block, groups[start : start + size]) for start in range(0, len(groups), size)]
+    high = max(1, _PAGE // (len(block.lines) + 4))
+    pages = [parts[start : start + high] for start in range(0, len(parts), high)]
+    captions = [f"{block.title}. {' '.join(legend(block, best='Bold'))}"]
+    captions += [f"{block.title}, continued."] * (len(pages) - 1)
     return "\n".join(
         [
-            r"\begin{table*}",
-            r"\centering\small\setlength{\tabcolsep}{3.5pt}",
-            rf"\caption{{{escaped(block.title)}. {escaped(' '.join(legend(block, best='Bold')))}}}",
-            r"\smallskip",
-            "\n\n\\medskip\n".join(parts),
-            r"\end{table*}",
+            *(line for some, caption in zip(pages, captions, strict=True) for line in _floating(some, caption)),
             *(line for extra in extras(block) for line in _plain(block.title, extra)),
             "",
         ]
     )
+
+
+def _floating(parts: list[str], caption: str) -> list[str]:
+    return [
+        r"\begin{table*}",
+        r"\centering\small\setlength{\tabcolsep}{3.5pt}",
+        rf"\caption{{{escaped(caption)}}}",
+        r"\smallskip",
+        "\n\n\\medskip\n".join(parts),
+        r"\end{table*}",
+    ]
 
 
 def _plain(title: str, extra: Extra) -> list[str]:

@@ -21,7 +21,7 @@ def acc_asr(block: Block) -> Figure | None:
     attacks = [attack for attack in block.attacks if _point(block.before[attack])]
     if not drawn or not attacks:
         return None
-    width = {1: 1, 2: 2, 4: 2}.get(len(drawn), 3)
+    width = {1: 1, 2: 2, 4: 2}.get(len(drawn), 3 if len(drawn) < 10 else 5)
     height = ceil(len(drawn) / width)
     figure = Figure(figsize=(3.6 * width + 0.4, 3.2 * height + 0.9), layout="constrained")
     panels = figure.subplots(height, width, sharex=True, sharey=True, squeeze=False)

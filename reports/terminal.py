@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.extras import costs
+from reports.extras import Extra, costs, detection
 from reports.summary import Block, Cell, blocks
 from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, tally, word
 
@@ -20,7 +20,7 @@ _BEST = "*"
 
 
 def terminal_table(frame: "pd.DataFrame", width: int | None = None, *, with_invalid: bool = False) -> list[Table]:
-    """Two tables a data set and model: the results, then knowledge and cost.
+    """The tables of a data set and model: results, detection where inputs are judged, knowledge and cost.
 
     ``width`` is the room in characters; by default that of the console. ``with_invalid``: attacks that had not worked
     count in the averages too.
@@ -31,15 +31,14 @@ def terminal_table(frame: "pd.DataFrame", width: int | None = None, *, with_inva
         wide = _wide(block)
         fits = Console(width=10_000).measure(wide).maximum <= room
         tables.append(wide if fits else _long(block))
-        if block.defenses:
-            tables.append(_costs(block))
+        tables += [_plain(extra) for extra in (detection(block), costs(block)) if extra.lines]
     return tables
 
 
-def _costs(block: Block) -> Table:
-    """What each defense was given, and what it costs."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    extra = costs(block)
+def _plain(extra: Extra) -> Table:
+    """A table beside the results, under its title."""
+    title = Text(extra.title, style="dim", justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     for place, head in enumerate(extra.heads):
         table.add_column(head, justify="left" if place < extra.texts else "right", overflow="fold")
     for line in extra.lines:
