@@ -318,6 +318,27 @@ def test_a_class_that_the_trigger_also_moves_is_aligned_though_it_was_not_detect
     assert around.diagnostics["target_2"]["patch"]["further"] == [3, 4, 5]
 
 
+def test_of_the_models_that_show_a_target_the_one_that_shows_it_best_is_aligned_with() -> None:
+    aligned: dict[str, list[list[str]]] = {"best": [], "all": []}
+    for which, kinds in aligned.items():
+
+        class Spied(BNA):
+            def _aligned(self, model: nn.Module, *given: Any) -> nn.Module:
+                kinds.append(given[2])  # noqa: B023
+                return model
+
+        few: dict[str, Any] = {"trigger_models": ("patch", "additive"), "steps": 80, "align_with": which}
+        around = context()
+        Spied(**few).guard(planted(40.0), Known(digits(60, 1)), around)
+        found = around.diagnostics
+        assert found["class_statistic"]["flagged"] == [2]
+        scores = {
+            kind: small_outliers(torch.tensor(found["triggers"][kind]["norm"]).log(), 0.05)[0][2].item()
+            for kind in ("patch", "additive")
+        }
+    assert aligned == {"best": [[max(scores, key=scores.__getitem__)]], "all": [["additive", "patch"]]}
+
+
 def test_a_benign_network_is_left_as_it_is() -> None:
     network, test = planted(0.0), digits(30, 5)
     defended, around = guard(network, **FAST)
