@@ -1,11 +1,16 @@
 """Networks from timm, ready for images in [0, 1] of any size: what the plugins in this folder share."""
 
-from typing import Any
+import logging
+from dataclasses import replace
+from typing import Any, Self, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from bench.plugin import ImageSpec
+from bench.errors import RequestError
+from bench.networks import last_linear
+from bench.plugin import ImageSpec, Model
 
 
 class Normalised(nn.Module):
@@ -25,8 +30,77 @@ class Normalised(nn.Module):
         return logits
 
 
-def create(name: str, spec: ImageSpec, **options: Any) -> nn.Module:
-    """timm's architecture ``name`` for the images and classes of ``spec``, freshly initialised."""
+class Pretrainable(Model):
+    """Base of the networks of which timm has weights."""
+
+    pretrained: bool = Field(
+        False,
+        description="start from timm's ImageNet weights, downloaded when the plan is made, and normalise the images "
+        "as these weights expect",
+    )
+
+    def resolve(self, spec: ImageSpec) -> Self:
+        if self.pretrained:
+            tried(self, spec)  # so that missing weights are found missing before any work starts
+        return self
+
+    def normalised(self, net: nn.Module, spec: ImageSpec) -> Normalised:
+        """``net`` behind the normalisation that its weights expect."""
+        return Normalised(net, of_weights(net, spec) if self.pretrained else spec)
+
+
+def create(name: str, spec: ImageSpec, *, pretrained: bool = False, **options: Any) -> nn.Module:
+    """timm's architecture ``name`` for the images and classes of ``spec``, freshly initialised or with its weights.
+
+    The last layer of a pretrained one is fresh unless there are 1000 classes. Raises RequestError where the weights
+    cannot be had.
+    """
     import timm  # heavy: planning does without
 
-    return timm.create_model(name, num_classes=spec.classes, in_chans=spec.channels, **options)
+    options |= {"num_classes": spec.classes, "in_chans": spec.channels}
+    if not pretrained:
+        return timm.create_model(name, **options)
+    hub = logging.getLogger("huggingface_hub")  # it reports each of its retries, where one line at the end is wanted
+    level = hub.level
+    try:
+        hub.setLevel(logging.ERROR)
+        return timm.create_model(name, pretrained=True, **options)
+    except Exception as error:  # a download fails in many ways, and not every architecture has weights that fit
+        raise RequestError(
+            f"pretrained=true: expected weights of {name} that timm can download or has in its cache: {_line(error)}"
+        ) from error
+    finally:
+        hub.setLevel(level)
+
+
+def tried(model: Model, spec: ImageSpec, label: str | None = None) -> None:
+    """Build ``model`` and run it on a blank image; the global random state stays as it is.
+
+    Raises RequestError, which calls the model ``label`` or else by its name, where it does not take images of this size
+    or does not end in a linear layer.
+    """
+    label, size = label or model.name, f"{spec.channels}x{spec.height}x{spec.width}"
+    try:
+        with torch.random.fork_rng(devices=[]):
+            last_linear(model.build(spec).eval(), torch.zeros(1, *spec.shape))
+    except RequestError as error:
+        raise RequestError(f"{label}: {error}") from error
+    except LookupError as error:
+        raise RequestError(f"{label}: expected a classifier that ends in a linear layer: {error}") from error
+    except Exception as error:  # whatever an architecture raises, it is the request that does not fit it
+        raise RequestError(f"{label}: cannot be built for images of {size}: {_line(error)}") from error
+
+
+def of_weights(net: nn.Module, spec: ImageSpec) -> ImageSpec:
+    """``spec`` with the statistics that the weights of timm's ``net`` were trained with; for another number of channels
+    than theirs with the mean of these, as timm sums or repeats the weights of the channels."""
+    config = cast(dict[str, Any], net.pretrained_cfg)
+    mean, std = tuple(config["mean"]), tuple(config["std"])
+    if len(mean) != spec.channels:
+        mean, std = ((sum(values) / len(values),) * spec.channels for values in (mean, std))
+    return replace(spec, mean=mean, std=std)
+
+
+def _line(error: Exception) -> str:
+    """The first line of an error's text, after its kind."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

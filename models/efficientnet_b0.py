@@ -1,0 +1,15 @@
+"""EfficientNet-B0: a network of inverted residual blocks found by search. Tan and Le, ICML 2019; built by timm.
+
+It reduces an image 32 times, which would leave one pixel of a CIFAR-10 image: for small images the strides of the stem
+and of the next halving are 1. Without dropout and stochastic depth.
+"""
+
+from typing import ClassVar
+
+from models._mobile import Mobile
+
+
+class EfficientNetB0(Mobile):
+    name: ClassVar[str] = "efficientnet_b0"
+    source: ClassVar[str] = "Tan and Le, ICML 2019, arXiv 1905.11946 (timm)"
+    architecture: ClassVar[str] = "efficientnet_b0.ra_in1k"

@@ -1,0 +1,15 @@
+"""MobileNetV3-Large: a network of inverted residual blocks for phones. Howard et al., ICCV 2019; built by timm.
+
+It reduces an image 32 times, which would leave one pixel of a CIFAR-10 image: for small images the strides of the stem
+and of the next halving are 1, as in the forms of MobileNet in common use for CIFAR-10. Without dropout.
+"""
+
+from typing import ClassVar
+
+from models._mobile import Mobile
+
+
+class MobileNetV3(Mobile):
+    name: ClassVar[str] = "mobilenet_v3"
+    source: ClassVar[str] = "Howard et al., ICCV 2019, arXiv 1905.02244 (timm)"
+    architecture: ClassVar[str] = "mobilenetv3_large_100.ra_in1k"

@@ -1,0 +1,106 @@
+"""timm: any classifier of the timm library by its name there, as in ``timm[name=densenet121]``. Wightman, 2019.
+
+A network that wants to know the image size is told it. Where timm's name speaks of patches of 8 pixels or more, as
+in vit_base_patch16_224, small images are cut into smaller ones, as for ``vit_tiny``. Other convolutional networks get a
+stem for small images: the layers that would halve the resolution first and second leave it as it is. A name with a
+tag, as in resnet50.a1_in1k, chooses among pretrained weights. The network is built once when the plan is made, so that
+one that does not take such images, or does not end in a linear layer, is refused before any work starts.
+"""
+
+import re
+from difflib import get_close_matches
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import AliasChoices, Field, SerializerFunctionWrapHandler, model_serializer
+from torch import nn
+
+from bench.errors import RequestError
+from bench.plugin import ImageSpec
+from models._patches import check_patches, transformer_patches
+from models._stem import is_small, keep_resolution
+from models._timm import Pretrainable, create, tried
+
+
+class Timm(Pretrainable):
+    name: ClassVar[str] = "timm"
+    source: ClassVar[str] = "Wightman, PyTorch Image Models, 2019"
+
+    # every plugin has a name already, so timm's is called otherwise inside, and name= wherever it is written
+    architecture: str = Field(
+        "densenet121",
+        validation_alias=AliasChoices("architecture", "name"),
+        description="the network's name in timm, written name=…",
+    )
+    patch_size: int | None = Field(
+        None,
+        ge=1,
+        description="side of a patch in pixels, for a network that cuts its images into patches; filled in from the "
+        "data set for patches of 8 pixels or more",
+    )
+    stem: Literal["auto", "small", "imagenet"] = Field(
+        "auto",
+        description="small: the first two strides are 1; imagenet: as timm has it; auto: small up to 64 pixels for a "
+        "network that takes any image size, else imagenet",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        return {{"architecture": "name"}.get(field, field): value for field, value in values.items()}
+
+    def resolve(self, spec: ImageSpec) -> Self:
+        _check_known(self.architecture)
+        size, label = self._patch_size(spec), f"timm[name={self.architecture}]"
+        if size is not None:
+            check_patches(label, size, spec)
+        chosen = _with_tag(self.architecture) if self.pretrained else self.architecture
+        fitted = self.model_copy(update={"patch_size": size, "architecture": chosen})
+        tried(fitted, spec, label)
+        return fitted
+
+    def build(self, spec: ImageSpec) -> nn.Module:
+        fixed, size = _has_fixed_size(self.architecture), self._patch_size(spec)
+        options: dict[str, Any] = {"img_size": (spec.height, spec.width)} if fixed else {}
+        options |= {"patch_size": size} if size is not None else {}
+        net = create(self.architecture, spec, pretrained=self.pretrained, **options)
+        if self.stem == "small" or (self.stem == "auto" and not fixed and is_small(spec)):
+            keep_resolution(net, torch.zeros(1, *spec.shape))
+        return self.normalised(net, spec)
+
+    def _patch_size(self, spec: ImageSpec) -> int | None:
+        """The patches asked for, or those that fit small images if timm's are large; else None, for timm's own."""
+        own = re.search(r"patch(\d+)", self.architecture)
+        if self.patch_size is not None or own is None or int(own[1]) < 8:
+            return self.patch_size
+        return min(int(own[1]), transformer_patches(spec))
+
+
+def _check_known(name: str) -> None:
+    """RequestError with the nearest name unless timm has an architecture ``name``, of that tag if it has one."""
+    import timm  # heavy: only who asks for it pays for it
+
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        near = get_close_matches(architecture, timm.list_models(), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else "expected one of timm.list_models()"
+        raise RequestError(f"timm: unknown architecture name={architecture}: {hint}")
+    known = [each.partition(".")[2] for each in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in known:
+        raise RequestError(f"timm: unknown weights name={name}: expected one of {', '.join(known) or 'none'}")
+
+
+def _with_tag(name: str) -> str:
+    """The name with the tag of the weights that it stands for, which another version of timm may choose otherwise."""
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    return f"{name}.{config.tag}" if config is not None and config.tag and "." not in name else name
+
+
+def _has_fixed_size(name: str) -> bool:
+    """Whether the architecture must be built for one image size."""
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    return config is not None and bool(config.fixed_input_size)

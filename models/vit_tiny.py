@@ -1,0 +1,15 @@
+"""ViT-Ti: a vision transformer with 12 blocks, 192 dimensions and 3 heads. Touvron et al., ICML 2021; built by timm.
+
+The vision transformer is Dosovitskiy et al.'s, ICLR 2021; this size is DeiT's. The patches fit the images: 4 pixels
+at 32x32, 8 at 64x64, 16 from 160x160 on. An image size that they do not divide is refused.
+"""
+
+from typing import ClassVar
+
+from models._vit import VisionTransformer
+
+
+class ViTTiny(VisionTransformer):
+    name: ClassVar[str] = "vit_tiny"
+    source: ClassVar[str] = "Dosovitskiy et al., ICLR 2021, arXiv 2010.11929; Touvron et al., ICML 2021 (timm)"
+    architecture: ClassVar[str] = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
