@@ -24,6 +24,7 @@ class Plugin(BaseModel, ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     source: ClassVar[str] = ""
+    by_name_only: ClassVar[bool] = False  # left out of "all" and of globs: it cannot do without a parameter
 
     def resolve(self, spec: ImageSpec) -> Self:
         """This plugin with the parameters filled in that follow from the images; raises RequestError

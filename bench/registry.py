@@ -70,7 +70,7 @@ class Registry:
             return [choice.pattern]
         there = [entry.name for entry in self.entries(kind)]
         names = [name for name in there if choice.pattern == "all" or fnmatchcase(name, choice.pattern)]
-        usable = [name for name in names if self._loads(kind, name)]
+        usable = [name for name in names if self._loads(kind, name) and not self.load(kind, name).by_name_only]
         if not usable:
             raise RequestError(f"{kind} {choice.pattern!r}: matches none of {', '.join(there)}")
         return usable

@@ -24,6 +24,7 @@ from models._timm import Pretrainable, create, tried
 
 class Timm(Pretrainable):
     name: ClassVar[str] = "timm"
+    by_name_only: ClassVar[bool] = True
     source: ClassVar[str] = "Wightman, PyTorch Image Models, 2019"
 
     # every plugin has a name already, so timm's is called otherwise inside, and name= wherever it is written

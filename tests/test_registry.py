@@ -143,3 +143,9 @@ def test_a_parameter_that_holds_several_is_written_with_plus(registry):
     assert registry.create("defense", "bna", {"trigger_models": "warp"}).trigger_models == ("warp",)
     with pytest.raises(RequestError, match="trigger_models"):
         registry.create("defense", "bna", {"trigger_models": "patch+hat"})
+
+
+def test_what_cannot_do_without_a_parameter_is_in_no_all(registry):
+    assert "image_folder" not in registry.select("dataset", parse("all")[0])
+    assert "timm" not in registry.select("model", parse("*")[0])
+    assert registry.select("model", parse("timm[name=densenet121]")[0]) == ["timm"]

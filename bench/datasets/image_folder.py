@@ -1,0 +1,125 @@
+"""A directory of your own: one folder of pictures a class, or train/ and test/ with such folders in each.
+
+``image_folder[path=DIR]``. Classes are numbered in the order of their folders' names; of every picture the middle is
+taken, scaled to ``size``. Without train/ and test/ (or val/), a fixed stratified share of every class is for testing.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field, model_validator
+
+from bench.datasets import _pictures
+from bench.datasets._decoded import Decoded, Source, fingerprint
+from bench.errors import RequestError
+from bench.images import stratified_order
+from bench.plugin import ImageSpec
+
+
+class ImageFolder(Decoded):
+    name: ClassVar[str] = "image_folder"
+    by_name_only: ClassVar[bool] = True
+    source: ClassVar[str] = "your own images"
+    flip: ClassVar[bool] = False  # nobody knows here whether a mirror image keeps its class
+    path: str = Field("", description="the directory with a folder a class, or with train/ and test/")
+    size: int = Field(64, ge=8, le=512, description="side of the square images, in pixels")
+    test_share: float = Field(0.2, gt=0, lt=1, description="share of every class to test with, without test/ or val/")
+    contents: str = Field(
+        "", description="found out by itself: digest of the files, so that no result outlives a change of the pictures"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _look(cls, given: Any) -> Any:
+        """Fill in ``contents``; what is wrong with the directory is said by whoever uses it."""
+        if not isinstance(given, dict) or not isinstance(given.get("path"), str) or not given["path"]:
+            return given
+        root = Path(given["path"]).expanduser().absolute()
+        contents = given.get("contents", "")
+        with suppress(RequestError, OSError):
+            contents = contents or _contents(root)
+        return {**given, "path": str(root), "contents": contents}
+
+    @property
+    def crop(self) -> int:  # type: ignore[override]  # it follows from the size
+        return self.size // 8
+
+    @property
+    def spec(self) -> ImageSpec:
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
+        return ImageSpec(3, self.size, self.size, classes=len(self._classes()), mean=mean, std=std)
+
+    def find(self, folder: Path) -> Source:
+        root, (learned, asked) = Path(self.path), self._splits()
+        if self.contents != _contents(root):
+            raise RequestError(
+                f"image_folder: {root}: its pictures have changed since this run was planned; start anew"
+            )
+        return _pictures.source(root, learned, asked, self.size, "crop")
+
+    def download(self, folder: Path) -> None:
+        raise RequestError(f"image_folder: path={self.path}: nothing to download")
+
+    def _classes(self) -> list[str]:
+        """The names of the classes; RequestError where there are less than two."""
+        if not self.path:
+            raise RequestError("image_folder: path is not set: expected image_folder[path=DIR]")
+        root = Path(self.path)
+        if not root.is_dir():
+            raise RequestError(f"image_folder: path={root}: expected a directory with a folder of pictures a class")
+        room, _ = self._rooms()
+        classes = _pictures.folders(root / room)
+        if len(classes) < 2:
+            raise RequestError(
+                f"image_folder: path={root / room}: expected a folder of pictures for each of two or more classes, "
+                f"found {', '.join(classes) or 'none'}"
+            )
+        return classes
+
+    def _rooms(self) -> tuple[str, str | None]:
+        """Where, below ``path``, the classes to train with and to test with lie; None: one lot, to be split here."""
+        there = _pictures.folders(Path(self.path))
+        if "train" not in there or not _pictures.folders(Path(self.path) / "train"):
+            return "", None
+        test = next((name for name in ("test", "val") if name in there), None)
+        if test is None:
+            raise RequestError(f"image_folder: path={self.path}: no test split: expected test/ or val/ beside train/")
+        return "train", test
+
+    def _splits(self) -> tuple[list[_pictures.Sample], list[_pictures.Sample]]:
+        classes = self._classes()
+        learn, ask = self._rooms()
+        learned = self._samples(learn, classes)
+        if ask is not None:
+            unknown = [name for name in _pictures.folders(Path(self.path) / ask) if name not in classes]
+            if unknown:
+                raise RequestError(
+                    f"image_folder: path={self.path}: {ask}/{unknown[0]}: there is no train/{unknown[0]}"
+                )
+            return learned, self._samples(ask, classes)
+        order = stratified_order(
+            torch.tensor([label for _, label in learned]), torch.Generator().manual_seed(0)
+        ).tolist()
+        cut = len(order) - max(1, round(self.test_share * len(order)))
+        if cut < 1:
+            raise RequestError(
+                f"image_folder: test_share={self.test_share}: leaves none of {len(order)} images to train"
+            )
+        return [learned[place] for place in order[:cut]], [learned[place] for place in order[cut:]]
+
+    def _samples(self, room: str, classes: list[str]) -> list[_pictures.Sample]:
+        found: list[_pictures.Sample] = []
+        for label, name in enumerate(classes):
+            place = f"{room}/{name}".lstrip("/")
+            names = _pictures.pictures(Path(self.path), place)
+            if not names:
+                kinds = ", ".join(_pictures.KINDS)
+                raise RequestError(f"image_folder: {self.path}/{place}: holds no picture; expected {kinds}")
+            found += [(picture, label) for picture in names]
+        return found
+
+
+def _contents(root: Path) -> str:
+    return fingerprint(root, _pictures.pictures(root))[:8]
