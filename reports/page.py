@@ -6,8 +6,6 @@ from importlib.resources import files
 from math import isnan
 from string import Template
 
-import pandas as pd
-
 from reports.extras import extras
 from reports.summary import AVERAGE, Block, Cell, Stat
 from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, provenance, tally, troubles, word
@@ -92,15 +90,11 @@ def _details(block: Block) -> str:
     lines = []
     for attack in block.attacks:
         for defense in block.defenses:
-            rows = _done(block.rows[block.rows["attack_label"] == attack], defense)
+            rows = block.done(attack, defense)
             stats = {name: Stat.of(rows[name]) for name in _DETAIL}
             if any(not isnan(stat.mean) for stat in stats.values()):
                 lines.append([_td(attack), _td(defense), *(f'<td class="n">{_figure(s)}</td>' for s in stats.values())])
     return _table(["attack", "defense", *_DETAIL.values()], lines, right=2) if lines else f"<p>{UNDEFINED}</p>"
-
-
-def _done(rows: pd.DataFrame, defense: str) -> pd.DataFrame:
-    return rows[(rows["column"] == defense) & (rows["status"] == "done")]
 
 
 def _figures(figures: Figures) -> str:
