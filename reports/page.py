@@ -6,7 +6,6 @@ from importlib.resources import files
 from math import isnan
 from string import Template
 
-from reports.extras import extras
 from reports.summary import AVERAGE, Block, Cell, Stat
 from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, provenance, tally, troubles, word
 
@@ -28,7 +27,7 @@ def page(blocks: list[Block], figures: Sequence[Figures], gallery: Figures) -> s
 def _section(block: Block, figures: Figures) -> str:
     notes = "".join(f"<li>{escape(text)}</li>" for text in legend(block, best="Bold and *"))
     parts = [f"<h2>{escape(block.title)}</h2>", _matrix(block), f'<ul class="legend">{notes}</ul>', _figures(figures)]
-    for extra in extras(block):
+    for extra in block.extras:
         texts = [
             [*map(_td, line[: extra.texts]), *(_td(text, "n") for text in line[extra.texts :])] for line in extra.lines
         ]

@@ -4,10 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isnan, nan
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from reports.records import BLOCK, METRICS, NUMBERS, complete, ordered
+
+if TYPE_CHECKING:
+    from reports.extras import Extra
 
 Parts = dict[tuple[str, str], pd.DataFrame]
 
@@ -26,8 +31,11 @@ class Stat:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Stat":
-        column = pd.Series(list(values), dtype="float64").dropna()
-        return cls(float(column.mean()), float(column.std(ddof=1)), len(column))
+        column = np.fromiter(values, dtype=np.float64)
+        column = column[~np.isnan(column)]
+        if not len(column):
+            return cls()
+        return cls(float(column.mean()), float(column.std(ddof=1)) if len(column) > 1 else nan, len(column))
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class Block:
     doubts: dict[str, dict[int, str]] = field(default_factory=dict)
     with_invalid: bool = False
 
-    @property
+    @cached_property
     def rivals(self) -> list[str]:
         """The defenses that compete: all but the oracles, which know what no defender knows."""
         oracles = set(self.rows.loc[self.rows["oracle"], "column"])
@@ -79,6 +87,13 @@ class Block:
     def lines(self) -> list[str]:
         """The attacks, and the average where there is more than one of them."""
         return [*self.attacks, AVERAGE] if AVERAGE in self.before else self.attacks
+
+    @cached_property
+    def extras(self) -> "list[Extra]":
+        """The tables beside the results, made once for all formats."""
+        from reports.extras import extras
+
+        return extras(self)
 
     @cached_property
     def parts(self) -> "Parts":
@@ -119,10 +134,10 @@ def blocks(frame: pd.DataFrame, *, with_invalid: bool = False) -> list[Block]:
     ]
 
 
-def long(frame: pd.DataFrame) -> pd.DataFrame:
+def long(found: list[Block]) -> pd.DataFrame:
     """One row a data set, model, attack and defense: means, sample standard deviations, numbers of seeds."""
     lines = []
-    for block in blocks(frame):
+    for block in found:
         for attack in block.attacks:
             for column in ordered(block.rows, "column", "defense"):
                 if (attack, column) in block.parts:
