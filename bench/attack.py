@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,28 @@ class Objective:
     def learned(self) -> Mapping[str, Tensor]:
         """What the trigger needs and only training has found; asked for once, at the end."""
         return {}
+
+    def state(self) -> dict[str, Any]:
+        """What a training needs of this objective to go on after an interruption: of every network and optimizer
+        among its attributes the state, and the gradients that wait for a step."""
+        return {name: _state(value) for name, value in vars(self).items() if isinstance(value, _STATEFUL)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Be as ``state`` says."""
+        for name, kept in state.items():
+            value = getattr(self, name)
+            value.load_state_dict(kept["state"])
+            for parameter, gradient in kept["gradients"].items():
+                value.get_parameter(parameter).grad = gradient
+
+
+_STATEFUL = (nn.Module, torch.optim.Optimizer)
+
+
+def _state(value: nn.Module | torch.optim.Optimizer) -> dict[str, Any]:
+    named = value.named_parameters() if isinstance(value, nn.Module) else ()
+    gradients = {name: parameter.grad for name, parameter in named if parameter.grad is not None}
+    return {"state": value.state_dict(), "gradients": gradients}
 
 
 class Attack(Plugin):

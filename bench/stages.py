@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import backdoors, identity, metrics, provenance
+from bench.checkpoints import Checkpoint
 from bench.images import stratified_order
 from bench.meter import Meter
 from bench.plan import CellStage, Ref, VictimStage
@@ -85,6 +86,7 @@ def make_victim(stage: VictimStage, shop: Workshop) -> None:
         poisoned = backdoors.poison(attack, splits.train, context)
         model = build(stage, shop)
         objective = attack.objective(model, poisoned.data, context)
+        checkpoint = Checkpoint(shop.store, stage.key)
         train(
             model,
             poisoned.data,
@@ -93,6 +95,7 @@ def make_victim(stage: VictimStage, shop: Workshop) -> None:
             crop=dataset.crop,
             flip=dataset.flip,
             objective=objective,
+            checkpoint=checkpoint,
             progress=shop.progress,
         )
         learned = {**context.learned, **objective.learned()}
@@ -105,7 +108,7 @@ def make_victim(stage: VictimStage, shop: Workshop) -> None:
     eligible = targets != test.labels
     shown = eligible.nonzero()[:PICTURES, 0]
     facts = {
-        "train_seconds": meter.seconds,
+        "train_seconds": checkpoint.seconds + meter.seconds,
         "inference_seconds": inference.seconds,
         "peak_memory_mb": meter.peak_mb,
         "ms_per_sample": 1000 * inference.seconds / (len(test) + len(triggered)),
@@ -131,6 +134,7 @@ def make_victim(stage: VictimStage, shop: Workshop) -> None:
             "stage.json": facts,
         },
     )
+    checkpoint.discard()
 
 
 def build(stage: VictimStage, shop: Workshop, purpose: str = "initialisation") -> nn.Module:
@@ -235,7 +239,7 @@ def make_cell(stage: CellStage, shop: Workshop) -> None:
     shop.store.write(
         "cells", stage.key, {"predictions.safetensors": after, "record.json": record.model_dump_json(indent=1)}
     )
-    shop.store.forget_failure(stage.key)
+    shop.store.forget("failures", stage.key)
 
 
 def knowledge(stage: CellStage, shop: Workshop, attack: Attack, learned: dict[str, Tensor]) -> Known:

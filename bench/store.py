@@ -4,6 +4,7 @@
     victims/ab/abcd…/               model, what the attack learned, predictions, pictures, stage.json
     cells/ab/abcd…/                 predictions, record.json
     failures/ab/abcd…/              record.json, traceback.txt of the last try
+    checkpoints/ab/abcd…/           state.pt of a victim whose training was interrupted
 
 A stage is made ready in ``tmp/`` and appears under its key by one rename, so a reader never meets a half.
 Copying two stores together merges them.
@@ -24,7 +25,8 @@ from bench.errors import RequestError
 from bench.records import Record
 
 FORMAT = {"format": "defensebench store", "version": 1}
-Room = Literal["victims", "cells", "failures"]
+Room = Literal["victims", "cells", "failures", "checkpoints"]
+REPLACED: tuple[Room, ...] = ("failures", "checkpoints")  # where the newest counts
 
 
 class Store:
@@ -80,9 +82,10 @@ class Store:
         return load_file(self.folder(room, key) / name)
 
     def write(self, room: Room, key: str, files: Mapping[str, Any]) -> None:
-        """Put a stage in place. ``files``: by name, tensors by name (.safetensors), text, or a JSON value (.json).
+        """Put a stage in place. ``files``: by name, tensors by name (.safetensors), a state (.pt), text, a JSON value
+        (.json).
 
-        A stage that is there already stays, except a failure, which the newest replaces.
+        A stage that is there already stays; failures and checkpoints are replaced by the newest.
         """
         target = self.folder(room, key)
         draft = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}@{platform.node()}"
@@ -91,7 +94,7 @@ class Store:
             for name, content in files.items():
                 _write(draft / name, content)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if room == "failures":
+            if room in REPLACED:
                 shutil.rmtree(target, ignore_errors=True)
             try:
                 draft.rename(target)
@@ -101,9 +104,9 @@ class Store:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    def forget_failure(self, key: str) -> None:
-        """Remove what is kept of a failure, once its cell has finished."""
-        shutil.rmtree(self.folder("failures", key), ignore_errors=True)
+    def forget(self, room: Literal["failures", "checkpoints"], key: str) -> None:
+        """Remove a failure once its cell has finished, a checkpoint once its training has."""
+        shutil.rmtree(self.folder(room, key), ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove drafts that a dead process of this machine left behind."""
@@ -131,6 +134,10 @@ def _write(path: Path, content: Any) -> None:
         from safetensors.torch import save_file
 
         save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in content.items()}, path)
+    elif path.suffix == ".pt":
+        import torch
+
+        torch.save(content, path)
     elif isinstance(content, str):
         path.write_text(content)
     else:

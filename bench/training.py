@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from bench.attack import Objective
 from bench.images import augment, batches
 from bench.values import LabelledImages
+
+if TYPE_CHECKING:
+    from bench.checkpoints import Checkpoint
 
 
 class Recipe(BaseModel):
@@ -42,11 +45,13 @@ def train(
     crop: int = 0,
     flip: bool = False,
     objective: Objective | None = None,
+    checkpoint: "Checkpoint | None" = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> None:
     """Train ``model`` in place on ``data``, which lies on the model's device; leaves it in eval mode.
 
     ``objective`` is what every step minimises, the cross-entropy by default. ``crop`` and ``flip``: see ``augment``.
+    ``checkpoint``: where the state is kept at the end of epochs, and taken up again; on a CPU the result is the same.
     """
     device = data.images.device
     model.train().to(memory_format=torch.channels_last)
@@ -59,8 +64,15 @@ def train(
     )
     steps = recipe.epochs * -(-len(data) // recipe.batch_size)
     scheduler = _schedule(optimizer, recipe, steps)
-    minimised, done = objective or Objective(), 0
-    for _ in range(recipe.epochs):
+    minimised, first, done = objective or Objective(), 0, 0
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+    if checkpoint and (kept := checkpoint.load(device)):
+        for name, part in parts.items():
+            part.load_state_dict(kept[name])
+        minimised.restore(kept["objective"])
+        generator.set_state(kept["generator"].cpu())
+        first, done = kept["epochs"], kept["steps"]
+    for epoch in range(first, recipe.epochs):
         for index in batches(len(data), recipe.batch_size, generator, device):
             images, labels = data.at(index).floats, data.labels[index]
             if recipe.augment:
@@ -74,6 +86,10 @@ def train(
             scheduler.step()
             done += 1
             progress(done / steps)
+        if checkpoint and checkpoint.due() and epoch + 1 < recipe.epochs:
+            states = {name: part.state_dict() for name, part in parts.items()}
+            so_far = {"epochs": epoch + 1, "steps": done, "generator": generator.get_state()}
+            checkpoint.save(states | so_far | {"objective": minimised.state()})
     model.eval()
 
 

@@ -55,8 +55,7 @@ def class_statistics(block: Block) -> Figure | None:
 
 def _statistics(block: Block, attack: str, defense: str) -> list[_Statistic]:
     """The statistics of the done cells of every seed that noted a well-formed one."""
-    rows = block.rows
-    rows = rows[(rows["attack_label"] == attack) & (rows["column"] == defense) & (rows["status"] == "done")]
+    rows = block.done(attack, defense)
     found = []
     for noted, targets in zip(rows["diagnostics"], rows["targets"], strict=True):
         noted_statistic: Any = parsed(noted, {}).get("class_statistic")

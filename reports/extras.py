@@ -132,8 +132,7 @@ def _of_cells(block: Block, line: Callable[[str, str, pd.DataFrame], list[list[s
     lines = []
     for attack in block.attacks:
         for defense in block.defenses:
-            rows = _done(block, defense)
-            rows = rows[rows["attack_label"] == attack]
+            rows = block.done(attack, defense)
             if len(rows):
                 lines += line(attack, defense, rows)
     return lines

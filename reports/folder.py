@@ -67,7 +67,7 @@ def write_report(
             _save(triggers, "gallery", write)
     write("table.md", markdown(found).encode())
     write("table.tex", latex(found).encode())
-    write("table.csv", long(frame).to_csv(index=False, lineterminator="\n").encode())
+    write("table.csv", long(found).to_csv(index=False, lineterminator="\n").encode())
     write("results.parquet", _parquet(frame))
     gallery_figures = [("figures/gallery.png", _GALLERY)] if triggers else []
     write("index.html", page(found, shown, gallery_figures).encode())  # last: it refers to the others

@@ -1,6 +1,6 @@
 """Tables as papers set them: attacks as rows, a group of columns for each defense."""
 
-from reports.extras import Extra, extras
+from reports.extras import Extra
 from reports.summary import AVERAGE, Block
 from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, tally, word
 
@@ -50,7 +50,7 @@ def _table(block: Block) -> str:
     return "\n".join(
         [
             *(line for some, caption in zip(pages, captions, strict=True) for line in _floating(some, caption)),
-            *(line for extra in extras(block) for line in _plain(block.title, extra)),
+            *(line for extra in block.extras for line in _plain(block.title, extra)),
             "",
         ]
     )

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from reports.extras import extras
 from reports.summary import Block
 from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, tally, troubles, word
 
@@ -25,7 +24,7 @@ def escaped(text: str) -> str:
 def _section(block: Block) -> str:
     lines = [f"## {escaped(block.title)}", "", *_grid(_HEAD, _rows(block), right=2), ""]
     lines += [f"- {escaped(text)}" for text in legend(block, best="Bold")]
-    for extra in extras(block):
+    for extra in block.extras:
         texts = [list(map(escaped, line)) for line in extra.lines]
         lines += ["", f"{extra.title}:", "", *_grid(extra.heads, texts, right=extra.texts)]
     wrong = [tuple(map(escaped, line)) for line in troubles(block)]

@@ -6,9 +6,6 @@ from importlib.resources import files
 from math import isnan
 from string import Template
 
-import pandas as pd
-
-from reports.extras import extras
 from reports.summary import AVERAGE, Block, Cell, Stat
 from reports.words import NO_DEFENSE, UNDEFINED, legend, percent, provenance, tally, troubles, word
 
@@ -30,7 +27,7 @@ def page(blocks: list[Block], figures: Sequence[Figures], gallery: Figures) -> s
 def _section(block: Block, figures: Figures) -> str:
     notes = "".join(f"<li>{escape(text)}</li>" for text in legend(block, best="Bold and *"))
     parts = [f"<h2>{escape(block.title)}</h2>", _matrix(block), f'<ul class="legend">{notes}</ul>', _figures(figures)]
-    for extra in extras(block):
+    for extra in block.extras:
         texts = [
             [*map(_td, line[: extra.texts]), *(_td(text, "n") for text in line[extra.texts :])] for line in extra.lines
         ]
@@ -92,15 +89,11 @@ def _details(block: Block) -> str:
     lines = []
     for attack in block.attacks:
         for defense in block.defenses:
-            rows = _done(block.rows[block.rows["attack_label"] == attack], defense)
+            rows = block.done(attack, defense)
             stats = {name: Stat.of(rows[name]) for name in _DETAIL}
             if any(not isnan(stat.mean) for stat in stats.values()):
                 lines.append([_td(attack), _td(defense), *(f'<td class="n">{_figure(s)}</td>' for s in stats.values())])
     return _table(["attack", "defense", *_DETAIL.values()], lines, right=2) if lines else f"<p>{UNDEFINED}</p>"
-
-
-def _done(rows: pd.DataFrame, defense: str) -> pd.DataFrame:
-    return rows[(rows["column"] == defense) & (rows["status"] == "done")]
 
 
 def _figures(figures: Figures) -> str:

@@ -2,11 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isnan, nan
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from reports.records import BLOCK, METRICS, NUMBERS, complete, ordered
+
+if TYPE_CHECKING:
+    from reports.extras import Extra
+
+Parts = dict[tuple[str, str], pd.DataFrame]
 
 AVERAGE = "Average"
 DAGGER = "†"
@@ -23,8 +31,11 @@ class Stat:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Stat":
-        column = pd.Series(list(values), dtype="float64").dropna()
-        return cls(float(column.mean()), float(column.std(ddof=1)), len(column))
+        column = np.fromiter(values, dtype=np.float64)
+        column = column[~np.isnan(column)]
+        if not len(column):
+            return cls()
+        return cls(float(column.mean()), float(column.std(ddof=1)) if len(column) > 1 else nan, len(column))
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class Block:
     doubts: dict[str, dict[int, str]] = field(default_factory=dict)
     with_invalid: bool = False
 
-    @property
+    @cached_property
     def rivals(self) -> list[str]:
         """The defenses that compete: all but the oracles, which know what no defender knows."""
         oracles = set(self.rows.loc[self.rows["oracle"], "column"])
@@ -76,6 +87,23 @@ class Block:
     def lines(self) -> list[str]:
         """The attacks, and the average where there is more than one of them."""
         return [*self.attacks, AVERAGE] if AVERAGE in self.before else self.attacks
+
+    @cached_property
+    def extras(self) -> "list[Extra]":
+        """The tables beside the results, made once for all formats."""
+        from reports.extras import extras
+
+        return extras(self)
+
+    @cached_property
+    def parts(self) -> "Parts":
+        """The rows by attack and defense, split once for all that asks."""
+        return split(self.rows)
+
+    def done(self, attack: str, defense: str) -> pd.DataFrame:
+        """The done records of an attack against a defense, one a seed."""
+        rows = self.parts.get((attack, defense), self.rows.iloc[:0])
+        return rows[rows["status"] == "done"]
 
     def marked(self, attack: str) -> str:
         """The heading of a row, with a dagger if the attack had not worked with one of the seeds."""
@@ -106,15 +134,14 @@ def blocks(frame: pd.DataFrame, *, with_invalid: bool = False) -> list[Block]:
     ]
 
 
-def long(frame: pd.DataFrame) -> pd.DataFrame:
+def long(found: list[Block]) -> pd.DataFrame:
     """One row a data set, model, attack and defense: means, sample standard deviations, numbers of seeds."""
     lines = []
-    for block in blocks(frame):
+    for block in found:
         for attack in block.attacks:
             for column in ordered(block.rows, "column", "defense"):
-                rows = _at(block.rows, attack, column)
-                if len(rows):
-                    lines.append(_line(rows, column))
+                if (attack, column) in block.parts:
+                    lines.append(_line(block.parts[attack, column], column))
     return pd.DataFrame(lines)
 
 
@@ -151,12 +178,15 @@ def _filled(
     rows: pd.DataFrame, attacks: list[str], defenses: list[str]
 ) -> tuple[dict[str, Cell], dict[tuple[str, str], Cell]]:
     """Each attack's undefended network, and each attack against each defense."""
-    before = {attack: _before(rows[rows["attack_label"] == attack]) for attack in attacks}
-    return before, {(attack, name): _cell(_at(rows, attack, name)) for attack in attacks for name in defenses}
+    before = {str(attack): _before(some) for attack, some in rows.groupby("attack_label", sort=False)}
+    parts, none = split(rows), rows.iloc[:0]
+    cells = {(attack, name): _cell(parts.get((attack, name), none)) for attack in attacks for name in defenses}
+    return {attack: before[attack] for attack in attacks}, cells
 
 
-def _at(rows: pd.DataFrame, attack: str, column: str) -> pd.DataFrame:
-    return rows[(rows["attack_label"] == attack) & (rows["column"] == column)]
+def split(rows: pd.DataFrame) -> Parts:
+    """The rows by attack and defense."""
+    return {(str(a), str(d)): some for (a, d), some in rows.groupby(["attack_label", "column"], sort=False)}
 
 
 def _cell(rows: pd.DataFrame) -> Cell:
