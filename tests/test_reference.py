@@ -10,13 +10,13 @@ from bench.registry import Registry
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
-@pytest.mark.parametrize("kind", ["attack", "defense"])
+@pytest.mark.parametrize("kind", ["attack", "dataset", "defense", "model"])
 def test_the_page_is_what_the_plugins_say(kind):
     written = (DOCS / f"{kind}s.md").read_text()
     assert written == page(kind, Registry()), f"run: python -m bench.reference {kind}s > docs/{kind}s.md"
 
 
-@pytest.mark.parametrize("kind", ["attack", "defense"])
+@pytest.mark.parametrize("kind", ["attack", "dataset", "defense", "model"])
 def test_every_parameter_has_its_default_its_bounds_and_a_description(kind):
     registry = Registry()
     text = page(kind, registry)
