@@ -150,9 +150,18 @@ def plan_of(
 
 
 def collect(plan: "Plan", store: "Store") -> Results:
-    """The records of a plan's cells, judged together: finished ones, and the last failures of the others."""
-    found = ((store.record(cell.key) or store.failure(cell.key)) for cell in plan.cells)
-    return Results(judged(record for record in found if record is not None))
+    """The records of a plan's cells, judged together: finished ones, and the last failures of the others.
+
+    They carry the names by which this plan asks for them: the request that made them may have spelled out parameters.
+    """
+    found = []
+    for cell in plan.cells:
+        record = store.record(cell.key) or store.failure(cell.key)
+        if record is not None:
+            victim = cell.victim
+            refs = {"dataset": victim.dataset, "model": victim.model, "attack": victim.attack, "defense": cell.defense}
+            found.append(record.model_copy(update={f"{kind}_label": ref.label for kind, ref in refs.items()}))
+    return Results(judged(found))
 
 
 def data_folder(data: str | Path | None) -> Path:

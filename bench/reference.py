@@ -29,12 +29,12 @@ is never ranked. *Given*: what the defender has in hand, and nothing else. *On a
 without convolutions and batch normalisation. The defaults are the published or commonly used settings where they are
 known; a profile may set others, and every record holds those that were used.""",
     "model": """\
-Every architecture that comes with defensebench, and any of timm's by its name there. Networks take images in [0, 1]; image
-size, patch size and stem are fitted to the data set.""",
+Every architecture that comes with defensebench, and any of timm's by its name there. Networks take images in [0, 1];
+image size, patch size and stem are fitted to the data set.""",
     "dataset": """\
-Every data set that comes with defensebench, and a folder of one's own. They lie where `--data` or `DEFENSEBENCH_DATA` says, are
-downloaded there at first use and checked by hash, and are decoded once into `decoded/` beside them, which may be deleted at
-any time. Every data set takes `train_size`.""",
+Every data set that comes with defensebench, and a folder of one's own. They lie where `--data` or `DEFENSEBENCH_DATA`
+says, are downloaded there at first use and checked by hash, and are decoded once into `decoded/` beside them, which may
+be deleted at any time. Every data set takes `train_size`.""",
 }
 _KINDS = {"repair": Repair, "runtime": Runtime, "oracle": Oracle}
 _FEW = ImageSpec(1, 16, 16, classes=5, mean=(0.5,), std=(0.25,))

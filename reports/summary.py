@@ -162,7 +162,8 @@ def _block(title: str, rows: pd.DataFrame, with_invalid: bool) -> Block:
     defenses = ordered(rows[rows["defense"] != "none"], "column", "defense")
     before, cells = _filled(rows, attacks, defenses)
     counted = rows if with_invalid else rows[rows["valid"]]
-    real = ordered(counted[counted["attack"] != "none"], "attack_label", "attack")
+    tried = counted.groupby("attack_label")["status"].transform(lambda states: (states != "not-applicable").any())
+    real = ordered(counted[(counted["attack"] != "none") & tried], "attack_label", "attack")
     if len(real) > 1:
         own_before, own_cells = _filled(counted, real, defenses)
         before[AVERAGE] = _average([own_before[attack] for attack in real])

@@ -10,6 +10,7 @@ import torch
 import bench
 from bench import stages
 from bench.plan import Request, make_plan
+from bench.profiles import PROFILES
 from bench.registry import Registry
 from bench.stages import Workshop, knowledge, measure
 from bench.store import Store
@@ -156,6 +157,14 @@ def test_a_second_run_computes_nothing_and_gives_the_same_table(grid, monkeypatc
     results, store = grid
     again = bench.run(**GRID, attacks="none,badnets", defenses="none,fine_pruning,fire", store=store.root)
     pd.testing.assert_frame_equal(again.frame, results.frame)
+
+
+def test_a_cell_is_called_what_this_request_calls_it(grid, tmp_path, monkeypatch):
+    request = {**GRID, "defenses": "none", "store": tmp_path / "store", "executor": "inline"}
+    assert bench.run(**request, attacks="badnets[size=4]").frame.attack_label.tolist() == ["badnets[size=4]"]
+    monkeypatch.setitem(PROFILES["quick"].parameters, "badnets", {"size": 4})
+    assert bench.run(**request, attacks="badnets").frame.attack_label.tolist() == ["badnets"]
+    assert Store(tmp_path / "store").count("victims") == 1
 
 
 def test_two_runs_and_two_executors_agree_to_the_last_digit(grid, tmp_path):

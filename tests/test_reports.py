@@ -538,3 +538,16 @@ def test_a_table_that_is_too_high_for_a_page_goes_on_the_next() -> None:
     assert all(table.count("attack19") <= 3 for table in tables)
     assert ", continued." in tables[1]
     assert sum(table.count("attack19 ") for table in tables) >= 2
+
+
+def test_an_attack_that_nothing_is_applicable_to_is_no_part_of_the_average() -> None:
+    frame = grid(1)
+    frame = frame[frame["status"] == "done"]
+    [before] = blocks(frame)
+    nowhere = frame[frame["attack"] == "sig"].assign(attack="ctrl", attack_label="ctrl", status="not-applicable")
+    figures = ["acc", "asr", "ra", "der", "acc_before", "asr_before", "ra_before"]
+    [block] = blocks(pd.concat([frame, nowhere.assign(**dict.fromkeys(figures, np.nan))]))
+    assert "ctrl" in block.attacks
+    for defense in before.defenses:
+        assert block.cells["Average", defense].total == before.cells["Average", defense].total
+    assert block.best("Average") == before.best("Average")
