@@ -76,6 +76,8 @@ def reconstruction(block: Block) -> Extra:
     """A line for each shift of the latent that a defense reconstructed and the harness held against the true one."""
 
     def line(attack: str, defense: str, rows: pd.DataFrame) -> list[list[str]]:
+        if defense not in block.rivals:
+            return []  # an oracle was told the true change
         found: dict[str, list[dict[str, Any]]] = {}
         for noted in rows["diagnostics"]:
             for label, figures in parsed(noted, {}).get("shift_truth", {}).items():

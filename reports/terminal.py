@@ -37,7 +37,7 @@ def terminal_table(frame: "pd.DataFrame", width: int | None = None, *, with_inva
 
 def _plain(extra: Extra) -> Table:
     """A table beside the results, under its title."""
-    title = Text(extra.title, style="dim", justify="left")
+    title = Text(f"\n{extra.title}", style="dim", justify="left")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     for place, head in enumerate(extra.heads):
         table.add_column(head, justify="left" if place < extra.texts else "right", overflow="fold")
