@@ -51,9 +51,12 @@ def legend(block: Block, *, best: str) -> list[str]:
     if any(cell.status == "done" and tally(cell) for cell in own):
         lines[-1] += " (1/3): 1 of 3 seeds done; such a cell cannot be best."
     if AVERAGE in block.lines:
-        lines.append("Average: over the attacks other than none.")
+        left_out = ["none"]
+        if any(block.before[attack].status == "not-applicable" for attack in block.attacks):
+            left_out.append("those not applicable")
         if block.doubts and not block.with_invalid:
-            lines[-1] = f"Average: over the attacks other than none and those marked {DAGGER}."
+            left_out.append(f"those marked {DAGGER}")
+        lines.append(f"Average: over the attacks other than {' and '.join(left_out)}.")
         if any(tally(block.cells[AVERAGE, defense]) for defense in block.defenses):
             lines[-1] += " (1/4): 1 of 4 attacks has all its seeds; such an average cannot be best."
     if block.doubts:

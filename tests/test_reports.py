@@ -551,3 +551,4 @@ def test_an_attack_that_nothing_is_applicable_to_is_no_part_of_the_average() -> 
     for defense in before.defenses:
         assert block.cells["Average", defense].total == before.cells["Average", defense].total
     assert block.best("Average") == before.best("Average")
+    assert "Average: over the attacks other than none and those not applicable" in latex([block])
