@@ -13,8 +13,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from attacks._covers import stamped_with_covers
 from attacks.blend import Blend
-from bench.plugin import AttackContext, LabelledImages, Poisoned, stamp
+from bench.plugin import AttackContext, LabelledImages, Poisoned
 
 
 class AdaptiveBlend(Blend):
@@ -30,18 +31,7 @@ class AdaptiveBlend(Blend):
     shown: float = Field(0.5, gt=0, le=1, description="share of the pieces that a poisoned or cover image gets")
 
     def poison(self, train: LabelledImages, context: AttackContext) -> Poisoned:
-        count = round(self.poisoning_rate * len(train))
-        covers = min(round(self.cover_rate * len(train)), len(train) - count)
-        order = torch.randperm(len(train), generator=context.generator, device=train.labels.device)
-        chosen, cover = order[:count], order[count : count + covers]
-        return stamp(
-            train,
-            chosen,
-            self._in_pieces(train.at(chosen).floats, context),
-            self.target(train.labels[chosen]),
-            cover,
-            self._in_pieces(train.at(cover).floats, context),
-        )
+        return stamped_with_covers(self, train, context, self.cover_rate, self._in_pieces)
 
     def _in_pieces(self, images: Tensor, context: AttackContext) -> Tensor:
         """``images`` (N, C, H, W) with a random share ``shown`` of the picture's pieces, others for each image."""

@@ -14,8 +14,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from attacks._covers import stamped_with_covers
 from bench.errors import RequestError
-from bench.plugin import Attack, AttackContext, Case, ImageSpec, LabelledImages, Poisoned, stamp
+from bench.plugin import Attack, AttackContext, Case, ImageSpec, LabelledImages, Poisoned
 
 Opacity = Annotated[float, Field(gt=0, le=1)]
 
@@ -62,18 +63,7 @@ class AdaptivePatch(Attack):
         return triggered
 
     def poison(self, train: LabelledImages, context: AttackContext) -> Poisoned:
-        count = round(self.poisoning_rate * len(train))
-        covers = min(round(self.cover_rate * len(train)), len(train) - count)
-        order = torch.randperm(len(train), generator=context.generator, device=train.labels.device)
-        chosen, cover = order[:count], order[count : count + covers]
-        return stamp(
-            train,
-            chosen,
-            self._one_each(train.at(chosen).floats, context),
-            self.target(train.labels[chosen]),
-            cover,
-            self._one_each(train.at(cover).floats, context),
-        )
+        return stamped_with_covers(self, train, context, self.cover_rate, self._one_each)
 
     def _one_each(self, images: Tensor, context: AttackContext) -> Tensor:
         """``images`` (N, C, H, W), in a random order, with one patch each, in turn."""

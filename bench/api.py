@@ -158,9 +158,7 @@ def collect(plan: "Plan", store: "Store") -> Results:
     for cell in plan.cells:
         record = store.record(cell.key) or store.failure(cell.key)
         if record is not None:
-            victim = cell.victim
-            refs = {"dataset": victim.dataset, "model": victim.model, "attack": victim.attack, "defense": cell.defense}
-            found.append(record.model_copy(update={f"{kind}_label": ref.label for kind, ref in refs.items()}))
+            found.append(record.model_copy(update=cell.labels))
     return Results(judged(found))
 
 

@@ -23,6 +23,7 @@ class Checkpoint:
         """The last state that was saved, with its tensors on ``device``; None where there is none, or a damaged one."""
         path = self.store.folder("checkpoints", self.key) / "state.pt"
         try:
+            # weights_only: tensors and plain values, and no code; an optimizer's state does not fit safetensors
             state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         except FileNotFoundError:
             return None

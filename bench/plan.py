@@ -99,6 +99,17 @@ class CellStage:
         )
 
     @property
+    def refs(self) -> dict[str, Ref]:
+        """The four plugins of the cell, by kind."""
+        victim = self.victim
+        return {"dataset": victim.dataset, "model": victim.model, "attack": victim.attack, "defense": self.defense}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The columns of a record that say by which names this plan asks for the plugins."""
+        return {f"{kind}_label": ref.label for kind, ref in self.refs.items()}
+
+    @property
     def title(self) -> str:
         return f"{self.victim.attack.label} × {self.defense.label} seed {self.victim.seed}"
 
@@ -131,8 +142,7 @@ class Plan:
 
     def unsupported(self, cell: CellStage) -> str | None:
         """Why a cell is not applicable, or None: the first of its plugins that declines."""
-        victim = cell.victim
-        parts = [self.plugin(ref) for ref in (victim.dataset, victim.model, victim.attack, cell.defense)]
+        parts = [self.plugin(ref) for ref in cell.refs.values()]
         case = Case(cast(Dataset, parts[0]), cast(Model, parts[1]), cast(Attack, parts[2]), cast(Defense, parts[3]))
         return next((reason for part in parts if (reason := part.unsupported(case))), None)
 

@@ -326,13 +326,12 @@ def _checked(prediction: Prediction, count: int) -> Prediction:
 def describe(stage: CellStage) -> dict[str, Any]:
     """The columns of a record that say which cell it is."""
     victim = stage.victim
-    refs = {"dataset": victim.dataset, "model": victim.model, "attack": victim.attack, "defense": stage.defense}
     return {
         "key": stage.key,
         "victim_key": victim.key,
-        **{kind: ref.name for kind, ref in refs.items()},
-        **{f"{kind}_label": ref.label for kind, ref in refs.items()},
-        **{f"{kind}_params": identity.canonical(ref.parameters) for kind, ref in refs.items()},
+        **{kind: ref.name for kind, ref in stage.refs.items()},
+        **stage.labels,
+        **{f"{kind}_params": identity.canonical(ref.parameters) for kind, ref in stage.refs.items()},
         "profile": victim.profile,
         "recipe": victim.recipe,
         "seed": victim.seed,
