@@ -37,6 +37,9 @@ class Selections:
         Architectures (default: the profile's).
     datasets
         Data sets (default: the profile's).
+    recipes
+        How victims are trained: quick, fast, paper, adamw, with parameters as in fast[epochs=30] (default: the
+        profile's).
     seeds
         Seeds, comma-separated (default: the profile's).
     profile
@@ -55,6 +58,7 @@ class Selections:
     attacks: str | None = None
     models: str | None = None
     datasets: str | None = None
+    recipes: str | None = None
     seeds: str | None = None
     profile: str | None = None
     reference: str | None = None

@@ -7,13 +7,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
-from bench import identity
+from bench import identity, recipes
 from bench.errors import RequestError
 from bench.plugin import Attack, Case, Dataset, Defense, Model, Oracle, Plugin
 from bench.profiles import PROFILES, Profile
 from bench.registry import Registry
 from bench.selection import parse
-from bench.training import RECIPES
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,7 @@ class Request:
     attacks: str = "all"
     models: str | None = None
     datasets: str | None = None
+    recipes: str | None = None
     seeds: tuple[int, ...] | None = None
     profile: str = "quick"
     reference: str | None = None
@@ -63,7 +63,7 @@ class VictimStage:
             dataset=self.dataset.identity,
             model=self.model.identity,
             attack=self.attack.identity,
-            recipe=RECIPES[self.recipe].model_dump(),
+            recipe=recipes.recipe(self.recipe).identity,
             seed=self.seed,
         )
 
@@ -153,12 +153,13 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
         raise RequestError(f"--profile {request.profile}: expected one of {', '.join(PROFILES)}")
     profile = PROFILES[request.profile]
     chooser = _Chooser(registry, profile)
-    datasets = chooser.choose("dataset", request.datasets or profile.datasets)
+    datasets = chooser.located(chooser.choose("dataset", request.datasets or profile.datasets), data)
     choices = {
         "model": chooser.choose("model", request.models or profile.models),
         "attack": chooser.choose("attack", request.attacks),
         "defense": chooser.choose("defense", request.defenses),
     }
+    trainings = recipes.chosen(request.recipes or profile.recipe)
     seeds = profile.seeds if request.seeds is None else request.seeds
     suspects = profile.suspects if request.suspects is None else request.suspects
     cells: dict[str, CellStage] = {}
@@ -171,8 +172,8 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
                 f"--suspects {suspects}: expected at most {available - reference} beside the reference set"
             )
         fitted = {kind: chooser.resolved(chosen, source) for kind, chosen in choices.items()}
-        for model, attack, seed in product(fitted["model"], fitted["attack"], seeds):
-            victim = VictimStage(dataset.ref, model.ref, attack.ref, request.profile, profile.recipe, seed)
+        for model, recipe, attack, seed in product(fitted["model"], trainings, fitted["attack"], seeds):
+            victim = VictimStage(dataset.ref, model.ref, attack.ref, request.profile, recipe, seed)
             for defense in fitted["defense"]:
                 cell = _cell(victim, defense, reference, suspects)
                 cells.setdefault(cell.key, cell)
@@ -225,6 +226,11 @@ class _Chooser:
         """The plugins fitted to the data set's images, under the labels that they were asked for by."""
         fitted = [(one.plugin.resolve(dataset.spec), one.ref.label) for one in chosen]
         return [_Chosen(plugin, self._ref(plugin, label)) for plugin, label in fitted]
+
+    def located(self, chosen: list[_Chosen], data: Path) -> list[_Chosen]:
+        """The data sets as they lie under ``data``, under the labels that they were asked for by."""
+        there = [(cast(Dataset, one.plugin).located(data), one.ref.label) for one in chosen]
+        return [_Chosen(plugin, self._ref(plugin, label)) for plugin, label in there]
 
     def _ref(self, plugin: Plugin, label: str) -> Ref:
         version = self.registry.version(plugin.kind, plugin.name)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -71,6 +71,10 @@ class Dataset(Plugin):
     @abstractmethod
     def load(self, folder: Path) -> Splits:
         """The whole data set. ``folder`` is where downloads lie, in torchvision's layout."""
+
+    def located(self, folder: Path) -> Self:
+        """This data set with the parameters filled in that say which of several variants lies under ``folder``."""
+        return self
 
     def training_images(self, folder: Path) -> int:
         """How many training images ``splits`` gives; a data set that knows without loading says so here."""

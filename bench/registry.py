@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_origin
 
-from bench.errors import RequestError
+from bench.errors import RequestError, explained
 from bench.selection import Choice
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Registry:
         try:
             return plugin(**{name: _several(plugin, name, value) for name, value in parameters.items()})
         except ValidationError as error:
-            raise RequestError(f"{kind} {name!r}: {_explain(error, plugin)}") from error
+            raise RequestError(f"{kind} {name!r}: {explained(error, plugin.model_fields)}") from error
 
     def version(self, kind: str, name: str) -> str:
         """The version that goes into keys: the plugin's own, with the fingerprint of a one-file plugin."""
@@ -212,15 +212,3 @@ def _several(plugin: "type[Plugin]", name: str, value: Any) -> Any:
 
 def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _explain(error: Any, plugin: "type[Plugin]") -> str:
-    """pydantic's first complaint as one line that names the value and what was expected."""
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = get_close_matches(name, plugin.model_fields, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(plugin.model_fields)}"
-        return f"unknown parameter {name!r}: {hint}"
-    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{name + '=' if name else ''}{first['input']}: expected {expected}"

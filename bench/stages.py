@@ -32,11 +32,12 @@ from bench.plugin import (
     Splits,
     as_bytes,
 )
+from bench.recipes import recipe as recipe_of
 from bench.records import Record
 from bench.registry import Registry
 from bench.stealth import stealth
 from bench.store import Store
-from bench.training import RECIPES, train
+from bench.training import train
 from bench.truth import held_against, stream_curve
 from bench.validity import judged
 
@@ -90,7 +91,7 @@ def make_victim(stage: VictimStage, shop: Workshop) -> None:
         train(
             model,
             poisoned.data,
-            RECIPES[stage.recipe],
+            recipe_of(stage.recipe),
             shop.generator(stage.key, "training"),
             crop=dataset.crop,
             flip=dataset.flip,
@@ -164,7 +165,7 @@ def _surrogates(stage: VictimStage, shop: Workshop) -> Callable[[float], nn.Modu
     made: dict[int, nn.Module] = {}
 
     def surrogate(share: float) -> nn.Module:
-        recipe = RECIPES[stage.recipe]
+        recipe = recipe_of(stage.recipe)
         epochs = max(1, round(share * recipe.epochs))
         if epochs not in made:
             model = build(stage, shop, "surrogate")

@@ -1,39 +1,19 @@
-"""The one training loop, and its recipes."""
+"""The one training loop."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from bench.attack import Objective
 from bench.images import augment, batches
+from bench.recipes import Recipe
 from bench.values import LabelledImages
 
 if TYPE_CHECKING:
     from bench.checkpoints import Checkpoint
-
-
-class Recipe(BaseModel):
-    """How a victim is trained: SGD with momentum, one value a hyper-parameter."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
-    learning_rate: float = Field(gt=0, description="the highest rate of the schedule")
-    schedule: Literal["one-cycle", "cosine"]
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0)
-    augment: bool = True
-
-
-RECIPES = {
-    "quick": Recipe(epochs=15, batch_size=64, learning_rate=0.05, schedule="one-cycle"),
-    "paper": Recipe(epochs=100, batch_size=128, learning_rate=0.01, schedule="cosine"),
-}
 
 
 def train(
@@ -55,13 +35,7 @@ def train(
     """
     device = data.images.device
     model.train().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.schedule == "one-cycle" and recipe.momentum > 0,
-    )
+    optimizer = _optimizer(model, recipe)
     steps = recipe.epochs * -(-len(data) // recipe.batch_size)
     scheduler = _schedule(optimizer, recipe, steps)
     minimised, first, done = objective or Objective(), 0, 0
@@ -100,6 +74,19 @@ def autocast(device: torch.device) -> AbstractContextManager[None]:
     else:
         fast = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adamw":
+        # as usual for transformers, what has no matrix (biases, norms, tokens) is not decayed
+        matrices = [value for value in model.parameters() if value.squeeze().ndim > 1]
+        others = [value for value in model.parameters() if value.squeeze().ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999))
+    nesterov = recipe.schedule == "one-cycle" and recipe.momentum > 0
+    return torch.optim.SGD(
+        model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=nesterov
+    )
 
 
 def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LRScheduler:

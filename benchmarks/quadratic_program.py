@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from bench.datasets.digits import Digits
 from bench.networks import Latent
-from bench.training import Recipe, train
+from bench.recipes import Recipe
+from bench.training import train
 from defenses._perturbation import constraints, smallest_shifts
 from models.resnet18 import ResNet18
 

@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from bench.plugin import ImageSpec, LabelledImages
-from bench.training import RECIPES, autocast, train
+from bench.recipes import RECIPES
+from bench.training import autocast, train
 from models.resnet18 import ResNet18
 
 SPEC = ImageSpec(3, 32, 32, 10, mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26))

@@ -21,8 +21,9 @@ from torch import nn
 from bench import backdoors
 from bench.attack import Attack
 from bench.plugin import AttackContext, ImageSpec, LabelledImages
+from bench.recipes import RECIPES
 from bench.registry import Registry
-from bench.training import RECIPES, train
+from bench.training import train
 from models.resnet18 import ResNet18
 
 IMAGES = 50_000

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from bench.networks import Cut, stages
 from bench.plugin import Context, LabelledImages
-from bench.training import Recipe, autocast, train
+from bench.recipes import Recipe
+from bench.training import autocast, train
 from defenses._perturbation import Array, distances
 
 

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from bench.attack import Objective
 from bench.plugin import Context, LabelledImages, Repair
-from bench.training import Recipe, train
+from bench.recipes import Recipe
+from bench.training import train
 
 SMALLEST_BATCH = 20  # fewer images give batch normalisation statistics that wreck the network
 

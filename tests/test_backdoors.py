@@ -18,7 +18,8 @@ from attacks.wanet import WaNet
 from bench import backdoors, metrics
 from bench.errors import RequestError
 from bench.plugin import Attack, AttackContext, ImageSpec, LabelledImages, Objective
-from bench.training import RECIPES, train
+from bench.recipes import RECIPES
+from bench.training import train
 
 SEVERAL = {"label_map": "several", "targets": (1, 4)}
 

@@ -14,10 +14,11 @@ from bench.checkpoints import Checkpoint
 from bench.datasets.digits import Digits
 from bench.plan import Request, make_plan
 from bench.plugin import AttackContext
+from bench.recipes import Recipe
 from bench.registry import Registry
 from bench.stages import Workshop
 from bench.store import Store
-from bench.training import Recipe, train
+from bench.training import train
 from models.resnet18 import ResNet18
 
 RECIPE = Recipe(epochs=4, batch_size=64, learning_rate=0.05, schedule="one-cycle")

@@ -26,6 +26,8 @@ from bench.datasets.mnist5k import MNIST5k
 from bench.datasets.tiny_imagenet import TinyImageNet
 from bench.errors import RequestError
 from bench.images import augment, batches, stratified_order
+from bench.plan import Request, make_plan
+from bench.registry import Registry
 
 
 def test_mnist5k_is_stratified_and_disjoint():
@@ -323,6 +325,28 @@ def test_what_the_source_no_longer_says_is_removed(gtsrb_copy):
     assert len(GTSRB().splits(gtsrb_copy).test) == before - 1
     [second] = decoded(gtsrb_copy)
     assert second != first
+
+
+def test_results_on_a_part_of_gtsrb_are_never_taken_for_those_on_the_whole(gtsrb_copy):
+    def key(**changes):
+        request = Request("none", "badnets", **{"datasets": "gtsrb", "reference": "1", "suspects": 0, **changes})
+        [cell] = make_plan(request, Registry(), gtsrb_copy).cells
+        assert cell.victim.dataset.label == request.datasets
+        return cell.victim.key, cell.victim.dataset.parameters["images"]
+
+    first, count = key()
+    assert count == 43
+    room = gtsrb_copy / "gtsrb" / "GTSRB" / "Training" / "00007"
+    Image.new("RGB", (9, 9)).save(room / "00000_00001.ppm")
+    second, count = key()
+    assert (count, first != second) == (44, True)
+    assert key(datasets="gtsrb[images=44]")[0] == second
+    with pytest.raises(RequestError, match=r"images=39209: .* holds 44 training images"):
+        key(datasets="gtsrb[images=39209]")
+
+
+def test_a_gtsrb_that_is_still_to_be_downloaded_is_the_official_one(tmp_path):
+    assert GTSRB().located(tmp_path).images == 39209
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 import bench.training
 from bench.images import batches
 from bench.plugin import Context, Known, LabelledImages, Repair, as_bytes
-from bench.training import Recipe, train
+from bench.recipes import Recipe
+from bench.training import train
 from defenses._finetuning import usual_batch
 from defenses.fst import FST, Shift, reinitialise
 from defenses.ft import FT

@@ -13,7 +13,8 @@ from bench.datasets.digits import Digits
 from bench.errors import RequestError
 from bench.networks import Latent
 from bench.plugin import Context, ImageSpec, Known, LabelledImages
-from bench.training import Recipe, train
+from bench.recipes import Recipe
+from bench.training import train
 from defenses._evidence import all_to_all, pair_residuals, reinitialised
 from defenses._perturbation import (
     constraints,

@@ -14,7 +14,8 @@ from attacks.input_aware import InputAware, InputAwareObjective, sameness
 from attacks.lira import LIRA, LIRAObjective
 from attacks.norm_evader import NormEvader, conspicuousness, shift_norms
 from bench.plugin import Attack, AttackContext, ImageSpec, LabelledImages, Objective
-from bench.training import Recipe, train
+from bench.recipes import Recipe
+from bench.training import train
 from defenses._perturbation import smallest_shifts
 
 INPUT_AWARE = InputAware(target_class=2, mask_epochs=2, batch_size=20, width=4)

@@ -142,7 +142,7 @@ class Decoded(Dataset):
     @property
     def _parameters(self) -> str:
         """The name of this data set with a digest of the parameters; the files have a fingerprint of their own."""
-        parameters = self.model_dump(mode="json", exclude={"train_size", "contents"})
+        parameters = self.model_dump(mode="json", exclude={"train_size", "contents", "images"})
         said = canonical({"format": FORMAT, "version": self.version, **parameters})
         return f"{self.name}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 

@@ -8,7 +8,7 @@ Stallkamp et al., Neural Networks 2012.
 
 import csv
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field
 
@@ -36,6 +36,12 @@ class GTSRB(Decoded):
     flip: ClassVar[bool] = False  # the mirror image of "keep right" is "keep left"
     published: ClassVar[tuple[int, int]] = (39209, 12630)
     size: int = Field(32, ge=8, le=512, description="side of the square images, in pixels")
+    images: int | None = Field(
+        None,
+        ge=1,
+        description="how many training images must lie there; filled in from the directory, so that results on the "
+        "official 39,209 are never mixed with those on the competition's 26,640 or on a part",
+    )
 
     @property
     def crop(self) -> int:  # type: ignore[override]  # it follows from the size
@@ -46,6 +52,13 @@ class GTSRB(Decoded):
         mean, std = (0.3403, 0.3121, 0.3214), (0.2724, 0.2608, 0.2669)
         return ImageSpec(3, self.size, self.size, classes=CLASSES, mean=mean, std=std)
 
+    def located(self, folder: Path) -> Self:
+        if self.images is not None:
+            return self
+        with self._told(folder):
+            source = self.find(folder)
+        return self.model_copy(update={"images": source.training if source else self.published[0]})
+
     def find(self, folder: Path) -> Source | None:
         root, train, answers = _places(folder)
         if not (train and answers and (root / TEST).is_dir()):
@@ -53,6 +66,8 @@ class GTSRB(Decoded):
         learned = [
             (name, label) for label in range(CLASSES) for name in _pictures.pictures(root, f"{train}/{label:05d}")
         ]
+        if self.images not in (None, len(learned)):
+            raise RequestError(f"gtsrb: images={self.images}: {root / train} holds {len(learned)} training images")
         _complete(root / train, {name.removeprefix(f"{train}/") for name, _ in learned})
         asked = [(f"{TEST}/{name}", label) for name, label in _rows(root / answers)]
         return _pictures.source(root, learned, asked, self.size, "stretch", beside=[answers])

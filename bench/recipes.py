@@ -1,0 +1,79 @@
+"""Recipes: how a victim is trained, one value a hyper-parameter, under a name and with parameters of one's own."""
+
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import RequestError, explained
+from bench.selection import parse
+
+
+class Recipe(BaseModel):
+    """One training. ``optimizer``: SGD with momentum (Nesterov's under one-cycle), or AdamW, for transformers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    learning_rate: float = Field(gt=0, description="the highest rate of the schedule")
+    schedule: Literal["one-cycle", "cosine"]
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    augment: bool = True
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a victim's key holds of it. The optimizer, a later field, is there only where it is another one."""
+        return self.model_dump(exclude={"optimizer"} if self.optimizer == "sgd" else None)
+
+
+RECIPES = {
+    # a slim network on a few thousand images, on a CPU
+    "quick": Recipe(epochs=15, batch_size=64, learning_rate=0.05, schedule="one-cycle"),
+    # the papers' own
+    "paper": Recipe(epochs=100, batch_size=128, learning_rate=0.01, schedule="cosine"),
+    # what stands in for it at a fifth of the epochs: docs/findings.md compares the two
+    "fast": Recipe(epochs=20, batch_size=256, learning_rate=0.4, schedule="one-cycle"),
+    # transformers and ConvNeXt from scratch, which plain SGD hardly moves
+    "adamw": Recipe(
+        epochs=100, batch_size=128, learning_rate=1e-3, schedule="one-cycle", weight_decay=0.05, optimizer="adamw"
+    ),
+}
+
+
+def chosen(text: str) -> list[str]:
+    """The recipes of a selection such as ``fast,paper[epochs=10|20]``, each once, by the label that names it.
+
+    A label spells out the parameters that are not the named recipe's own. Raises RequestError for an unknown name, a
+    parameter that a recipe does not have, or a value out of its bounds.
+    """
+    labels: dict[str, None] = {}
+    for choice in parse(text):
+        names = list(RECIPES) if choice.pattern == "all" else [choice.pattern]
+        for name in names:
+            made = _made(name, choice.parameters)
+            own = {key: value for key, value in made if value != getattr(RECIPES[name], key)}
+            inside = ",".join(f"{key}={value}" for key, value in own.items())
+            labels[f"{name}[{inside}]" if inside else name] = None
+    return list(labels)
+
+
+@cache
+def recipe(label: str) -> Recipe:
+    """The recipe that a label of ``chosen`` stands for."""
+    [choice] = parse(label)
+    return _made(choice.pattern, choice.parameters)
+
+
+def _made(name: str, parameters: dict[str, Any]) -> Recipe:
+    if name not in RECIPES:
+        near = get_close_matches(name, RECIPES, n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise RequestError(f"--recipes {name}: expected one of {', '.join(RECIPES)}{meant}")
+    try:
+        return Recipe.model_validate({**RECIPES[name].model_dump(), **parameters})
+    except ValidationError as error:
+        raise RequestError(f"--recipes {name}: {explained(error, Recipe.model_fields)}") from error
