@@ -132,6 +132,7 @@ class Plan:
 
     cells: list[CellStage]
     plugins: dict[tuple[str, str], Plugin] = field(repr=False)
+    _declined: dict[tuple[int, ...], str | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def victims(self) -> list[VictimStage]:
@@ -141,7 +142,13 @@ class Plan:
         return self.plugins[ref.kind, identity.canonical(ref.identity)]
 
     def unsupported(self, cell: CellStage) -> str | None:
-        """Why a cell is not applicable, or None: the first of its plugins that declines."""
+        """Why a cell is not applicable, or None: the first of its plugins that declines. Seeds share an answer."""
+        parties = tuple(map(id, cell.refs.values()))
+        if parties not in self._declined:
+            self._declined[parties] = self._declines(cell)
+        return self._declined[parties]
+
+    def _declines(self, cell: CellStage) -> str | None:
         parts = [self.plugin(ref) for ref in cell.refs.values()]
         case = Case(cast(Dataset, parts[0]), cast(Model, parts[1]), cast(Attack, parts[2]), cast(Defense, parts[3]))
         return next((reason for part in parts if (reason := part.unsupported(case))), None)

@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -159,7 +158,14 @@ class Case:
     attack: Attack
     defense: Defense
 
-    @cached_property
+    @property
     def network(self) -> nn.Module:
-        """An untrained network of this case's model, to look at its layers."""
-        return self.model.build(self.dataset.spec)
+        """An untrained network of this case's model, to look at its layers and not to change: other cases share it."""
+        wanted = f"{type(self.model)} {self.model.model_dump_json()} {self.dataset.spec}"
+        if wanted not in _untrained:
+            _untrained.clear()
+            _untrained[wanted] = self.model.build(self.dataset.spec)
+        return _untrained[wanted]
+
+
+_untrained: dict[str, nn.Module] = {}  # the last one that was looked at
