@@ -25,12 +25,14 @@ def train(
     crop: int = 0,
     flip: bool = False,
     objective: Objective | None = None,
+    compiled: bool = False,
     checkpoint: "Checkpoint | None" = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> None:
     """Train ``model`` in place on ``data``, which lies on the model's device; leaves it in eval mode.
 
     ``objective`` is what every step minimises, the cross-entropy by default. ``crop`` and ``flip``: see ``augment``.
+    ``compiled``: the network is compiled first, unless an attack's own objective takes part in the step.
     ``checkpoint``: where the state is kept at the end of epochs, and taken up again; on a CPU the result is the same.
     """
     device = data.images.device
@@ -39,6 +41,7 @@ def train(
     steps = recipe.epochs * -(-len(data) // recipe.batch_size)
     scheduler = _schedule(optimizer, recipe, steps)
     minimised, first, done = objective or Objective(), 0, 0
+    fast: nn.Module = torch.compile(model) if compiled and type(minimised) is Objective else model  # type: ignore[assignment]
     parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
     if checkpoint and (kept := checkpoint.load(device)):
         for name, part in parts.items():
@@ -53,7 +56,8 @@ def train(
                 images = augment(images, generator, crop=crop, flip=flip)
             with autocast(device):
                 images = images.contiguous(memory_format=torch.channels_last)
-                loss = minimised.loss(model, images, labels, done / steps)
+                network = fast if len(index) == recipe.batch_size else model  # a last, smaller batch is not worth it
+                loss = minimised.loss(network, images, labels, done / steps)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

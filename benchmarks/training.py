@@ -1,11 +1,12 @@
 """The training loop against what limits it, and against the usual loop.
 
-    python benchmarks/training.py [cpu | cuda] [width]
+    python benchmarks/training.py [cpu | cuda] [width] [compiled]
 
 One network (ResNet-18 of the given width, 64 by default, for images of 32x32 pixels), batches of 128, random pixels:
 bare    forward, backward and step on one fixed batch that lies on the device: the physical limit;
 ours    ``bench.training.train`` on the whole set, with crops and flips;
-usual   a DataLoader over PIL images with torchvision's transforms, 0 and 2 workers, in single precision.
+usual   a DataLoader over PIL images with torchvision's transforms, 0 and 2 workers, in single precision;
+compiled  ours behind torch.compile, if asked for: the seconds of its first round say what has to be earned back.
 Images a second are medians of rounds in which all take turns; the ratios are between the medians.
 """
 
@@ -46,6 +47,8 @@ def main() -> None:
         "usual, 0 workers": usual(network(width, device), data, 0, device),
         "usual, 2 workers": usual(network(width, device), data, 2, device),
     }
+    if "compiled" in sys.argv:
+        loops["compiled"] = ours(network(width, device), on_device, compiled=True)
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(ROUNDS + 1):
         for name, loop in loops.items():
@@ -54,6 +57,8 @@ def main() -> None:
     print(f"{device}, {torch.get_num_threads()} threads, ResNet-18 width {width}, {steps} batches of {BATCH}")
     for name, rate in rates.items():
         print(f"{name:18s} {rate:9.0f} images/s   {rates['ours'] / rate:5.2f} ours/this")
+    if "compiled" in seconds:
+        print(f"compiling took about {seconds['compiled'][0] - median(seconds['compiled'][1:]):.0f} s")
 
 
 def network(width: int, device: torch.device) -> nn.Module:
@@ -78,9 +83,9 @@ def bare(model: nn.Module, data: LabelledImages, steps: int) -> Callable[[], Non
     return loop
 
 
-def ours(model: nn.Module, data: LabelledImages) -> Callable[[], None]:
+def ours(model: nn.Module, data: LabelledImages, *, compiled: bool = False) -> Callable[[], None]:
     generator = torch.Generator(data.images.device).manual_seed(0)
-    return lambda: train(model, data, RECIPE, generator, crop=4, flip=True)
+    return lambda: train(model, data, RECIPE, generator, crop=4, flip=True, compiled=compiled)
 
 
 def usual(model: nn.Module, data: LabelledImages, workers: int, device: torch.device) -> Callable[[], None]:
