@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bench import command, provenance
 from bench.executors import Executor, Outcome
 from bench.plan import CellStage, Plan, Stage, VictimStage
 from bench.records import Record
@@ -51,8 +52,9 @@ def decline(plan: Plan, store: Store) -> None:
     """Put a record into the store for every outstanding cell that is not applicable."""
     for cell in plan.cells:
         if not store.has("cells", cell.key) and (reason := plan.unsupported(cell)) is not None:
-            record = Record(**describe(cell), status="not-applicable", reason=reason)
-            store.write("cells", cell.key, {"record.json": record.model_dump_json(indent=1)})
+            origin = provenance.columns(command.current())
+            record = Record(**describe(cell), **origin, status="not-applicable", reason=reason)
+            store.write("cells", cell.key, {"record.json": record.model_dump_json(indent=1)}, durable=False)
 
 
 def execute(work: Work, executor: Executor, store: Store, listener: Listener) -> None:
@@ -101,7 +103,8 @@ def _settle(outcome: Outcome, work: Work, store: Store) -> list[Outcome]:
         reason = f"its victim could not be made: {reason}"
         ended += [Outcome(outcome.slot, cell, outcome.status, 0.0, reason) for cell in failed]
     for cell in failed:
-        record = Record(**describe(cell), status=outcome.status, reason=reason)
+        origin = provenance.columns(command.current(), outcome.device)
+        record = Record(**describe(cell), **origin, status=outcome.status, reason=reason)
         files = {"record.json": record.model_dump_json(indent=1), "traceback.txt": outcome.traceback or reason}
         store.write("failures", cell.key, files)
     return ended

@@ -13,7 +13,7 @@ from bench.plan import Stage
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage ended. ``reason`` is one line and ``traceback`` the whole story of a failure."""
+    """How a stage ended, and on which device. ``reason`` is one line, ``traceback`` the whole story of a failure."""
 
     slot: int
     stage: Stage
@@ -21,17 +21,21 @@ class Outcome:
     seconds: float
     reason: str | None = None
     traceback: str | None = None
+    device: str = ""
 
 
 @dataclass(frozen=True)
 class Site:
-    """What every worker is told once: where the store, the data and the one-file plugins lie, and its threads."""
+    """What every worker is told once: where the store, the data and the one-file plugins lie, its threads, and the
+    command line that its records name.
+    """
 
     store: Path
     data: Path
     plugin_files: tuple[Path, ...]
     threads: int
     timeout: float | None = None
+    command: str = ""
 
 
 class Executor(Protocol):

@@ -8,6 +8,7 @@ import torch
 
 from bench.executors import Outcome, Site
 from bench.plan import Stage, VictimStage
+from bench.provenance import device_name
 from bench.registry import Registry
 from bench.stages import Workshop, make_cell, make_victim
 from bench.store import Store
@@ -16,9 +17,8 @@ from bench.store import Store
 def open_workshop(site: Site, device: str, progress: Callable[[float], None]) -> Workshop:
     """A worker's workshop: its own registry, on its device, with its number of threads."""
     torch.set_num_threads(site.threads)
-    return Workshop(
-        Registry(site.plugin_files), Store(site.store, create=False), site.data, torch.device(device), progress
-    )
+    store = Store(site.store, create=False)
+    return Workshop(Registry(site.plugin_files), store, site.data, torch.device(device), progress, site.command)
 
 
 def work(stage: Stage, shop: Workshop, slot: int) -> Outcome:
@@ -32,5 +32,6 @@ def work(stage: Stage, shop: Workshop, slot: int) -> Outcome:
             make_cell(stage, shop)
     except Exception as error:  # a plugin may raise anything, and fails only its own stage
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return Outcome(slot, stage, "failed", time.perf_counter() - began, reason, traceback.format_exc())
+        seconds, device = time.perf_counter() - began, device_name(shop.device)
+        return Outcome(slot, stage, "failed", seconds, reason, traceback.format_exc(), device)
     return Outcome(slot, stage, "done", time.perf_counter() - began)
