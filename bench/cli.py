@@ -147,8 +147,8 @@ def plan(study: Path | None = None, /, *, selections: Selections | None = None, 
     from bench.listing import plan_lines
     from bench.store import Store
 
-    options = _options(study, selections, None, None)
-    root = store or DEFAULT_STORE
+    options = _options(study, selections, None, store)
+    root = Path(options.get("store", DEFAULT_STORE))
     kept = Store(root, create=False) if root.exists() else None
     registry = open_registry(options.pop("plugin", ()))
     made = plan_of(registry, data_folder(options.pop("data", None)), **_only_plan(options))

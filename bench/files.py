@@ -80,10 +80,19 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
-def size(path: Path) -> int:
+def size(path: str | Path) -> int:
     """Bytes of a file, or of the files in a directory; what disappears meanwhile counts nothing."""
-    total = 0
-    for file in [path, *path.rglob("*")]:
-        with contextlib.suppress(OSError):
-            total += file.stat().st_size if file.is_file() else 0
-    return total
+    try:
+        with os.scandir(path) as entries:
+            return sum(size(entry.path) if entry.is_dir(follow_symlinks=False) else _size(entry) for entry in entries)
+    except NotADirectoryError:
+        return Path(path).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _size(entry: "os.DirEntry[str]") -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0

@@ -153,14 +153,14 @@ def status_lines(store: "Store", plan: "Plan | None" = None) -> list[Any]:
     cells = ", ".join(f"{count} {state.replace('-', ' ')}" for state, count in sorted(states.items())) or "none"
     stages: list[Stage] = [*plan.victims, *plan.cells] if plan else []
     titles = {stage.key: stage.title for stage in stages}
-    sizes = {room: store.size(room) for room in ROOMS}
-    rooms = ", ".join(f"{room} {_mebibytes(size)}" for room, size in sizes.items() if size)
+    sizes = store.sizes()
+    rooms = ", ".join(f"{room} {_mebibytes(sizes[room])}" for room in ROOMS if sizes.get(room))
     return [
         f"store     {escape(str(store.root))}",
         f"cells     {cells}",
         f"victims   {store.count('victims')}",
         f"running   {escape(', '.join(titles.get(key, key[:12]) for key in sorted(running))) or 'none'}",
-        f"on disk   {_mebibytes(store.size())} MiB" + (f": {rooms}" if rooms else ""),
+        f"on disk   {_mebibytes(sum(sizes.values()))} MiB" + (f": {rooms}" if rooms else ""),
         *(f"damaged   {escape(str(error))}; bench run makes it again" for error in damaged),
     ]
 

@@ -74,7 +74,7 @@ def execute(work: Work, executor: Executor, store: Store, listener: Listener) ->
             del running[outcome.slot]
             if isinstance(outcome.stage, VictimStage):
                 waiting.discard(outcome.stage.key)
-            for lost in _settle(outcome, work, store):
+            for lost in _settle(outcome, work, store, executor.devices[outcome.slot]):
                 listener.ended(lost)
         listener.tick([executor.share(slot) for slot in range(executor.slots)])
 
@@ -91,7 +91,7 @@ def _next(work: Work, waiting: set[str], held: str | None) -> Stage | None:
     return None
 
 
-def _settle(outcome: Outcome, work: Work, store: Store) -> list[Outcome]:
+def _settle(outcome: Outcome, work: Work, store: Store, device: str) -> list[Outcome]:
     """Keep a failure in the store; with a failed victim, its cells' too. Returns all that has thereby ended."""
     ended = [outcome]
     if outcome.status == "done":
@@ -103,7 +103,7 @@ def _settle(outcome: Outcome, work: Work, store: Store) -> list[Outcome]:
         reason = f"its victim could not be made: {reason}"
         ended += [Outcome(outcome.slot, cell, outcome.status, 0.0, reason) for cell in failed]
     for cell in failed:
-        origin = provenance.columns(command.current(), outcome.device)
+        origin = provenance.columns(command.current(), device)
         record = Record(**describe(cell), **origin, status=outcome.status, reason=reason)
         files = {"record.json": record.model_dump_json(indent=1), "traceback.txt": outcome.traceback or reason}
         store.write("failures", cell.key, files)

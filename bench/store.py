@@ -173,6 +173,7 @@ class Store:
         """Remove a stage, if it is there: what is over, or damaged. It goes in one step, as it came."""
         target, grave = self.folder(room, key), self._draft()
         try:
+            grave.parent.mkdir(exist_ok=True)  # a copy of a store may lack it
             target.rename(grave)
         except FileNotFoundError:
             return
@@ -193,9 +194,9 @@ class Store:
     def count(self, room: Room) -> int:
         return len(self.keys(room))
 
-    def size(self, room: Room | None = None) -> int:
-        """Bytes on disk, of a room or of all."""
-        return files.size(self.root / room if room else self.root)
+    def sizes(self) -> dict[str, int]:
+        """Bytes on disk of every room, and of what else lies in the store, by name."""
+        return {path.name: files.size(path) for path in sorted(self.root.iterdir())}
 
     # --- below -----------------------------------------------------------------------------------------
 

@@ -279,6 +279,7 @@ def test_status_counts_all_states_of_a_plan(tmp_path, plan, hold, capsys):
     study = tmp_path / "study.toml"
     study.write_text("".join(f'{name} = "{value}"\n' for name, value in SELECTED.items()) + f'store = "{store.root}"\n')
     assert bench(capsys, "status", study)[1] == out
+    assert "1 done" in bench(capsys, "plan", study)[1]
     out = bench(capsys, "status", "--store", store.root)[1]
     assert "cells     1 done, 1 timeout\n" in out
     assert f"running   {third.key[:12]}\n" in out
@@ -290,9 +291,15 @@ def test_status_counts_all_states_of_a_plan(tmp_path, plan, hold, capsys):
 
 
 def test_sizes_are_those_on_the_disk(littered, capsys):
-    expected = {room: sum(p.stat().st_size for p in (littered.root / room).rglob("*") if p.is_file()) for room in ROOMS}
-    assert {room: littered.size(room) for room in ROOMS} == expected
-    assert littered.size() > sum(expected.values())
+    def counted(folder: Path) -> int:
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    sizes = littered.sizes()
+    assert {room: sizes[room] for room in ROOMS} == {room: counted(littered.root / room) for room in ROOMS}
+    assert sizes["tmp"] == 3000
+    assert sum(sizes.values()) == counted(littered.root)
+    (littered.root / "tmp" / "big").write_bytes(b"x" * 3 * 2**20)
+    assert "on disk   3.0 MiB: victims 0.0, cells 0.0" in bench(capsys, "status", "--store", littered.root)[1]
 
 
 def test_plan_report_and_show_say_what_is_damaged(tmp_path, plan, capsys):

@@ -13,7 +13,7 @@ from bench.plan import Stage
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage ended, and on which device. ``reason`` is one line, ``traceback`` the whole story of a failure."""
+    """How a stage ended. ``reason`` is one line and ``traceback`` the whole story of a failure."""
 
     slot: int
     stage: Stage
@@ -21,7 +21,6 @@ class Outcome:
     seconds: float
     reason: str | None = None
     traceback: str | None = None
-    device: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Site:
 
 class Executor(Protocol):
     slots: int
+    devices: list[str]
 
     def start(self, slot: int, stage: Stage) -> None:
         """Run ``stage`` in a free slot."""

@@ -22,7 +22,8 @@ class Local:
     def __init__(self, site: Site, devices: list[str]) -> None:
         spawn = multiprocessing.get_context("spawn")  # the only way that is safe with CUDA and threads
         self.slots = len(devices)
-        self._timeout, self._devices = site.timeout, devices
+        self.devices = devices
+        self._timeout = site.timeout
         self._shares = [spawn.Value("d", 0.0) for _ in devices]
         self._pools = [
             ProcessPool(max_workers=1, context=spawn, initializer=_begin, initargs=(site, device, share))
@@ -48,17 +49,15 @@ class Local:
             pool.join()
 
     def _outcome(self, future: "Future[Outcome]", slot: int, stage: Stage, began: float) -> Outcome:
-        seconds, device = time.perf_counter() - began, self._devices[slot]
+        seconds = time.perf_counter() - began
         try:
             return future.result()
         except TimeoutError:
-            reason = f"stopped after the timeout of {self._timeout:g} s"
-            return Outcome(slot, stage, "timeout", seconds, reason, device=device)
+            return Outcome(slot, stage, "timeout", seconds, f"stopped after the timeout of {self._timeout:g} s")
         except ProcessExpired as error:
-            reason = f"the worker died ({_death(error.exitcode)})"
-            return Outcome(slot, stage, "failed", seconds, reason, device=device)
+            return Outcome(slot, stage, "failed", seconds, f"the worker died ({_death(error.exitcode)})")
         except Exception as error:  # such as an outcome that could not be sent
-            return Outcome(slot, stage, "failed", seconds, f"{type(error).__name__}: {error}", device=device)
+            return Outcome(slot, stage, "failed", seconds, f"{type(error).__name__}: {error}")
 
 
 def _begin(site: Site, device: str, share: "Synchronized[float]") -> None:

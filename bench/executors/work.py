@@ -8,7 +8,6 @@ import torch
 
 from bench.executors import Outcome, Site
 from bench.plan import Stage, VictimStage
-from bench.provenance import device_name
 from bench.registry import Registry
 from bench.stages import Workshop, make_cell, make_victim
 from bench.store import Store
@@ -32,6 +31,5 @@ def work(stage: Stage, shop: Workshop, slot: int) -> Outcome:
             make_cell(stage, shop)
     except Exception as error:  # a plugin may raise anything, and fails only its own stage
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        seconds, device = time.perf_counter() - began, device_name(shop.device)
-        return Outcome(slot, stage, "failed", seconds, reason, traceback.format_exc(), device)
+        return Outcome(slot, stage, "failed", time.perf_counter() - began, reason, traceback.format_exc())
     return Outcome(slot, stage, "done", time.perf_counter() - began)
