@@ -106,7 +106,7 @@ def test_a_finished_cell_wins_over_a_failure_on_either_side(pair, plan):
     put(b, second, "timeout")
     a.write("checkpoints", first.victim.key, {"state.pt": {"epochs": 1}})
     train(b, first.victim)
-    upkeep.merge(a, b)
+    assert upkeep.merge(a, b).copied == {"victims": 1, "cells": 1}
     assert [record.status for record in a.records()] == ["done", "done"]
     assert a.count("failures") == a.count("checkpoints") == 0
 

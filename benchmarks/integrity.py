@@ -1,6 +1,6 @@
 """What it costs that every stage is checked when read and outlives a power cut when written.
 
-    python benchmarks/store.py [directory]
+    python benchmarks/integrity.py [directory]
 
 Milliseconds to write a stage with and without waiting for the disk under ``directory`` (default: the temporary one),
 medians of 20; then processor time of reading 10,000 records and a ResNet-18, with and without their hashes.
