@@ -1,7 +1,7 @@
 """The Python interface: ``bench.run`` takes what the command line takes. The command line is a thin skin over it."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import platformdirs
 
-from bench.errors import RequestError
+from bench.errors import Damaged, RequestError
 from bench.records import Record, to_frame
 from bench.validity import judged
 
@@ -71,7 +71,7 @@ def run(
     images or a share ("5%"). ``threads``: per worker. ``timeout``: seconds for one stage (executor local).
     Raises RequestError, before anything runs, if the request cannot be met.
     """
-    from bench import devices, scheduler
+    from bench import command, devices, scheduler
     from bench.display import Silent
     from bench.executors import Executor, Site
     from bench.store import Store
@@ -105,7 +105,7 @@ def run(
     work = scheduler.outstanding(plan, kept)
     if work:
         check_data(plan, folder)
-        site = Site(kept.root.resolve(), folder, tuple(registry.files), threads, timeout)
+        site = Site(kept.root.resolve(), folder, tuple(registry.files), threads, timeout, command.current())
         engine: Executor
         if executor == "inline":
             from bench.executors.inline import Inline
@@ -181,13 +181,20 @@ def check_data(plan: "Plan", data: Path) -> None:
 
 
 def pictures(
-    store: "Store", frame: "pd.DataFrame"
+    store: "Store", frame: "pd.DataFrame", damaged: Callable[[Damaged], object]
 ) -> "Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]":
-    """Clean and triggered test images (N, H, W, C) in [0, 1] of every attack in a frame, by its label."""
+    """Clean and triggered test images (N, H, W, C) in [0, 1] of every attack in a frame, by its label.
+
+    Those that are damaged are left out and handed to ``damaged``.
+    """
     found = {}
     for label, key in frame[["attack_label", "victim_key"]].drop_duplicates("attack_label").itertuples(index=False):
         if store.has("victims", key):
-            images = store.tensors("victims", key, "pictures.safetensors")
+            try:
+                images = store.tensors("victims", key, "pictures.safetensors")
+            except Damaged as error:
+                damaged(error)
+                continue
             if len(images["clean"]):
                 clean, triggered = (images[part].permute(0, 2, 3, 1).numpy() / 255 for part in ("clean", "triggered"))
                 found[label] = clean, triggered

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from bench.errors import Damaged
 from bench.store import Store
 
 SECONDS = 60.0  # between two checkpoints: a quick training writes none
@@ -21,13 +22,12 @@ class Checkpoint:
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The last state that was saved, with its tensors on ``device``; None where there is none, or a damaged one."""
-        path = self.store.folder("checkpoints", self.key) / "state.pt"
         try:
-            # weights_only: tensors and plain values, and no code; an optimizer's state does not fit safetensors
-            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+            # torch.save's format, since an optimizer's state does not fit safetensors; reading it runs no code
+            state = self.store.state("checkpoints", self.key, "state.pt", device)
         except FileNotFoundError:
             return None
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        except (Damaged, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
             self.discard()
             return None
         self.seconds = state["seconds"]

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from bench import __version__
-from bench.errors import RequestError
+from bench import __version__, command
+from bench.errors import Damaged, RequestError
 
 app = App(
     name="bench",
@@ -151,8 +151,8 @@ def plan(study: Path | None = None, /, *, selections: Selections | None = None, 
     from bench.listing import plan_lines
     from bench.store import Store
 
-    options = _options(study, selections, None, None)
-    root = store or DEFAULT_STORE
+    options = _options(study, selections, None, store)
+    root = Path(options.get("store", DEFAULT_STORE))
     kept = Store(root, create=False) if root.exists() else None
     registry = open_registry(options.pop("plugin", ()))
     made = plan_of(registry, data_folder(options.pop("data", None)), **_only_plan(options))
@@ -207,13 +207,78 @@ def show(
 
 
 @app.command
-def status(*, store: StorePath = None) -> None:
-    """Show what a store holds."""
-    from bench.api import DEFAULT_STORE
+def status(study: Path | None = None, /, *, selections: Selections | None = None, store: StorePath = None) -> None:
+    """Show what a store holds and what is running; with selections, what of them is done and what waits.
+
+    Parameters
+    ----------
+    study
+        A TOML file with the same options; the command line wins over it.
+    """
+    from bench.api import DEFAULT_STORE, data_folder, open_registry, plan_of
     from bench.listing import status_lines
     from bench.store import Store
 
-    _print(status_lines(Store(store or DEFAULT_STORE, create=False)))
+    options = _options(study, selections, None, store)
+    kept = Store(Path(options.get("store", DEFAULT_STORE)), create=False)
+    chosen = _only_plan(options)
+    registry = open_registry(chosen.pop("plugin", ()))
+    folder = data_folder(chosen.pop("data", None))
+    _print(status_lines(kept, plan_of(registry, folder, **chosen) if chosen else None))
+
+
+@app.command
+def merge(into: Path, /, *others: Path) -> int:
+    """Copy what a store does not have from other stores, checking all that is copied.
+
+    What both have stays as it is in the first; finished cells win over failures; what is damaged is left out.
+
+    Parameters
+    ----------
+    into
+        The store to complete; made if it is not there.
+    others
+        The stores to take from; they stay as they are.
+    """
+    from bench import upkeep
+    from bench.listing import merged_lines
+    from bench.store import Store
+
+    if not others:
+        raise RequestError(f"merge {into}: expected one or more stores to take from")
+    sources = [Store(path, create=False) for path in others]
+    target, clean = Store(into), True
+    for source in sources:
+        made = upkeep.merge(target, source)
+        clean = clean and not made.damaged
+        _print([f"{source.root}:", *merged_lines(made)])
+    return 0 if clean else 1
+
+
+@app.command
+def gc(*, store: StorePath = None, yes: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Remove from a store what no record needs, after listing it and asking.
+
+    Parameters
+    ----------
+    yes
+        Do not ask.
+    """
+    from bench import upkeep
+    from bench.api import DEFAULT_STORE
+    from bench.listing import waste_lines
+    from bench.store import Store
+
+    kept = Store(store or DEFAULT_STORE, create=False)
+    damaged: list[Damaged] = []
+    found = upkeep.waste(kept, damaged)
+    _print(waste_lines(found, damaged))
+    if found and not yes:
+        if not sys.stdin.isatty():
+            raise RequestError("gc: nobody to ask here; expected --yes to remove this")
+        yes = input("remove this? [y/N] ").strip().lower() in ("y", "yes")
+    if found and yes:
+        upkeep.discard(kept, found)
 
 
 @app.command
@@ -232,19 +297,24 @@ def report(*, store: StorePath = None, out: Path = Path("bench-report"), with_in
     from reports import write_report
 
     kept = Store(store or DEFAULT_STORE, create=False)
-    frame = to_frame(judged(kept.records()))
+    frame = to_frame(judged(kept.records(_left_out)))
     if frame.empty:
         raise RequestError(f"--store {kept.root}: holds no results yet")
     if out.exists() and not out.is_dir():
         raise RequestError(f"--out {out}: expected a directory, this is a file")
-    for path in write_report(frame, out, pictures(kept, frame), with_invalid=with_invalid):
+    for path in write_report(frame, out, pictures(kept, frame, _left_out), with_invalid=with_invalid):
         print(path)  # noqa: T201
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 all well, 1 a cell failed, 2 the request was wrong."""
+    """Run a command and exit: 0 all well, 1 a cell failed or a file is damaged, 2 the request was wrong."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_guarded(lambda: app(tokens, exit_on_error=False, print_error=False, result_action="return_value")))
+    before = command.typed.set(command.line(tokens))
+    try:
+        status = _guarded(lambda: app(tokens, exit_on_error=False, print_error=False, result_action="return_value"))
+    finally:
+        command.typed.reset(before)
+    sys.exit(status)
 
 
 def _guarded(command: Callable[[], Any]) -> int:
@@ -253,6 +323,9 @@ def _guarded(command: Callable[[], Any]) -> int:
     except (RequestError, CycloptsError) as error:
         _complain(" ".join(str(error).split()))
         return 2
+    except Damaged as error:
+        _complain(f"damaged: {error}")
+        return 1
     except KeyboardInterrupt:
         _complain("interrupted; what was finished is kept, and the same command goes on from there")
         return 130
@@ -314,6 +387,10 @@ def _only_plan(options: dict[str, Any]) -> dict[str, Any]:
 
 def _complain(line: str) -> None:
     print(f"bench: {line}", file=sys.stderr)  # noqa: T201
+
+
+def _left_out(error: Damaged) -> None:
+    _complain(f"left out, damaged: {error}; bench run makes it again")
 
 
 def _print(lines: list[Any]) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from bench.errors import RequestError
+from bench.errors import Damaged, RequestError
 from bench.registry import KINDS, Registry
 
 if TYPE_CHECKING:
-    from bench.plan import Plan
+    from bench.plan import CellStage, Plan, Stage
     from bench.plugin import Plugin
     from bench.store import Store
+    from bench.upkeep import Merged, Waste
 
 
 def plugin_lines(registry: Registry, kinds: list[str]) -> list[Any]:
@@ -93,7 +94,8 @@ def _result(prefix: str, root: Path) -> list[Any]:
     from bench.store import Store
 
     store = Store(root, create=False)
-    matching = [record for record in store.records() if record.key.startswith(prefix)]
+    keys = {key for room in ("cells", "failures") for key in store.keys(room) if key.startswith(prefix)}
+    matching = [record for key in keys if (record := store.record(key) or store.failure(key))]
     if len(matching) != 1:
         raise RequestError(f"show {prefix}: expected the beginning of one result's key; {len(matching)} begin so")
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -102,8 +104,9 @@ def _result(prefix: str, root: Path) -> list[Any]:
         if field == "diagnostics":
             shown = json.dumps(json.loads(value), indent=1) if len(value) < 4000 else f"{value[:4000]}…"
         table.add_row(field, escape(shown))
-    trace = store.folder("failures", matching[0].key) / "traceback.txt"
-    return [table, *([escape(trace.read_text())] if trace.is_file() else [])]
+    if matching[0].status not in ("failed", "timeout"):
+        return [table]
+    return [table, escape(store.read("failures", matching[0].key, "traceback.txt").decode())]
 
 
 def plan_lines(plan: "Plan", store: "Store | None") -> list[Any]:
@@ -113,7 +116,10 @@ def plan_lines(plan: "Plan", store: "Store | None") -> list[Any]:
     for column in ("attack", "defense", "seed", "given", "state", "key"):
         table.add_column(column, header_style="dim", no_wrap=column == "key")
     for cell in plan.cells:
-        record = store.record(cell.key) if store else None
+        try:
+            record = store.record(cell.key) if store else None
+        except Damaged:
+            record = None
         state: str = record.status if record else "to do"
         reason = None if record else plan.unsupported(cell)
         if reason:
@@ -134,13 +140,56 @@ def plan_lines(plan: "Plan", store: "Store | None") -> list[Any]:
     ]
 
 
-def status_lines(store: "Store") -> list[Any]:
-    """What a store holds, in numbers."""
-    states = Counter(record.status for record in store.records())
-    cells = ", ".join(f"{count} {state}" for state, count in states.items()) or "none"
+def status_lines(store: "Store", plan: "Plan | None" = None) -> list[Any]:
+    """What a store holds, in numbers: of all cells in it, or of a plan's, with those that wait."""
+    from bench.store import ROOMS
+    from bench.upkeep import claimed
+
+    damaged: list[Damaged] = []
+    known: dict[str, str] = {record.key: record.status for record in store.records(damaged.append)}
+    known |= {error.key: "damaged" for error in damaged}
+    running = claimed(store)
+    states = Counter(known.values() if plan is None else (_state(cell, plan, known, running) for cell in plan.cells))
+    cells = ", ".join(f"{count} {state.replace('-', ' ')}" for state, count in sorted(states.items())) or "none"
+    stages: list[Stage] = [*plan.victims, *plan.cells] if plan else []
+    titles = {stage.key: stage.title for stage in stages}
+    sizes = store.sizes()
+    rooms = ", ".join(f"{room} {_mebibytes(sizes[room])}" for room in ROOMS if sizes.get(room))
     return [
         f"store     {escape(str(store.root))}",
         f"cells     {cells}",
         f"victims   {store.count('victims')}",
-        f"on disk   {store.size() / 2**20:.1f} MiB",
+        f"running   {escape(', '.join(titles.get(key, key[:12]) for key in sorted(running))) or 'none'}",
+        f"on disk   {_mebibytes(sum(sizes.values()))} MiB" + (f": {rooms}" if rooms else ""),
+        *(f"damaged   {escape(str(error))}; bench run makes it again" for error in damaged),
     ]
+
+
+def waste_lines(found: "list[Waste]", damaged: list[Damaged]) -> list[Any]:
+    """What ``bench gc`` would remove: how many of each sort, and their bytes."""
+    lines = [f"damaged   {escape(str(error))}; while it is, all victims stay" for error in damaged]
+    for why in dict.fromkeys(one.why for one in found):
+        sizes = [one.size for one in found if one.why == why]
+        lines.append(f"{len(sizes):6}  {_mebibytes(sum(sizes)):>9} MiB  {why}")
+    total = f"{len(found):6}  {_mebibytes(sum(one.size for one in found)):>9} MiB  in all"
+    return [*lines, total if found else "nothing that no record needs"]
+
+
+def merged_lines(made: "Merged") -> list[Any]:
+    """What ``bench merge`` did with one store."""
+    copied = ", ".join(f"{count} {room}" for room, count in made.copied.items()) or "nothing"
+    again = f"; {made.repeated} stages are in both with the same results" if made.repeated else ""
+    lines = [f"copied {copied}{again}", *(f"conflict: {line}" for line in made.conflicts)]
+    return [escape(line) for line in [*lines, *(f"damaged: {line}" for line in made.damaged)]]
+
+
+def _state(cell: "CellStage", plan: "Plan", known: dict[str, str], running: set[str]) -> str:
+    if cell.key in running:
+        return "running"
+    if cell.key in known:
+        return known[cell.key]
+    return "waiting" if plan.unsupported(cell) is None else "not-applicable"
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.1f}"

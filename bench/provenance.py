@@ -1,9 +1,13 @@
-"""Where a result comes from: code version, commit, packages, device."""
+"""Where a result comes from: code version, commit, packages, device, command line."""
 
+import hashlib
+import json
+import platform
 import subprocess
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,7 +30,10 @@ def packages() -> dict[str, str]:
 
 @cache
 def commit() -> tuple[str | None, bool | None]:
-    """The commit that this code was taken from and whether it was changed since; (None, None) outside a checkout."""
+    """The commit that this code was taken from and whether it was changed since; (None, None) where nothing says so.
+
+    In a checkout git is asked; what was installed straight from a repository says so itself.
+    """
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:
@@ -34,11 +41,21 @@ def commit() -> tuple[str | None, bool | None]:
         return subprocess.run(call, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
-        if git("ls-files", Path(__file__).name) == "":
-            return None, None
-        return git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no") != ""
+        if git("ls-files", Path(__file__).name) != "":
+            return git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no") != ""
     except (OSError, subprocess.SubprocessError):
+        pass
+    return _installed_from()
+
+
+def _installed_from() -> tuple[str | None, bool | None]:
+    """The commit in what an installer noted of a repository (PEP 610), unchanged by then."""
+    try:
+        noted = json.loads(distribution("defensebench").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
         return None, None
+    found = noted.get("vcs_info", {}).get("commit_id")
+    return found, None if found is None else False
 
 
 def device_name(device: torch.device) -> str:
@@ -48,13 +65,28 @@ def device_name(device: torch.device) -> str:
     return f"cpu ({torch.cpu.get_capabilities().get('cpu_name', 'unknown')})"
 
 
-def facts(device: torch.device) -> dict[str, object]:
-    """The provenance columns of a record."""
+@cache
+def host() -> str:
+    """Eight digits that are the same for results of the same machine, and do not name it."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def facts(command: str, device: str = "", threads: int = 0) -> dict[str, Any]:
+    """Where something comes from that ``command`` made; without ``device`` where nothing ran on any."""
     head, dirty = commit()
     return {
-        "device": device_name(device),
-        "threads": torch.get_num_threads(),
+        "device": device,
+        "threads": threads,
+        "host": host(),
         "code_version": __version__,
         "commit": head,
         "dirty": dirty,
+        "packages": packages(),
+        "command": command,
     }
+
+
+def columns(command: str, device: str = "", threads: int = 0) -> dict[str, Any]:
+    """The same as a record has it."""
+    found = facts(command, device, threads)
+    return {**found, "packages": json.dumps(found["packages"])}

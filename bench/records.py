@@ -29,7 +29,8 @@ class Record(BaseModel):
 
     ``oracle`` marks what is no defense: it knows what no defender knows. ``*_before`` are the values of the
     undefended model; valid and doubt say whether it counts as attacked (``bench.validity``), psnr to linf how well the
-    trigger hides (``bench.stealth``). ``params`` and ``diagnostics`` are JSON texts.
+    trigger hides (``bench.stealth``). device to command say where it comes from (``bench.provenance``). ``params``,
+    ``packages`` and ``diagnostics`` are JSON texts.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -91,10 +92,12 @@ class Record(BaseModel):
     peak_memory_mb: Figure = NAN
     device: str = ""
     threads: int = 0
+    host: str = ""
     code_version: str = ""
     commit: str | None = None
     dirty: bool | None = None
     packages: str = "{}"
+    command: str = ""
     started: str = ""
     finished: str = ""
     diagnostics: str = "{}"

@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bench import command, provenance
 from bench.executors import Executor, Outcome
 from bench.plan import CellStage, Plan, Stage, VictimStage
 from bench.records import Record
@@ -51,8 +52,9 @@ def decline(plan: Plan, store: Store) -> None:
     """Put a record into the store for every outstanding cell that is not applicable."""
     for cell in plan.cells:
         if not store.has("cells", cell.key) and (reason := plan.unsupported(cell)) is not None:
-            record = Record(**describe(cell), status="not-applicable", reason=reason)
-            store.write("cells", cell.key, {"record.json": record.model_dump_json(indent=1)})
+            origin = provenance.columns(command.current())
+            record = Record(**describe(cell), **origin, status="not-applicable", reason=reason)
+            store.write("cells", cell.key, {"record.json": record.model_dump_json(indent=1)}, durable=False)
 
 
 def execute(work: Work, executor: Executor, store: Store, listener: Listener) -> None:
@@ -72,7 +74,7 @@ def execute(work: Work, executor: Executor, store: Store, listener: Listener) ->
             del running[outcome.slot]
             if isinstance(outcome.stage, VictimStage):
                 waiting.discard(outcome.stage.key)
-            for lost in _settle(outcome, work, store):
+            for lost in _settle(outcome, work, store, executor.devices[outcome.slot]):
                 listener.ended(lost)
         listener.tick([executor.share(slot) for slot in range(executor.slots)])
 
@@ -89,7 +91,7 @@ def _next(work: Work, waiting: set[str], held: str | None) -> Stage | None:
     return None
 
 
-def _settle(outcome: Outcome, work: Work, store: Store) -> list[Outcome]:
+def _settle(outcome: Outcome, work: Work, store: Store, device: str) -> list[Outcome]:
     """Keep a failure in the store; with a failed victim, its cells' too. Returns all that has thereby ended."""
     ended = [outcome]
     if outcome.status == "done":
@@ -101,7 +103,8 @@ def _settle(outcome: Outcome, work: Work, store: Store) -> list[Outcome]:
         reason = f"its victim could not be made: {reason}"
         ended += [Outcome(outcome.slot, cell, outcome.status, 0.0, reason) for cell in failed]
     for cell in failed:
-        record = Record(**describe(cell), status=outcome.status, reason=reason)
+        origin = provenance.columns(command.current(), device)
+        record = Record(**describe(cell), **origin, status=outcome.status, reason=reason)
         files = {"record.json": record.model_dump_json(indent=1), "traceback.txt": outcome.traceback or reason}
         store.write("failures", cell.key, files)
     return ended

@@ -54,6 +54,7 @@ class Workshop:
     data: Path
     device: torch.device
     progress: Callable[[float], None] = lambda share: None
+    command: str = ""
     _splits: dict[str, Splits] = field(default_factory=dict)
 
     def plugin(self, ref: Ref) -> Any:
@@ -65,6 +66,11 @@ class Workshop:
             loaded = cast(Dataset, self.plugin(ref)).splits(self.data)
             self._splits = {key: Splits(loaded.train.to(self.device), loaded.test.to(self.device))}
         return self._splits[key]
+
+    @property
+    def worker(self) -> tuple[str, str, int]:
+        """What a record says of who made it: the command, the device, the threads."""
+        return self.command, provenance.device_name(self.device), torch.get_num_threads()
 
     def generator(self, key: str, purpose: str) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(identity.seed(key, purpose))
@@ -122,7 +128,7 @@ def make_victim(stage: VictimStage, shop: Workshop) -> None:
         "stealth": stealth(test.at(eligible).floats, triggered[eligible]),
         "started": started,
         "finished": _now(),
-        "provenance": provenance.facts(shop.device),
+        "provenance": provenance.facts(*shop.worker),
     }
     shop.store.write(
         "victims",
@@ -230,11 +236,10 @@ def make_cell(stage: CellStage, shop: Workshop) -> None:
         inference_seconds=inference.seconds,
         ms_per_sample=1000 * inference.seconds / (len(test) + len(triggered)),
         peak_memory_mb=max(meter.peak_mb, inference.peak_mb),
-        packages=json.dumps(provenance.packages()),
         started=started,
         finished=_now(),
         diagnostics=json.dumps(context.diagnostics, default=_plain),
-        **cast(dict[str, Any], provenance.facts(shop.device)),
+        **provenance.columns(*shop.worker),
     )
     [record] = judged([record])
     shop.store.write(

@@ -6,26 +6,32 @@
     failures/ab/abcd…/              record.json, traceback.txt of the last try
     checkpoints/ab/abcd…/           state.pt of a victim whose training was interrupted
 
-A stage is made ready in ``tmp/`` and appears under its key by one rename, so a reader never meets a half.
-Copying two stores together merges them.
+Every stage has a ``hashes.json`` beside its files (``bench.manifest``), and no file is used before its hash has been
+compared. A stage is made ready in ``tmp/`` and appears under its key by one rename, so a reader never meets a half.
+Copying two stores together merges them; ``bench merge`` does it with care.
 """
 
 import json
 import os
 import platform
-import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import psutil
 
-from bench.errors import RequestError
+from bench import files, manifest
+from bench.errors import Damaged, RequestError
 from bench.records import Record
 
-FORMAT = {"format": "defensebench store", "version": 1}
+if TYPE_CHECKING:
+    import torch
+
+Found = TypeVar("Found")
+FORMAT = {"format": "defensebench store", "version": 2}
 Room = Literal["victims", "cells", "failures", "checkpoints"]
+ROOMS: tuple[Room, ...] = get_args(Room)
 REPLACED: tuple[Room, ...] = ("failures", "checkpoints")  # where the newest counts
 
 
@@ -33,28 +39,56 @@ class Store:
     """A store directory; made if it is not there. Raises RequestError for a path that is something else."""
 
     def __init__(self, root: Path, *, create: bool = True) -> None:
-        self.root = root
+        self.root, self._root = root, str(root)
         marker = root / "store.json"
         if marker.is_file():
-            if _read_json(marker) != FORMAT:
-                raise RequestError(f"--store {root}: {marker} is not the one of a store that this version reads")
-        elif root.is_file() or (root.is_dir() and any(root.iterdir())):
+            _recognise(root, marker)
+        elif root.is_file() or (root.is_dir() and any(path.name != "tmp" for path in root.iterdir())):
             raise RequestError(f"--store {root}: expected a store or an empty place; this is something else")
         elif not create:
             raise RequestError(f"--store {root}: no store there yet; bench run makes one")
         else:
             try:
-                root.mkdir(parents=True, exist_ok=True)
-                (root / "tmp").mkdir(exist_ok=True)
-                _write_atomically(marker, json.dumps(FORMAT))
+                draft = self._draft()
+                draft.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    files.put(draft, json.dumps(FORMAT).encode(), durable=True)
+                    draft.replace(marker)
+                finally:
+                    files.remove(draft)
             except OSError as error:
                 raise RequestError(f"--store {root}: cannot be made: {error}") from error
 
     def folder(self, room: Room, key: str) -> Path:
-        return self.root / room / key[:2] / key
+        """Where a stage lies."""
+        return Path(self._folder(room, key))
 
     def has(self, room: Room, key: str) -> bool:
+        """Whether a stage is there; only reading it tells whether it can be used."""
         return self.folder(room, key).is_dir()
+
+    def keys(self, room: Room) -> list[str]:
+        """The keys of all stages in a room, sorted."""
+        found: list[str] = []
+        for part in _names(self.root / room):
+            found += _names(self.root / room / part)
+        return sorted(found)
+
+    # --- reading: every method raises Damaged for a file that is not what was written ------------------
+
+    def read(self, room: Room, key: str, name: str) -> bytes:
+        """A file of a stage. Raises FileNotFoundError where there is none."""
+        return self._steady(room, key, lambda hashes: self._content(room, key, name, hashes))
+
+    def contents(self, room: Room, key: str) -> dict[str, bytes]:
+        """All files of a stage by name, each compared with its hash. Raises FileNotFoundError where there is none."""
+        return self._steady(
+            room, key, lambda hashes: {name: self._content(room, key, name, hashes) for name in sorted(hashes)}
+        )
+
+    def hashes(self, room: Room, key: str) -> dict[str, str]:
+        """The hashes of a stage's files by name, from its list alone: the files themselves are not read."""
+        return self._steady(room, key, lambda hashes: hashes)
 
     def record(self, key: str) -> Record | None:
         """The record of a finished cell, or None."""
@@ -64,94 +98,171 @@ class Store:
         """The record of a cell's last failure, or None."""
         return self._record("failures", key)
 
-    def records(self) -> Iterator[Record]:
-        """Every record: finished cells, then failures of cells that never finished."""
-        for room in ("cells", "failures"):
-            for path in sorted((self.root / room).glob("*/*/record.json")):
-                if room == "cells" or not self.has("cells", path.parent.name):
-                    yield Record.model_validate_json(path.read_bytes())
+    def records(self, damaged: Callable[[Damaged], object] | None = None) -> Iterator[Record]:
+        """Every record: finished cells, then failures of cells that never finished.
+
+        Damaged ones are left out and handed to ``damaged``; without it, the first one is raised.
+        """
+        finished = self.keys("cells")
+        done = set(finished)
+        rooms: tuple[tuple[Room, list[str]], ...] = (("cells", finished), ("failures", self.keys("failures")))
+        for room, keys in rooms:
+            for key in keys:
+                if room == "failures" and key in done:
+                    continue
+                try:
+                    record = self._record(room, key)
+                except Damaged as error:
+                    if damaged is None:
+                        raise
+                    damaged(error)
+                else:
+                    if record is not None:
+                        yield record
 
     def read_json(self, room: Room, key: str, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = _read_json(self.folder(room, key) / name)
+        found: dict[str, Any] = json.loads(self.read(room, key, name))
         return found
 
-    def tensors(self, room: Room, key: str, name: str) -> "dict[str, Any]":
+    def tensors(self, room: Room, key: str, name: str) -> "dict[str, torch.Tensor]":
         """A safetensors file of a stage as tensors on the CPU."""
-        from safetensors.torch import load_file
+        return files.tensors(self.read(room, key, name))
 
-        return load_file(self.folder(room, key) / name)
+    def state(self, room: Room, key: str, name: str, device: "torch.device") -> dict[str, Any]:
+        """A training's state with its tensors on ``device``. Raises UnpicklingError for one that would run code."""
+        return files.state(self.read(room, key, name), device)
 
-    def write(self, room: Room, key: str, files: Mapping[str, Any]) -> None:
-        """Put a stage in place. ``files``: by name, tensors by name (.safetensors), a state (.pt), text, a JSON value
-        (.json).
+    # --- writing ---------------------------------------------------------------------------------------
 
-        A stage that is there already stays; failures and checkpoints are replaced by the newest.
+    def write(self, room: Room, key: str, content: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Put a stage in place. ``content``: what each file holds, by name, as ``bench.files.encoded`` takes it.
+
+        A stage that is there already stays; failures and checkpoints are replaced by the newest. ``durable``: it
+        outlives a power cut from now on; False is for what costs nothing to make again. Raises OSError, with the path
+        that could not be written, where the disk is full; nothing is left of it then.
         """
         target = self.folder(room, key)
-        draft = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}@{platform.node()}"
+        made = {name: files.encoded(name, value) for name, value in content.items()}
+        made[manifest.NAME] = manifest.sealed(f"{room}/{key}", made)
+        draft = self._draft()
         draft.mkdir(parents=True)
         try:
-            for name, content in files.items():
-                _write(draft / name, content)
+            for name, value in made.items():
+                try:
+                    files.put(draft / name, value, durable=durable)
+                except OSError as error:
+                    raise OSError(error.errno, error.strerror, str(target / name)) from error
+            fresh = not target.parent.is_dir()
             target.parent.mkdir(parents=True, exist_ok=True)
+            if durable:
+                files.settle(draft)
             if room in REPLACED:
-                shutil.rmtree(target, ignore_errors=True)
+                self.forget(room, key)
             try:
                 draft.rename(target)
             except OSError:
                 if not target.is_dir():
                     raise
+            if durable:
+                for folder in (target.parent, *((target.parent.parent, self.root) if fresh else ())):
+                    files.settle(folder)
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            files.remove(draft)
 
-    def forget(self, room: Literal["failures", "checkpoints"], key: str) -> None:
-        """Remove a failure once its cell has finished, a checkpoint once its training has."""
-        shutil.rmtree(self.folder(room, key), ignore_errors=True)
+    def forget(self, room: Room, key: str) -> None:
+        """Remove a stage, if it is there: what is over, or damaged. It goes in one step, as it came."""
+        target, grave = self.folder(room, key), self._draft()
+        try:
+            grave.parent.mkdir(exist_ok=True)  # a copy of a store may lack it
+            target.rename(grave)
+        except FileNotFoundError:
+            return
+        except OSError:  # such as a disk too full even for this
+            files.remove(target)
+        files.remove(grave)
+
+    def leftovers(self) -> list[Path]:
+        """Drafts that a dead process of this machine left behind."""
+        owners = {draft: draft.name.partition("-")[0] for draft in (self.root / "tmp").glob(f"*-*@{platform.node()}")}
+        return [draft for draft, pid in owners.items() if pid.isdigit() and not psutil.pid_exists(int(pid))]
 
     def sweep(self) -> None:
-        """Remove drafts that a dead process of this machine left behind."""
-        for draft in (self.root / "tmp").glob(f"*@{platform.node()}"):
-            owner = draft.name.partition("-")[0]
-            if owner.isdigit() and not psutil.pid_exists(int(owner)):
-                shutil.rmtree(draft, ignore_errors=True)
+        """Remove the drafts that dead processes of this machine left behind."""
+        for draft in self.leftovers():
+            files.remove(draft)
 
     def count(self, room: Room) -> int:
-        return sum(1 for _ in (self.root / room).glob("*/*"))
+        return len(self.keys(room))
 
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+    def sizes(self) -> dict[str, int]:
+        """Bytes on disk of every room, and of what else lies in the store, by name."""
+        return {path.name: files.size(path) for path in sorted(self.root.iterdir())}
+
+    # --- below -----------------------------------------------------------------------------------------
+
+    def _draft(self) -> Path:
+        return self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}@{platform.node()}"
+
+    def _folder(self, room: Room, key: str) -> str:  # as text: making a Path takes longer than reading a record
+        return f"{self._root}/{room}/{key[:2]}/{key}"
 
     def _record(self, room: Room, key: str) -> Record | None:
         try:
-            return Record.model_validate_json((self.folder(room, key) / "record.json").read_bytes())
+            return Record.model_validate_json(self.read(room, key, "record.json"))
         except FileNotFoundError:
             return None
 
+    def _steady(self, room: Room, key: str, look: Callable[[dict[str, str]], Found]) -> Found:
+        try:
+            return look(self._hashes(room, key))
+        except Damaged:  # or another process put a newer one in its place between two reads
+            return look(self._hashes(room, key))
 
-def _write(path: Path, content: Any) -> None:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import save_file
+    def _hashes(self, room: Room, key: str) -> dict[str, str]:
+        folder = self._folder(room, key)
+        present = {name for name in os.listdir(folder) if not name.startswith(".")}  # noqa: PTH208 - quicker
+        try:
+            hashes = manifest.opened(files.get(f"{folder}/{manifest.NAME}"), f"{room}/{key}")
+        except FileNotFoundError:
+            raise Damaged(room, key, manifest.NAME, "is missing") from None
+        except ValueError as error:
+            raise Damaged(room, key, manifest.NAME, str(error)) from None
+        if odd := present ^ {*hashes, manifest.NAME}:
+            name = min(odd)
+            raise Damaged(room, key, name, "is missing" if name in hashes else "does not belong there")
+        return hashes
 
-        save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in content.items()}, path)
-    elif path.suffix == ".pt":
-        import torch
-
-        torch.save(content, path)
-    elif isinstance(content, str):
-        path.write_text(content)
-    else:
-        path.write_text(json.dumps(content, indent=1, sort_keys=True))
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-    draft.write_text(text)
-    draft.replace(path)
+    def _content(self, room: Room, key: str, name: str, hashes: dict[str, str]) -> bytes:
+        if name not in hashes:
+            raise FileNotFoundError(f"{self.folder(room, key) / name}: no such file in this stage")
+        try:
+            content = files.get(f"{self._folder(room, key)}/{name}")
+        except FileNotFoundError:
+            raise Damaged(room, key, name, "is missing") from None
+        if manifest.digest(content) != hashes[name]:
+            raise Damaged(room, key, name)
+        return content
 
 
-def _read_json(path: Path) -> Any:
+def _recognise(root: Path, marker: Path) -> None:
     try:
-        return json.loads(path.read_text())
+        found = json.loads(marker.read_bytes())
     except (OSError, ValueError) as error:
-        raise RequestError(f"{path}: cannot be read: {error}") from error
+        raise RequestError(f"--store {root}: {marker} cannot be read: {error}") from error
+    if found == FORMAT:
+        return
+    version = found.get("version") if isinstance(found, dict) and found.get("format") == FORMAT["format"] else None
+    if version == 1:
+        raise RequestError(
+            f"--store {root}: made by an older version, whose results have no hashes to check; "
+            "expected a new place, or an empty one"
+        )
+    raise RequestError(f"--store {root}: {marker} is not the one of a store that this version reads")
+
+
+def _names(folder: Path) -> list[str]:
+    """What lies in a directory, without what a desktop leaves there; nothing where there is none."""
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]  # noqa: PTH208 - quicker
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -40,7 +40,7 @@ def main() -> None:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             figures = {"acc": 0.9, "asr": 0.1, "ra": 0.8, "der": 0.9, "acc_before": 0.95, "asr_before": 0.99}
             record = Record(**describe(cell), **figures, status="done", valid=True, started=now, finished=now)
-            store.write("cells", cell.key, {"record.json": record.model_dump_json(indent=1)})
+            store.write("cells", cell.key, {"record.json": record.model_dump_json(indent=1)}, durable=False)
         print(f"{len(plan.cells):,} cells in the store")
         print("{:20s} {:6.2f} s  {:6.0f} MB".format("(import torch)", *timed("-c", "import torch")))
         asked = ["--attacks", attacks, "--defenses", defenses, "--seeds", ",".join(map(str, seeds))]

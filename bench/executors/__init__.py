@@ -25,17 +25,21 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Site:
-    """What every worker is told once: where the store, the data and the one-file plugins lie, and its threads."""
+    """What every worker is told once: where the store, the data and the one-file plugins lie, its threads, and the
+    command line that its records name.
+    """
 
     store: Path
     data: Path
     plugin_files: tuple[Path, ...]
     threads: int
     timeout: float | None = None
+    command: str = ""
 
 
 class Executor(Protocol):
     slots: int
+    devices: list[str]
 
     def start(self, slot: int, stage: Stage) -> None:
         """Run ``stage`` in a free slot."""

@@ -22,6 +22,7 @@ class Local:
     def __init__(self, site: Site, devices: list[str]) -> None:
         spawn = multiprocessing.get_context("spawn")  # the only way that is safe with CUDA and threads
         self.slots = len(devices)
+        self.devices = devices
         self._timeout = site.timeout
         self._shares = [spawn.Value("d", 0.0) for _ in devices]
         self._pools = [

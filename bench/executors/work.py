@@ -16,9 +16,8 @@ from bench.store import Store
 def open_workshop(site: Site, device: str, progress: Callable[[float], None]) -> Workshop:
     """A worker's workshop: its own registry, on its device, with its number of threads."""
     torch.set_num_threads(site.threads)
-    return Workshop(
-        Registry(site.plugin_files), Store(site.store, create=False), site.data, torch.device(device), progress
-    )
+    store = Store(site.store, create=False)
+    return Workshop(Registry(site.plugin_files), store, site.data, torch.device(device), progress, site.command)
 
 
 def work(stage: Stage, shop: Workshop, slot: int) -> Outcome:

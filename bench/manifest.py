@@ -1,0 +1,39 @@
+"""The hashes of a stage's files in a list that is sealed itself: no bit of any of them changes unseen.
+
+{"content": {"files": {"record.json": sha256, …}, "stage": "cells/abcd…"}, "sha256": of the content}
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+NAME = "hashes.json"
+_HEAD, _MIDDLE, _TAIL = b'{"content": ', b', "sha256": "', b'"}\n'
+_AFTER = len(_MIDDLE) + 64 + len(_TAIL)
+
+
+def digest(content: bytes) -> str:
+    """The SHA-256 of ``content``: 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sealed(stage: str, files: Mapping[str, bytes]) -> bytes:
+    """The manifest of a stage, named by its room and key."""
+    hashes = {name: digest(content) for name, content in files.items()}
+    return _seal(json.dumps({"files": hashes, "stage": stage}, sort_keys=True).encode())
+
+
+def opened(manifest: bytes, stage: str) -> dict[str, str]:
+    """The hashes by file name. Raises ValueError, saying why, for other bytes than ``sealed`` gave for the stage."""
+    content = manifest[len(_HEAD) : -_AFTER]
+    if manifest != _seal(content):
+        raise ValueError("is not what was written")
+    found = json.loads(content)
+    if found["stage"] != stage:
+        raise ValueError(f"is that of {found['stage']}")
+    hashes: dict[str, str] = found["files"]
+    return hashes
+
+
+def _seal(content: bytes) -> bytes:
+    return _HEAD + content + _MIDDLE + digest(content).encode() + _TAIL

@@ -1,0 +1,137 @@
+"""Every record says where it comes from."""
+
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import bench
+from bench import cli, command, provenance
+from bench.store import Store
+
+TROUBLE = """
+import os
+from typing import ClassVar
+from bench import Repair
+class Raises(Repair):
+    name: ClassVar[str] = "raises"
+    def repair(self, model, known, context):
+        raise RuntimeError("broken")
+class Exits(Repair):
+    name: ClassVar[str] = "exits"
+    def repair(self, model, known, context):
+        os._exit(7)
+class Declines(Repair):
+    name: ClassVar[str] = "declines"
+    def unsupported(self, case):
+        return "never"
+    def repair(self, model, known, context):
+        raise AssertionError
+"""
+OPTIONS = ["--datasets", "digits[train_size=200]", "--models", "resnet18[width=4]", "--attacks", "badnets"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "--defenses", "tac[beta=1|2],bna"], "bench run --defenses 'tac[beta=1|2],bna'"),
+        (["run", "/home/ann/my study.toml"], "bench run ~/'my study.toml'"),
+        (["run", "--store=/home/ann/s", "/home/ann"], "bench run '--store=~/s' '~'"),
+        (["run", "/home/anna/s", "/data/home/ann/s"], "bench run /home/anna/s /data/home/ann/s"),
+        (["run", "--plugin", ""], "bench run --plugin ''"),
+    ],
+)
+def test_a_command_line_can_be_pasted_and_names_no_home(arguments, expected):
+    assert command.line(arguments, home="/home/ann") == expected
+    again = [part.replace("~", "/home/ann") for part in shlex.split(expected)[1:]]
+    assert again == arguments
+
+
+def test_a_user_without_a_home_has_nothing_hidden():
+    assert command.line(["run", "/a"], home="/") == "bench run /a"
+
+
+def test_records_of_every_status_say_where_they_come_from(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "trouble.py").write_text(TROUBLE)
+    arguments = ["run", *OPTIONS, "--defenses", "none,raises,exits,declines", "--plugin", str(tmp_path / "trouble.py")]
+    arguments += ["--store", str(tmp_path / "s"), "--workers", "1"]
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    assert command.typed.get() is None
+    store = Store(tmp_path / "s", create=False)
+    records = {record.defense: record for record in store.records()}
+    assert {name: record.status for name, record in records.items()} == {
+        "none": "done",
+        "raises": "failed",
+        "exits": "failed",
+        "declines": "not-applicable",
+    }
+    head, dirty = provenance.commit()
+    for record in records.values():
+        assert record.command.startswith("bench run --datasets 'digits[train_size=200]' --models")
+        assert record.command.endswith("--plugin ~/trouble.py --store ~/s --workers 1")
+        assert str(tmp_path) not in record.command
+        assert (record.commit, record.dirty, record.code_version) == (head, dirty, bench.__version__)
+        assert json.loads(record.packages)["torch"] == torch.__version__.split("+")[0]
+        assert record.host == provenance.host()
+        assert bool(record.device) == (record.status != "not-applicable")
+    assert records["none"].device == provenance.device_name(torch.device("cpu"))
+    facts = store.read_json("victims", records["none"].victim_key, "stage.json")["provenance"]
+    assert facts["command"] == records["none"].command
+    assert facts["packages"] == json.loads(records["none"].packages)
+    assert facts.keys() == {"device", "threads", "host", "code_version", "commit", "dirty", "packages", "command"}
+
+
+def test_the_python_interface_names_its_script(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/home/ann/private/compare.py", "--secret"])
+    assert command.current() == "bench.run(…) in compare.py"
+    monkeypatch.setattr(sys, "argv", [""])
+    assert command.current() == "bench.run(…) in python"
+
+
+def test_the_commit_says_whether_the_tree_was_changed(tmp_path, monkeypatch):
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        call = ("git", *who, "-C", str(tmp_path), *arguments)
+        return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
+
+    file = tmp_path / "provenance.py"
+    file.write_text("1")
+    monkeypatch.setattr(provenance, "__file__", str(file))
+    git("init", "-q")
+    asked = provenance.commit.__wrapped__
+    monkeypatch.setattr(provenance, "_installed_from", lambda: (None, None))
+    assert asked() == (None, None)  # a file that the repository around it does not hold
+    git("add", "provenance.py")
+    git("commit", "-qm", "first")
+    assert asked() == (git("rev-parse", "HEAD"), False)
+    file.write_text("2")
+    assert asked() == (git("rev-parse", "HEAD"), True)
+
+
+def test_an_installation_from_a_repository_knows_its_commit(monkeypatch):
+    class Noted:
+        def __init__(self, text: str | None) -> None:
+            self.text = text
+
+        def read_text(self, name: str) -> str | None:
+            return self.text if name == "direct_url.json" else None
+
+    for text, expected in (
+        (json.dumps({"vcs_info": {"commit_id": "abc"}}), ("abc", False)),
+        (json.dumps({"dir_info": {"editable": True}}), (None, None)),
+        (None, (None, None)),
+    ):
+        monkeypatch.setattr(provenance, "distribution", lambda name, text=text: Noted(text))
+        assert provenance._installed_from() == expected
+
+
+def test_a_host_is_told_apart_and_not_named():
+    import platform
+
+    assert len(provenance.host()) == 8
+    assert provenance.host() not in platform.node()
