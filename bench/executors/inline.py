@@ -13,6 +13,7 @@ class Inline:
     slots = 1
 
     def __init__(self, site: Site, devices: list[str]) -> None:
+        self.devices = devices[:1]
         self._threads_before = torch.get_num_threads()
         self._shop = open_workshop(site, devices[0], lambda share: None)
         self._ended: list[Outcome] = []
