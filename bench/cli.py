@@ -328,6 +328,9 @@ def _guarded(command: Callable[[], Any]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:  # such as a disk that is full, or may not be written
+        _complain(str(error))
+        return 1
 
 
 def _options(
