@@ -357,6 +357,9 @@ def _guarded(command: Callable[[], Any]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:  # such as a disk that is full, or may not be written
+        _complain(str(error))
+        return 1
 
 
 def _options(study: Path | None, store: Path | None, *groups: Selections | Engine | Again | None) -> dict[str, Any]:

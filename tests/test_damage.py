@@ -228,6 +228,19 @@ def test_a_store_of_an_older_version_is_refused_in_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_every_single_bit_of_what_says_that_this_is_a_store_counts(tmp_path):
+    marker = Store(tmp_path / "s").root / "store.json"
+    whole = marker.read_bytes()
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        marker.write_bytes(flipped)
+        with pytest.raises(RequestError, match="--store"):
+            Store(tmp_path / "s")
+    marker.write_bytes(whole)
+    Store(tmp_path / "s", create=False)
+
+
 def test_a_store_that_another_process_is_just_making_is_no_something_else(tmp_path):
     (tmp_path / "s" / "tmp").mkdir(parents=True)
     Store(tmp_path / "s").write("cells", "ab12", {"a.json": {}})

@@ -1,5 +1,6 @@
 """Merging stores, removing what no record needs, and saying who works on what."""
 
+import errno
 import os
 import platform
 import subprocess
@@ -161,6 +162,24 @@ def test_merge_on_the_command_line(tmp_path, capsys, plan):
         status, _, err = bench(capsys, "merge", *wrong)
         assert (status, err.count("\n")) == (2, 1)
         assert reason in err
+
+
+def test_a_merge_onto_a_full_disk_is_one_line_and_goes_on_later(pair, plan, capsys, monkeypatch):
+    a, b = pair
+    put(b, plan.cells[0])
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        status, _, err = bench(capsys, "merge", a.root, b.root)
+    assert (status, err.count("\n")) == (1, 1)
+    assert f"No space left on device: '{a.folder('cells', plan.cells[0].key)}" in err
+    assert a.count("cells") == 0
+    assert not list((a.root / "tmp").iterdir())
+    assert bench(capsys, "merge", a.root, b.root)[0] == 0
+    assert a.contents("cells", plan.cells[0].key)
 
 
 # --- gc ------------------------------------------------------------------------------------------------
