@@ -7,9 +7,9 @@ from collections import defaultdict, deque
 from pathlib import Path
 
 import pytest
+import tiny
 
 import bench
-import tiny
 from bench import claims, devices, scheduler
 from bench.display import Screen
 from bench.errors import Damaged, RequestError
