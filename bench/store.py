@@ -17,12 +17,15 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 
 from bench.errors import RequestError
 from bench.records import Record
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FORMAT = {"format": "defensebench store", "version": 1}
 Room = Literal["victims", "cells", "failures", "checkpoints"]
@@ -78,6 +81,12 @@ class Store:
     def tensors(self, room: Room, key: str, name: str) -> "dict[str, Any]":
         """A safetensors file of a stage as tensors on the CPU."""
         from safetensors.torch import load_file
+
+        return load_file(self.folder(room, key) / name)
+
+    def arrays(self, room: Room, key: str, name: str) -> "dict[str, np.ndarray[Any, Any]]":
+        """The same as numpy arrays: a report has no need of torch."""
+        from safetensors.numpy import load_file
 
         return load_file(self.folder(room, key) / name)
 
