@@ -182,15 +182,11 @@ def pictures(
     store: "Store", frame: "pd.DataFrame"
 ) -> "Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]":
     """Clean and triggered test images (N, H, W, C) in [0, 1] of every attack in a frame, by its label."""
-    import numpy as np
-
     found = {}
     for label, key in frame[["attack_label", "victim_key"]].drop_duplicates("attack_label").itertuples(index=False):
         if store.has("victims", key):
             images = store.arrays("victims", key, "pictures.safetensors")
             if len(images["clean"]):
-                clean, triggered = (
-                    images[part].transpose(0, 2, 3, 1) / np.float32(255) for part in ("clean", "triggered")
-                )
+                clean, triggered = (images[part].transpose(0, 2, 3, 1) / 255 for part in ("clean", "triggered"))
                 found[label] = clean, triggered
     return found

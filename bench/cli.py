@@ -1,5 +1,6 @@
 """The command line: parse, call, print; nothing else. Heavy imports wait until a command needs them."""
 
+import gc
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
@@ -154,7 +155,7 @@ def plan(study: Path | None = None, /, *, selections: Selections | None = None, 
     made = plan_of(registry, data_folder(options.pop("data", None)), **_only_plan(options))
     for line in registry.skipped:
         _complain(f"left out: {line}")
-    _print(plan_lines(made, kept))
+    print("\n".join(plan_lines(made, kept)))  # noqa: T201
 
 
 @app.command(name="list")
@@ -239,6 +240,7 @@ def report(*, store: StorePath = None, out: Path = Path("bench-report"), with_in
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 all well, 1 a cell failed, 2 the request was wrong."""
+    gc.set_threshold(50_000, 20, 20)  # the default looks through torch's modules and 10,000 records again and again
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_guarded(lambda: app(tokens, exit_on_error=False, print_error=False, result_action="return_value")))
 

@@ -1,8 +1,8 @@
 """Means over seeds: a frame of records as blocks of cells, and as one long numeric table."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from reports.extras import Extra
 
 Array = NDArray[Any]
-Parts = dict[tuple[str, str], "Part"]
 
 AVERAGE = "Average"
 DAGGER = "†"
@@ -55,24 +54,31 @@ class Stat:
 
 @dataclass(frozen=True)
 class Part:
-    """Some rows of a frame, by their ``places`` in its ``columns``: a frame for every cell would cost seconds."""
+    """Some rows of a frame, by their ``places`` in its columns: a frame for every cell would cost seconds."""
 
-    columns: dict[str, Array]
+    column: Callable[[str], Array]
     places: NDArray[np.intp]
 
     @classmethod
     def whole(cls, rows: pd.DataFrame) -> "Part":
-        return cls({str(name): rows[name].to_numpy() for name in rows}, np.arange(len(rows)))
+        return cls(cache(lambda name: rows[name].to_numpy()), np.arange(len(rows)))
 
     def __getitem__(self, column: str) -> Array:
-        return self.columns[column][self.places]
+        return self.column(column)[self.places]
 
     def __len__(self) -> int:
         return len(self.places)
 
     def at(self, chosen: Array) -> "Part":
         """The rows at these of its own places, or where a mask says so."""
-        return Part(self.columns, self.places[chosen])
+        return Part(self.column, self.places[chosen])
+
+    def split(self, *columns: str) -> "dict[tuple[str, ...], Part]":
+        """A part for each combination of values in ``columns``."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for place, key in enumerate(zip(*(self[name] for name in columns), strict=True)):
+            found.setdefault(key, []).append(place)
+        return {key: self.at(np.array(places)) for key, places in found.items()}
 
     @cached_property
     def done(self) -> "Part":
@@ -142,9 +148,9 @@ class Block:
         return extras(self)
 
     @cached_property
-    def parts(self) -> Parts:
+    def parts(self) -> dict[tuple[str, ...], Part]:
         """The rows by attack and defense, split once for all that asks."""
-        return split(self.rows)
+        return Part.whole(self.rows).split("attack_label", "column")
 
     def done(self, attack: str, defense: str) -> Part | None:
         """The done records of an attack against a defense, one a seed; None where there is none."""
@@ -229,18 +235,11 @@ def _filled(
     rows: pd.DataFrame, attacks: list[str], defenses: list[str]
 ) -> tuple[dict[str, Cell], dict[tuple[str, str], Cell]]:
     """Each attack's undefended network, and each attack against each defense."""
-    whole, parts = Part.whole(rows), split(rows)
-    of_attack = rows.groupby("attack_label", sort=False).indices
-    before = {attack: _before(whole.at(of_attack[attack])) for attack in attacks}
+    whole = Part.whole(rows)
+    of_attack, parts = whole.split("attack_label"), whole.split("attack_label", "column")
+    before = {attack: _before(of_attack[attack,]) for attack in attacks}
     none = whole.at(np.arange(0))
     return before, {(attack, name): _cell(parts.get((attack, name), none)) for attack in attacks for name in defenses}
-
-
-def split(rows: pd.DataFrame) -> Parts:
-    """The rows by attack and defense."""
-    whole = Part.whole(rows)
-    found = rows.groupby(["attack_label", "column"], sort=False).indices
-    return {(str(attack), str(column)): whole.at(places) for (attack, column), places in found.items()}
 
 
 def _cell(rows: Part) -> Cell:
