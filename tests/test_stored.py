@@ -43,7 +43,7 @@ def stored(tmp_path):
 def lean(command: str, *unwanted: str) -> None:
     """Run a command in a process of its own, and see that it came to its end without these modules."""
     code = f"import sys; from bench.cli import main\ntry: main({command.split()})\nexcept SystemExit as end: print(end)"
-    code += f"\nassert not [name for name in {unwanted} if name in sys.modules], [name for name in {unwanted} if name in sys.modules]"
+    code += f"\nloaded = [name for name in {unwanted} if name in sys.modules]\nassert not loaded, loaded"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "0"), done.stderr[-2000:]
 
