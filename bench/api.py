@@ -230,11 +230,11 @@ def pictures(
     for label, key in frame[["attack_label", "victim_key"]].drop_duplicates("attack_label").itertuples(index=False):
         if store.has("victims", key):
             try:
-                images = store.tensors("victims", key, "pictures.safetensors")
+                images = store.arrays("victims", key, "pictures.safetensors")
             except Damaged as error:
                 damaged(error)
                 continue
             if len(images["clean"]):
-                clean, triggered = (images[part].permute(0, 2, 3, 1).numpy() / 255 for part in ("clean", "triggered"))
+                clean, triggered = (images[part].transpose(0, 2, 3, 1) / 255 for part in ("clean", "triggered"))
                 found[label] = clean, triggered
     return found

@@ -1,5 +1,6 @@
 """The command line: parse, call, print; nothing else. Heavy imports wait until a command needs them."""
 
+import gc
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
@@ -183,7 +184,7 @@ def plan(study: Path | None = None, /, *, selections: Selections | None = None, 
     made = plan_of(registry, data_folder(options.pop("data", None)), **_only_plan(options))
     for line in registry.skipped:
         _complain(f"left out: {line}")
-    _print(plan_lines(made, kept))
+    print("\n".join(plan_lines(made, kept)))  # noqa: T201
 
 
 @app.command(name="list")
@@ -280,8 +281,8 @@ def merge(into: Path, /, *others: Path) -> int:
     return 0 if clean else 1
 
 
-@app.command
-def gc(*, store: StorePath = None, yes: Annotated[bool, Parameter(negative="")] = False) -> None:
+@app.command(name="gc")
+def clean(*, store: StorePath = None, yes: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Remove from a store what no record needs, after listing it and asking.
 
     Parameters
@@ -333,6 +334,7 @@ def report(*, store: StorePath = None, out: Path = Path("bench-report"), with_in
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 all well, 1 a cell failed or a file is damaged, 2 the request was wrong."""
+    gc.set_threshold(50_000, 20, 20)  # the default looks through torch's modules and 10,000 records again and again
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     before = command.typed.set(command.line(tokens))
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -34,6 +35,13 @@ def encoded(name: str, content: Any) -> bytes:
 def tensors(content: bytes) -> "dict[str, torch.Tensor]":
     """The tensors of a safetensors file, on the CPU."""
     from safetensors.torch import load
+
+    return load(content)
+
+
+def arrays(content: bytes) -> "dict[str, np.ndarray[Any, Any]]":
+    """The same as numpy arrays, without torch."""
+    from safetensors.numpy import load
 
     return load(content)
 

@@ -1,10 +1,12 @@
-"""What ``bench list``, ``show``, ``plan`` and ``status`` print: renderables for rich."""
+"""What ``bench list``, ``show``, ``plan`` and ``status`` print: renderables for rich; of a plan plain lines."""
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.markup import escape
 from rich.table import Table
 
@@ -109,12 +111,10 @@ def _result(prefix: str, root: Path) -> list[Any]:
     return [table, escape(store.read("failures", matching[0].key, "traceback.txt").decode())]
 
 
-def plan_lines(plan: "Plan", store: "Store | None") -> list[Any]:
-    """A line a cell with its state and key, and the sums."""
+def plan_lines(plan: "Plan", store: "Store | None") -> list[str]:
+    """A line a cell with its key and state, and the sums. Plain text: a rich table of 10,000 lines takes 6 s."""
     states: Counter[str] = Counter()
-    table = Table(box=None, pad_edge=False)
-    for column in ("attack", "defense", "seed", "given", "state", "key"):
-        table.add_column(column, header_style="dim", no_wrap=column == "key")
+    rows = [("attack", "defense", "seed", "given", "key", "state")]
     for cell in plan.cells:
         try:
             record = store.record(cell.key) if store else None
@@ -126,18 +126,26 @@ def plan_lines(plan: "Plan", store: "Store | None") -> list[Any]:
             state = f"not-applicable: {reason}"
         states[state.partition(":")[0]] += 1
         victim = cell.victim
-        table.add_row(
-            *map(escape, (victim.attack.label, cell.defense.label, str(victim.seed), cell.knowledge, state)),
-            cell.key[:12],
-        )
-    missing = [victim for victim in plan.victims if store is None or not store.has("victims", victim.key)]
-    names = {(victim.dataset.label, victim.model.label) for victim in plan.victims}
+        rows.append((victim.attack.label, cell.defense.label, str(victim.seed), cell.knowledge, cell.key[:12], state))
+    victims = plan.victims
+    missing = [victim for victim in victims if store is None or not store.has("victims", victim.key)]
+    names = {(victim.dataset.label, victim.model.label) for victim in victims}
     return [
-        *(escape(f"{dataset} × {model}") for dataset, model in sorted(names)),
-        table,
+        *(f"{dataset} × {model}" for dataset, model in sorted(names)),
+        *_aligned(rows),
         f"{len(plan.cells)} cells ({', '.join(f'{count} {state}' for state, count in states.items())}); "
-        f"{len(missing)} of {len(plan.victims)} victims to train",
+        f"{len(missing)} of {len(victims)} victims to train",
     ]
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """The rows as lines, their columns as wide as their widest text, the last one as it comes."""
+    columns = []
+    for column in list(zip(*rows, strict=True))[:-1]:
+        widths = {text: cell_len(text) for text in set(column)}
+        widest = max(widths.values())
+        columns.append({text: text + " " * (widest - width) for text, width in widths.items()})
+    return ["  ".join([*(padded[text] for padded, text in zip(columns, row, strict=False)), row[-1]]) for row in rows]
 
 
 def status_lines(store: "Store", plan: "Plan | None" = None) -> list[Any]:

@@ -107,4 +107,5 @@ def to_frame(records: Iterable[Record]) -> "pd.DataFrame":
     """Records as a data frame with one column a field, also where there is no record."""
     import pandas as pd
 
-    return pd.DataFrame([record.model_dump() for record in records], columns=list(Record.model_fields))
+    rows = [vars(record) for record in records]
+    return pd.DataFrame({name: [row[name] for row in rows] for name in Record.model_fields})

@@ -26,6 +26,7 @@ from bench.errors import Damaged, RequestError
 from bench.records import Record
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 Found = TypeVar("Found")
@@ -131,6 +132,10 @@ class Store:
     def state(self, room: Room, key: str, name: str, device: "torch.device") -> dict[str, Any]:
         """A training's state with its tensors on ``device``. Raises UnpicklingError for one that would run code."""
         return files.state(self.read(room, key, name), device)
+
+    def arrays(self, room: Room, key: str, name: str) -> "dict[str, np.ndarray[Any, Any]]":
+        """The same as numpy arrays: a report has no need of torch."""
+        return files.arrays(self.read(room, key, name))
 
     # --- writing ---------------------------------------------------------------------------------------
 

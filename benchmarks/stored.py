@@ -1,12 +1,18 @@
-"""Planning, resuming and reporting 10,000 cells that the store holds already: seconds and peak memory.
+"""Planning, resuming and reporting 10,000 cells that the store holds already: seconds and memory.
 
     python benchmarks/stored.py [cells]
 
 The store is made first, with records of invented figures under the true keys of 20 attacks, 20 defenses and 25 seeds;
 then each command runs three times in a process of its own. Seconds are medians, interpreter and imports included.
+"peak" is the resident set at its largest, which counts every page of a library that was touched; "private" is what
+belongs to the process alone (anonymous memory); both are sampled in a fourth run, from Linux' /proc. The limits are for
+seconds and peak.
+Planning needs the plugins' classes, and they need torch: ``import torch`` alone stands in the first line.
 """
 
-import os
+import json
+import math
+import random
 import subprocess
 import sys
 import tempfile
@@ -14,8 +20,11 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench.api import data_folder, open_registry, plan_of
+from bench.plan import CellStage
+from bench.provenance import packages
 from bench.records import Record
 from bench.stages import describe
 from bench.store import Store
@@ -23,6 +32,9 @@ from bench.store import Store
 ATTACKS, DEFENSES = 20, 20
 LIMIT_SECONDS, LIMIT_MB = 5, 500
 RUNS = 3
+SAMPLES = 0.01  # seconds between two looks at a process's memory
+SHARES = ("acc", "asr", "ra", "der", "acc_target", "acc_before", "ra_before", "acc_target_before")
+COSTS = ("train_seconds", "defense_seconds", "inference_seconds", "ms_per_sample", "ms_per_sample_before")
 
 
 def main() -> None:
@@ -37,33 +49,57 @@ def main() -> None:
         store = Store(Path(folder) / "store")
         plan = plan_of(registry, data_folder(None), attacks=attacks, defenses=defenses, seeds=seeds)
         for cell in plan.cells:
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            figures = {"acc": 0.9, "asr": 0.1, "ra": 0.8, "der": 0.9, "acc_before": 0.95, "asr_before": 0.99}
-            record = Record(**describe(cell), **figures, status="done", valid=True, started=now, finished=now)
-            store.write("cells", cell.key, {"record.json": record.model_dump_json(indent=1)}, durable=False)
+            store.write("cells", cell.key, {"record.json": invented(cell).model_dump_json(indent=1)}, durable=False)
         print(f"{len(plan.cells):,} cells in the store")
-        print("{:20s} {:6.2f} s  {:6.0f} MB".format("(import torch)", *timed("-c", "import torch")))
         asked = ["--attacks", attacks, "--defenses", defenses, "--seeds", ",".join(map(str, seeds))]
         kept = ["--store", str(store.root)]
         for name, arguments in {
-            "plan": ["plan", *asked, *kept],
-            "run, nothing to do": ["run", *asked, *kept],
-            "report": ["report", *kept, "--out", str(Path(folder) / "report")],
+            "(import torch)": ["-c", "import torch"],
+            "plan": ["-m", "bench", "plan", *asked, *kept],
+            "run, nothing to do": ["-m", "bench", "run", *asked, *kept],
+            "report": ["-m", "bench", "report", *kept, "--out", str(Path(folder) / "report")],
         }.items():
-            runs = [timed("-m", "bench", *arguments) for _ in range(RUNS)]
-            seconds, peak = median(run[0] for run in runs), max(run[1] for run in runs)
-            within = "within" if seconds < LIMIT_SECONDS and peak < LIMIT_MB else "OVER"
-            print(f"{name:20s} {seconds:6.2f} s  {peak:6.0f} MB  {within}")
+            seconds = median(timed(*arguments) for _ in range(RUNS))
+            peak, private = memory(*arguments)
+            over = [f"over {LIMIT_SECONDS} s"] * (seconds > LIMIT_SECONDS) + [f"over {LIMIT_MB} MB"] * (peak > LIMIT_MB)
+            verdict = "" if name.startswith("(") else ", ".join(over).upper() or "within"
+            print(f"{name:20s} {seconds:6.2f} s  peak {peak:5.0f} MB  private {private:5.0f} MB  {verdict}")
 
 
-def timed(*arguments: str) -> tuple[float, float]:
-    """Seconds and peak megabytes of a run of the interpreter."""
+def invented(cell: CellStage) -> Record:
+    """A record as long as a real one."""
+    draw, now = random.Random(cell.key), datetime.now(UTC).isoformat(timespec="seconds")
+    figures: dict[str, Any] = {name: draw.random() for name in SHARES} | {name: 9 * draw.random() for name in COSTS}
+    figures |= {"asr_before": 0.99, "psnr": 30.0, "ssim": 0.97, "l0": 9.0, "l2": 2.0, "linf": 1.0, "acc_before": 0.95}
+    counts = {"n_train": 4000, "n_poisoned": 400, "n_test": 1000, "n_triggered": 900, "threads": 1}
+    origin = {"device": "cpu", "code_version": "0.1.0", "commit": "0" * 40, "packages": json.dumps(packages())}
+    noted = json.dumps({"values": [draw.random() for _ in range(20)]})
+    return Record(
+        **describe(cell), **figures, **counts, **origin, status="done", started=now, finished=now, diagnostics=noted
+    )
+
+
+def timed(*arguments: str) -> float:
+    """Seconds of a run of the interpreter."""
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(arguments[:3])} ended with status {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start
+
+
+def memory(*arguments: str) -> tuple[float, float]:
+    """Peak and private megabytes of another run.
+
+    Not of getrusage: on Linux that begins with what the parent had when it started the child, and this one has torch.
+    """
+    peak, private = math.nan, math.nan
+    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            lines = (line.split() for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
+            found = {line[0]: int(line[1]) / 1024 for line in lines if line and line[0] in ("VmHWM:", "RssAnon:")}
+            if found:  # not of a process that has just ended
+                peak, private = found["VmHWM:"], max(found["RssAnon:"], 0 if math.isnan(private) else private)
+            time.sleep(SAMPLES)
+    return peak, private
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy  # its parts are loaded when they are used
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy import optimize, stats
 from torch import Tensor
 
 Array = NDArray[np.float64]
@@ -70,7 +70,7 @@ def least_distance(normals: Array, bounds: Array) -> Array | None:
     matrix = np.vstack((normals.T / size, bounds / height))
     goal = np.zeros(len(matrix))
     goal[-1] = 1
-    multipliers, distance = optimize.nnls(matrix, goal, maxiter=30 * matrix.shape[1])
+    multipliers, distance = scipy.optimize.nnls(matrix, goal, maxiter=30 * matrix.shape[1])
     if distance < 1e-6:
         return None
     residual = matrix @ multipliers - goal
@@ -159,11 +159,11 @@ def smallest_is_outlier(values: Array, test: Literal["grubbs", "extreme"] = "gru
     z[finite] = (values[finite] - values[finite].mean()) / spread
     index = int(np.nanargmin(z))
     if test == "extreme":
-        return Outlier(index, z, float(-np.expm1(count * stats.norm.logsf(z[index]))))
+        return Outlier(index, z, float(-np.expm1(count * scipy.stats.norm.logsf(z[index]))))
     # of Grubbs' statistic to Student's t with C - 2 degrees of freedom; share = t^2 / (C - 2 + t^2)
     share = min(z[index] ** 2 * count / (count - 1) ** 2, 1 - 1e-15)
     student = np.sqrt((count - 2) * share / (1 - share))
-    return Outlier(index, z, float(min(1.0, count * stats.t.sf(student, count - 2))))
+    return Outlier(index, z, float(min(1.0, count * scipy.stats.t.sf(student, count - 2))))
 
 
 def small_outliers(

@@ -26,9 +26,9 @@ class without a reference image can be found as a target, but the alignment clip
 import copy
 from typing import Any, ClassVar, Literal
 
+import scipy  # its parts are loaded when they are used
 import torch
 from pydantic import Field
-from scipy.stats import t as student
 from torch import Tensor, nn
 
 from bench.images import stratified_order
@@ -284,7 +284,7 @@ def small_outliers(values: Tensor, significance: float) -> tuple[Tensor, Tensor]
         some = values[left]
         lowest = left[int(some.argmin())]
         count = len(left)
-        quantile = float(student.ppf(1 - significance / count, count - 2))
+        quantile = float(scipy.stats.t.ppf(1 - significance / count, count - 2))
         bound = (count - 1) * quantile / ((count - 2 + quantile**2) * count) ** 0.5
         left.remove(lowest)
         removed.append(lowest)

@@ -56,6 +56,8 @@ def class_statistics(block: Block) -> Figure | None:
 def _statistics(block: Block, attack: str, defense: str) -> list[_Statistic]:
     """The statistics of the done cells of every seed that noted a well-formed one."""
     rows = block.done(attack, defense)
+    if not rows:
+        return []
     found = []
     for noted, targets in zip(rows["diagnostics"], rows["targets"], strict=True):
         noted_statistic: Any = parsed(noted, {}).get("class_statistic")

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from reports.records import STEALTH, parsed
-from reports.summary import Block, Stat
+from reports.summary import Block, Part, Stat
 from reports.words import UNDEFINED, percent
 
 
@@ -62,7 +62,7 @@ def stealth(block: Block) -> Extra:
 def detection(block: Block) -> Extra:
     """A line for each attack and defense that judges its inputs: means over seeds, in %."""
 
-    def line(attack: str, defense: str, rows: pd.DataFrame) -> list[list[str]]:
+    def line(attack: str, defense: str, rows: Part) -> list[list[str]]:
         stats = [Stat.of(rows[name]) for name in ("auroc", "tpr", "fpr")]
         if all(isnan(stat.mean) for stat in stats):
             return []
@@ -75,7 +75,7 @@ def detection(block: Block) -> Extra:
 def reconstruction(block: Block) -> Extra:
     """A line for each shift of the latent that a defense reconstructed and the harness held against the true one."""
 
-    def line(attack: str, defense: str, rows: pd.DataFrame) -> list[list[str]]:
+    def line(attack: str, defense: str, rows: Part) -> list[list[str]]:
         if defense not in block.rivals:
             return []  # an oracle was told the true change
         found: dict[str, list[dict[str, Any]]] = {}
@@ -129,13 +129,13 @@ def fixed(value: float, decimals: int) -> str:
     return UNDEFINED if isnan(value) else f"{value:.{decimals}f}"
 
 
-def _of_cells(block: Block, line: Callable[[str, str, pd.DataFrame], list[list[str]]]) -> list[list[str]]:
+def _of_cells(block: Block, line: Callable[[str, str, Part], list[list[str]]]) -> list[list[str]]:
     """What ``line`` says of every attack and defense that have a done cell."""
     lines = []
     for attack in block.attacks:
         for defense in block.defenses:
             rows = block.done(attack, defense)
-            if len(rows):
+            if rows:
                 lines += line(attack, defense, rows)
     return lines
 

@@ -90,7 +90,7 @@ def _details(block: Block) -> str:
     for attack in block.attacks:
         for defense in block.defenses:
             rows = block.done(attack, defense)
-            stats = {name: Stat.of(rows[name]) for name in _DETAIL}
+            stats = {name: Stat.of(rows[name]) for name in _DETAIL} if rows else {}
             if any(not isnan(stat.mean) for stat in stats.values()):
                 lines.append([_td(attack), _td(defense), *(f'<td class="n">{_figure(s)}</td>' for s in stats.values())])
     return _table(["attack", "defense", *_DETAIL.values()], lines, right=2) if lines else f"<p>{UNDEFINED}</p>"

@@ -91,7 +91,8 @@ def _column(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
 
 
 def _texts(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    return pd.Series(["" if pd.isna(value) else str(value) for value in column], index=column.index, dtype=object)
+    texts = [value if isinstance(value, str) else "" if pd.isna(value) else str(value) for value in column.tolist()]
+    return pd.Series(texts, index=column.index, dtype=object)
 
 
 def _headings(frame: pd.DataFrame) -> "pd.Series[Any]":

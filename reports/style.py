@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "h"]
 TARGET, PLAIN, GRID = "#D55E00", "#0072B2", "#d9d9d9"
+_DPI = 150
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -44,12 +45,15 @@ def styled() -> Iterator[None]:
 def rendered(figure: Figure) -> dict[str, bytes]:
     """The figure as "png" and "pdf", with no date in either."""
     files = {}
-    whole = None if figure.get_layout_engine() else "tight"
+    whole = None if (engine := figure.get_layout_engine()) else "tight"
+    if engine:
+        figure.dpi = _DPI
+        engine.execute(figure)
+        figure.set_layout_engine(None)  # with any other answer, every writing first draws the figure for its layout
     for kind, metadata in {"png": {"Software": None}, "pdf": {"CreationDate": None}}.items():
         buffer = BytesIO()
-        figure.savefig(buffer, format=kind, dpi=150, metadata=metadata, bbox_inches=whole, pad_inches=0.1)
+        figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata, bbox_inches=whole, pad_inches=0.1)
         files[kind] = buffer.getvalue()
-        figure.set_layout_engine("none")  # the layout is found; finding it again takes as long as drawing
     return files
 
 

@@ -1,20 +1,21 @@
 """Means over seeds: a frame of records as blocks of cells, and as one long numeric table."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from math import isnan, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from reports.records import BLOCK, METRICS, NUMBERS, complete, ordered
 
 if TYPE_CHECKING:
     from reports.extras import Extra
 
-Parts = dict[tuple[str, str], pd.DataFrame]
+Array = NDArray[Any]
 
 AVERAGE = "Average"
 DAGGER = "†"
@@ -31,11 +32,61 @@ class Stat:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Stat":
-        column = np.fromiter(values, dtype=np.float64)
+        column = values if isinstance(values, np.ndarray) else np.fromiter(values, dtype=np.float64)
         column = column[~np.isnan(column)]
         if not len(column):
             return cls()
         return cls(float(column.mean()), float(column.std(ddof=1)) if len(column) > 1 else nan, len(column))
+
+    @classmethod
+    def of_each(cls, lines: list[Array]) -> "list[Stat]":
+        """``of`` for each of several lines of equally many float64 values, in one go where no value is missing."""
+        values = np.array(lines)
+        count = values.shape[1]
+        if count < 2:
+            return [cls.of(line) for line in values]
+        means, stds = values.mean(axis=1).tolist(), values.std(axis=1, ddof=1).tolist()
+        return [
+            cls.of(line) if isnan(mean) else cls(mean, std, count)
+            for line, mean, std in zip(values, means, stds, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a frame, by their ``places`` in its columns: a frame for every cell would cost seconds."""
+
+    column: Callable[[str], Array]
+    places: NDArray[np.intp]
+
+    @classmethod
+    def whole(cls, rows: pd.DataFrame) -> "Part":
+        return cls(cache(lambda name: rows[name].to_numpy()), np.arange(len(rows)))
+
+    def __getitem__(self, column: str) -> Array:
+        return self.column(column)[self.places]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def at(self, chosen: Array) -> "Part":
+        """The rows at these of its own places, or where a mask says so."""
+        return Part(self.column, self.places[chosen])
+
+    def split(self, *columns: str) -> "dict[tuple[str, ...], Part]":
+        """A part for each combination of values in ``columns``."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for place, key in enumerate(zip(*(self[name] for name in columns), strict=True)):
+            found.setdefault(key, []).append(place)
+        return {key: self.at(np.array(places)) for key, places in found.items()}
+
+    @cached_property
+    def done(self) -> "Part":
+        return self.at(self["status"] == "done")
+
+    def stats(self, columns: list[str]) -> dict[str, Stat]:
+        """Mean and standard deviation of several columns of numbers."""
+        return dict(zip(columns, Stat.of_each([self[name] for name in columns]), strict=True))
 
 
 @dataclass(frozen=True)
@@ -72,6 +123,7 @@ class Block:
     cells: dict[tuple[str, str], Cell]
     doubts: dict[str, dict[int, str]] = field(default_factory=dict)
     with_invalid: bool = False
+    _winners: dict[str, set[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def rivals(self) -> list[str]:
@@ -96,14 +148,14 @@ class Block:
         return extras(self)
 
     @cached_property
-    def parts(self) -> "Parts":
+    def parts(self) -> dict[tuple[str, ...], Part]:
         """The rows by attack and defense, split once for all that asks."""
-        return split(self.rows)
+        return Part.whole(self.rows).split("attack_label", "column")
 
-    def done(self, attack: str, defense: str) -> pd.DataFrame:
-        """The done records of an attack against a defense, one a seed."""
-        rows = self.parts.get((attack, defense), self.rows.iloc[:0])
-        return rows[rows["status"] == "done"]
+    def done(self, attack: str, defense: str) -> Part | None:
+        """The done records of an attack against a defense, one a seed; None where there is none."""
+        part = self.parts.get((attack, defense))
+        return part.done if part and len(part.done) else None
 
     def marked(self, attack: str) -> str:
         """The heading of a row, with a dagger if the attack had not worked with one of the seeds."""
@@ -114,6 +166,11 @@ class Block:
 
         Nobody is best where the attack had not worked.
         """
+        if attack not in self._winners:
+            self._winners[attack] = self._best(attack)
+        return self._winners[attack]
+
+    def _best(self, attack: str) -> set[str]:
         if attack in self.doubts and not self.with_invalid:
             return set()
         rivals = {}
@@ -145,14 +202,13 @@ def long(found: list[Block]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _line(rows: pd.DataFrame, column: str) -> dict[str, object]:
-    first, done = rows.iloc[0], rows[rows["status"] == "done"]
+def _line(rows: Part, column: str) -> dict[str, object]:
+    done = rows.done
     names = ["dataset_label", "model_label", "profile", "recipe", "attack_label"]
-    line: dict[str, object] = {name.removesuffix("_label"): first[name] for name in names}
-    line |= {"defense": column, "knowledge": first["knowledge"], "seeds": len(rows), "done": len(done)}
+    line: dict[str, object] = {name.removesuffix("_label"): rows[name][0] for name in names}
+    line |= {"defense": column, "knowledge": rows["knowledge"][0], "seeds": len(rows), "done": len(done)}
     line |= {"valid": int(done["valid"].sum())}
-    for metric in NUMBERS:
-        stat = Stat.of(done[metric])
+    for metric, stat in done.stats(NUMBERS).items():
         line |= {f"{metric}_mean": stat.mean, f"{metric}_std": stat.std, f"{metric}_n": stat.count}
     return line
 
@@ -179,35 +235,32 @@ def _filled(
     rows: pd.DataFrame, attacks: list[str], defenses: list[str]
 ) -> tuple[dict[str, Cell], dict[tuple[str, str], Cell]]:
     """Each attack's undefended network, and each attack against each defense."""
-    before = {str(attack): _before(some) for attack, some in rows.groupby("attack_label", sort=False)}
-    parts, none = split(rows), rows.iloc[:0]
-    cells = {(attack, name): _cell(parts.get((attack, name), none)) for attack in attacks for name in defenses}
-    return {attack: before[attack] for attack in attacks}, cells
+    whole = Part.whole(rows)
+    of_attack, parts = whole.split("attack_label"), whole.split("attack_label", "column")
+    before = {attack: _before(of_attack[attack,]) for attack in attacks}
+    none = whole.at(np.arange(0))
+    return before, {(attack, name): _cell(parts.get((attack, name), none)) for attack in attacks for name in defenses}
 
 
-def split(rows: pd.DataFrame) -> Parts:
-    """The rows by attack and defense."""
-    return {(str(a), str(d)): some for (a, d), some in rows.groupby(["attack_label", "column"], sort=False)}
-
-
-def _cell(rows: pd.DataFrame) -> Cell:
-    done = rows[rows["status"] == "done"]
-    if done.empty:
+def _cell(rows: Part) -> Cell:
+    if not len(rows.done):
         return Cell(_status(rows), total=len(rows))
-    return Cell("done", {metric: Stat.of(done[metric]) for metric in METRICS}, len(done), len(rows))
+    return Cell("done", rows.done.stats(METRICS), len(rows.done), len(rows))
 
 
-def _before(rows: pd.DataFrame) -> Cell:
+def _before(rows: Part) -> Cell:
     """The undefended network, seed by seed: the control's own values, else what other defenses were given."""
-    rows = rows.sort_values("defense", key=lambda names: names != "none", kind="stable")
-    values = pd.DataFrame(index=sorted(rows["seed"].unique()))
+    rows = rows.at(np.argsort(rows["defense"] != "none", kind="stable"))
+    control = (rows["defense"] == "none") & (rows["status"] == "done")
+    seeds, stats = rows["seed"], {}
     for metric in METRICS[:3]:
-        own = rows[metric].where((rows["defense"] == "none") & (rows["status"] == "done"))
-        values[metric] = rows[f"{metric}_before"].fillna(own).groupby(rows["seed"]).first()  # skips NaN
-    done = int(values["acc"].notna().sum())
-    if not done:
-        return Cell(_status(rows), total=len(values))
-    return Cell("done", {metric: Stat.of(values[metric]) for metric in METRICS[:3]}, done, len(values))
+        given = rows[f"{metric}_before"]
+        values = np.where(np.isnan(given) & control, rows[metric], given)
+        there = ~np.isnan(values)
+        _, first = np.unique(seeds[there], return_index=True)
+        stats[metric] = Stat.of(values[there][first])
+    done, total = stats["acc"].count, len(np.unique(seeds))
+    return Cell("done", stats, done, total) if done else Cell(_status(rows), total=total)
 
 
 def _average(cells: list[Cell]) -> Cell:
@@ -218,7 +271,7 @@ def _average(cells: list[Cell]) -> Cell:
     return Cell(status, {name: Stat(mean, nan, 1) for name, mean in values.items()}, whole, len(cells))
 
 
-def _status(rows: pd.DataFrame) -> str:
+def _status(rows: Part) -> str:
     """The gravest status of cells of which none is done."""
     present = set(rows["status"])
     return next((word for word in ("failed", "timeout", "not-applicable") if word in present), "missing")
