@@ -63,6 +63,8 @@ def run(
     threads: int = 1,
     device: str = "auto",
     gpu_share: float = 1.0,
+    deterministic: bool = False,
+    compile: bool = False,
     timeout: float | None = None,
     retry: str | None = None,
     refresh: str | None = None,
@@ -74,7 +76,8 @@ def run(
 
     Selections are texts as on the command line, such as ``"tac[beta=1|2],bna"``. ``reference``: a number of clean
     images or a share ("5%"). ``threads``: per worker. ``gpu_share``: the part of a GPU that a worker needs, in (0, 1].
-    ``timeout``: seconds for one stage (executor local).
+    ``timeout``: seconds for one stage (executor local). ``deterministic``: take only algorithms that give the same bits
+    every time; a stage that needs another one fails. ``compile``: compile networks before they are trained.
 
     ``retry="failed"``: of what is not done, only cells that failed or ran into the timeout earlier;
     ``only="missing"``: only cells that did not. ``refresh``: names of plugins whose stages are computed again.
@@ -129,7 +132,16 @@ def run(
     if work:
         check_data(plan, folder)
         told.known(known.values())
-        site = Site(kept.root.resolve(), folder, tuple(registry.files), threads, timeout, command.current())
+        site = Site(
+            kept.root.resolve(),
+            folder,
+            tuple(registry.files),
+            threads,
+            timeout,
+            command.current(),
+            deterministic,
+            compile,
+        )
         with Interruption(told.note) as interruption:
             engine = _engine(executor, site, slots[: len(work.stages)])
             try:

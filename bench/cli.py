@@ -85,6 +85,10 @@ class Engine:
         auto (the default), cpu, cuda, or GPUs by number such as cuda:0,1.
     gpu_share
         The part of a GPU that a worker needs: 0.5 gives each GPU two workers (default: 1).
+    deterministic
+        On a GPU too, give the same bits every time; a stage that cannot fails (default: the fastest algorithms).
+    compile
+        Compile networks before they are trained; pays where a victim takes longer than twenty minutes.
     timeout
         Seconds after which a stage is stopped (default: never).
     """
@@ -94,6 +98,8 @@ class Engine:
     threads: int | None = None
     device: str | None = None
     gpu_share: float | None = None
+    deterministic: Annotated[bool | None, Parameter(negative="")] = None
+    compile: Annotated[bool | None, Parameter(negative="")] = None
     timeout: float | None = None
 
 
@@ -382,6 +388,7 @@ def _read_study(path: Path, known: list[str]) -> dict[str, Any]:
         raise RequestError(f"study {path}: cannot be read as TOML: {error}") from error
     kinds: dict[str, tuple[type, ...]] = {
         "suspects": (int,), "workers": (int,), "threads": (int,), "timeout": (int, float), "gpu_share": (int, float),
+        "deterministic": (bool,), "compile": (bool,),
         "seeds": (list, str), "plugin": (list,), "reference": (int, str),
     }  # fmt: skip
     for name, value in found.items():
@@ -391,7 +398,7 @@ def _read_study(path: Path, known: list[str]) -> dict[str, Any]:
                 f"study {path}: unknown option {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
             )
         expected = kinds.get(name, (str,))
-        if not isinstance(value, expected) or isinstance(value, bool):
+        if not isinstance(value, expected) or (isinstance(value, bool) and expected != (bool,)):
             raise RequestError(
                 f"study {path}: {name} = {value!r}: expected {' or '.join(k.__name__ for k in expected)}"
             )

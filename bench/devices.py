@@ -25,6 +25,17 @@ def slots(device: str, workers: int | None, threads: int, gpu_share: float = 1.0
     return [names[slot % len(names)] for slot in range(workers)]
 
 
+def set_deterministic(wanted: bool) -> None:
+    """Let torch take only algorithms that give the same bits every time, and fail where there is none; or any of them,
+    and the fastest convolutions, tried out on the GPU at hand."""
+    import torch
+
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
+    torch.use_deterministic_algorithms(wanted)
+    torch.backends.cudnn.benchmark = not wanted
+
+
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -71,12 +71,16 @@ def host() -> str:
     return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
-def facts(command: str, device: str = "", threads: int = 0) -> dict[str, Any]:
+def facts(
+    command: str, device: str = "", threads: int = 0, deterministic: bool = False, compiled: bool = False
+) -> dict[str, Any]:
     """Where something comes from that ``command`` made; without ``device`` where nothing ran on any."""
     head, dirty = commit()
     return {
         "device": device,
         "threads": threads,
+        "deterministic": deterministic,
+        "compiled": compiled,
         "host": host(),
         "code_version": __version__,
         "commit": head,
@@ -86,7 +90,7 @@ def facts(command: str, device: str = "", threads: int = 0) -> dict[str, Any]:
     }
 
 
-def columns(command: str, device: str = "", threads: int = 0) -> dict[str, Any]:
+def columns(command: str, *worker: Any) -> dict[str, Any]:
     """The same as a record has it."""
-    found = facts(command, device, threads)
+    found = facts(command, *worker)
     return {**found, "packages": json.dumps(found["packages"])}

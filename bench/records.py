@@ -92,6 +92,8 @@ class Record(BaseModel):
     peak_memory_mb: Figure = NAN
     device: str = ""
     threads: int = 0
+    deterministic: bool = False
+    compiled: bool = False
     host: str = ""
     code_version: str = ""
     commit: str | None = None

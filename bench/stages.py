@@ -56,6 +56,7 @@ class Workshop:
     device: torch.device
     progress: Callable[[float], None] = lambda share: None
     command: str = ""
+    compiled: bool = False
     _splits: dict[str, Splits] = field(default_factory=dict)
     _victim: dict[str, nn.Module] = field(default_factory=dict)
 
@@ -70,9 +71,10 @@ class Workshop:
         return self._splits[key]
 
     @property
-    def worker(self) -> tuple[str, str, int]:
-        """What a record says of who made it: the command, the device, the threads."""
-        return self.command, provenance.device_name(self.device), torch.get_num_threads()
+    def worker(self) -> tuple[str, str, int, bool, bool]:
+        """What a record says of who made it, in the order of ``provenance.facts``."""
+        exact = torch.are_deterministic_algorithms_enabled()
+        return self.command, provenance.device_name(self.device), torch.get_num_threads(), exact, self.compiled
 
     def generator(self, key: str, purpose: str) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(identity.seed(key, purpose))
@@ -104,6 +106,7 @@ def make_victim(stage: VictimStage, shop: Workshop) -> None:
             crop=dataset.crop,
             flip=dataset.flip,
             objective=objective,
+            compiled=shop.compiled,
             checkpoint=checkpoint,
             progress=shop.progress,
         )

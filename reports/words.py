@@ -116,6 +116,7 @@ def provenance(block: Block) -> dict[str, str]:
     rows = block.rows
     facts = {"Profile": "profile", "Recipe": "recipe", "Device": "device", "Threads": "threads", "Seeds": "seed"}
     facts |= {"Reference images": "reference", "Suspected images": "suspects", "Code version": "code_version"}
+    facts |= {"Deterministic": "deterministic", "Compiled": "compiled"}
     facts |= {"Commit": "commit", "Uncommitted changes": "dirty", "Packages": "packages"}
     found = {title: _different(rows[name].tolist()) for title, name in facts.items() if name in rows}
     times = [text for name in ("started", "finished") for text in rows[name] if text]

@@ -17,6 +17,7 @@ import tiny
 
 import bench
 from bench.api import open_registry, plan_of
+from bench.records import Record
 from bench.store import Store
 
 ATTACKS, DEFENSES = "corner[n=0|1]", "none,halve[n=1|2|3]"
@@ -39,7 +40,7 @@ BAD = {
 }
 
 
-def misbehave(folder: Path, ways: list[str]) -> tuple[dict[str, bench.Record], Counter[str]]:
+def misbehave(folder: Path, ways: list[str]) -> tuple[dict[str, Record], Counter[str]]:
     """The records of a run with one bad defense for each way, and of one that works, on a disk for small files."""
     options = {"attacks": "corner", "defenses": f"bad[how={'|'.join(ways)}],halve", "workers": 1, "timeout": 4}
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, resource.RLIM_INFINITY))  # noqa: E731

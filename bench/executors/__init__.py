@@ -43,8 +43,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Site:
-    """What every worker is told once: where the store, the data and the one-file plugins lie, its threads, and the
-    command line that its records name.
+    """What every worker is told once: where the store, the data and the one-file plugins lie, its threads, the
+    command line that its records name, and how exact or fast it is to compute.
     """
 
     store: Path
@@ -53,6 +53,8 @@ class Site:
     threads: int
     timeout: float | None = None
     command: str = ""
+    deterministic: bool = False
+    compiled: bool = False
 
 
 class Executor(Protocol):

@@ -2,6 +2,7 @@
 
 import torch
 
+from bench.devices import set_deterministic
 from bench.executors import Outcome, Site
 from bench.executors.work import open_workshop, work
 from bench.plan import Stage
@@ -15,6 +16,7 @@ class Inline:
     def __init__(self, site: Site, devices: list[str]) -> None:
         self.devices = devices[:1]
         self._threads_before = torch.get_num_threads()
+        self._exact_before = torch.are_deterministic_algorithms_enabled()
         self._shop = open_workshop(site, devices[0], lambda share: None)
         self._ended: list[Outcome] = []
 
@@ -30,3 +32,4 @@ class Inline:
 
     def close(self) -> None:
         torch.set_num_threads(self._threads_before)
+        set_deterministic(self._exact_before)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from bench import claims
+from bench import claims, devices
 from bench.errors import Damaged
 from bench.executors import Outcome, Site, Status
 from bench.plan import CellStage, Stage, VictimStage
@@ -19,8 +19,10 @@ from bench.store import Store
 def open_workshop(site: Site, device: str, progress: Callable[[float], None]) -> Workshop:
     """A worker's workshop: its own registry, on its device, with its number of threads."""
     torch.set_num_threads(site.threads)
+    devices.set_deterministic(site.deterministic)
     store = Store(site.store, create=False)
-    return Workshop(Registry(site.plugin_files), store, site.data, torch.device(device), progress, site.command)
+    registry = Registry(site.plugin_files)
+    return Workshop(registry, store, site.data, torch.device(device), progress, site.command, site.compiled)
 
 
 def work(stage: Stage, shop: Workshop, slot: int) -> Outcome:
