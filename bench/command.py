@@ -11,8 +11,9 @@ typed: ContextVar[str | None] = ContextVar("typed", default=None)  # set by the 
 
 
 def current() -> str:
-    """The ``bench …`` line that is being carried out; else the name of the script that calls ``bench.run``."""
-    return typed.get() or f"bench.run(…) in {Path(sys.argv[0] or 'python').name}"
+    """The ``bench …`` line that is being carried out; else the script or module that calls ``bench.run``."""
+    path = Path(sys.argv[0] or "python")
+    return typed.get() or f"bench.run(…) in {path.parent.name if path.name == '__main__.py' else path.name}"
 
 
 def line(arguments: Sequence[str], home: str | None = None) -> str:

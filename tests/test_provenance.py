@@ -89,6 +89,8 @@ def test_records_of_every_status_say_where_they_come_from(tmp_path, capsys, monk
 def test_the_python_interface_names_its_script(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/home/ann/private/compare.py", "--secret"])
     assert command.current() == "bench.run(…) in compare.py"
+    monkeypatch.setattr(sys, "argv", ["/home/ann/compare/__main__.py"])
+    assert command.current() == "bench.run(…) in compare"
     monkeypatch.setattr(sys, "argv", [""])
     assert command.current() == "bench.run(…) in python"
 
