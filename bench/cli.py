@@ -90,7 +90,7 @@ class Engine:
     compile
         Compile networks before they are trained; pays where a victim takes longer than twenty minutes.
     timeout
-        Seconds after which a stage is stopped (default: never).
+        Seconds after which a stage is stopped, to be tried once more (default: never).
     """
 
     executor: str | None = None
