@@ -132,6 +132,7 @@ class Plan:
 
     cells: list[CellStage]
     plugins: dict[tuple[str, str], Plugin] = field(repr=False)
+    _reasons: dict[tuple[int, ...], str | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def victims(self) -> list[VictimStage]:
@@ -141,8 +142,18 @@ class Plan:
         return self.plugins[ref.kind, identity.canonical(ref.identity)]
 
     def unsupported(self, cell: CellStage) -> str | None:
-        """Why a cell is not applicable, or None: the first of its plugins that declines."""
-        parts = [self.plugin(ref) for ref in cell.refs.values()]
+        """Why a cell is not applicable, or None: the first of its plugins that declines.
+
+        They are asked once for all seeds: some of them build the network to answer.
+        """
+        refs = list(cell.refs.values())
+        known = tuple(map(id, refs))  # the cells of a plan share their refs, which it keeps alive
+        if known not in self._reasons:
+            self._reasons[known] = self._asked(refs)
+        return self._reasons[known]
+
+    def _asked(self, refs: list[Ref]) -> str | None:
+        parts = [self.plugin(ref) for ref in refs]
         case = Case(cast(Dataset, parts[0]), cast(Model, parts[1]), cast(Attack, parts[2]), cast(Defense, parts[3]))
         return next((reason for part in parts if (reason := part.unsupported(case))), None)
 
