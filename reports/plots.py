@@ -5,7 +5,9 @@ from math import ceil, isnan
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
@@ -66,9 +68,9 @@ def der_map(block: Block) -> Figure | None:
     figure = Figure(figsize=(2.6 + 1.5 * len(block.defenses), 1.4 + 0.5 * len(attacks)), layout="constrained")
     axes = figure.subplots()
     edges = [np.arange(count + 1) - 0.5 for count in (len(block.defenses), len(attacks))]
-    shown = np.ma.masked_invalid(values)
-    # imshow of a large map takes 300 MB
-    fields = axes.pcolormesh(*edges, shown, cmap="cividis", vmin=_NOTHING_GAINED, vmax=100)
+    colours = ScalarMappable(Normalize(_NOTHING_GAINED, 100), "cividis")
+    fields = colours.to_rgba(np.ma.masked_invalid(values), bytes=True) / 255
+    axes.pcolormesh(*edges, fields)  # imshow of a large map takes 300 MB
     axes.set(xlim=edges[0][[0, -1]], ylim=edges[1][[-1, 0]])
     for (row, column), value in np.ndenumerate(values):
         cell = block.cells[attacks[row], block.defenses[column]]
@@ -86,7 +88,7 @@ def der_map(block: Block) -> Figure | None:
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.set_facecolor(GRID)
-    figure.colorbar(fields, label="DER (%); 50: nothing gained", fraction=0.05, extend="min")
+    figure.colorbar(colours, ax=axes, label="DER (%); 50: nothing gained", fraction=0.05, extend="min")
     figure.suptitle(block.title, fontsize=11)
     return figure
 

@@ -83,7 +83,18 @@ def test_records_of_every_status_say_where_they_come_from(tmp_path, capsys, monk
     facts = store.read_json("victims", records["none"].victim_key, "stage.json")["provenance"]
     assert facts["command"] == records["none"].command
     assert facts["packages"] == json.loads(records["none"].packages)
-    assert facts.keys() == {"device", "threads", "host", "deterministic", "compiled", "code_version", "commit", "dirty", "packages", "command"}
+    assert facts.keys() == {
+        "device",
+        "threads",
+        "host",
+        "deterministic",
+        "compiled",
+        "code_version",
+        "commit",
+        "dirty",
+        "packages",
+        "command",
+    }
 
 
 def test_the_python_interface_names_its_script(monkeypatch):

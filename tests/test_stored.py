@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -17,6 +18,7 @@ from bench.records import Record
 from bench.registry import Registry
 from bench.stages import describe
 from bench.store import Store
+from defenses.clp import CLP
 from reports.style import rendered, styled
 from reports.summary import Part, Stat
 
@@ -54,8 +56,17 @@ def test_a_report_with_pictures_does_without_torch(stored, tmp_path):
 
 
 def test_planning_imports_none_of_the_libraries_that_only_running_needs(stored):
-    asked = f"--attacks all --defenses all --models resnet18 --datasets {ASKED.datasets} --store {stored[0].root}"
-    lean(f"plan {asked}", "scipy.stats", "scipy.optimize", "sklearn", "timm", "torchvision", "cvxpy", "pandas")
+    asked = f"--attacks badnets --defenses bna,tac --datasets {ASKED.datasets} --store {stored[0].root}"
+    lean(f"plan {asked}", "scipy.stats", "scipy.optimize", "sklearn", "cvxpy", "pandas")
+
+
+def test_plugins_are_asked_once_for_all_seeds_whether_they_can_be_applied(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(CLP, "unsupported", lambda self, case: asked.append(case) or f"not to {case.attack.name}")
+    plan = make_plan(replace(ASKED, defenses="clp", seeds=(0, 1, 2)), Registry(), tmp_path)
+    reasons = [plan.unsupported(cell) for cell in plan.cells]
+    assert reasons == ["not to none"] * 3 + ["not to badnets"] * 3
+    assert len(asked) == 2
 
 
 def test_pictures_are_the_stored_ones_with_channels_last(stored):
