@@ -161,11 +161,11 @@ class Case:
     @property
     def network(self) -> nn.Module:
         """An untrained network of this case's model, to look at its layers and not to change: other cases share it."""
-        wanted = f"{type(self.model)} {self.model.model_dump_json()} {self.dataset.spec}"
+        wanted = f"{type(self.model)} {self.model!r} {self.dataset.spec}"
         if wanted not in _untrained:
             _untrained.clear()
             _untrained[wanted] = self.model.build(self.dataset.spec)
         return _untrained[wanted]
 
 
-_untrained: dict[str, nn.Module] = {}  # the last one that was looked at
+_untrained: dict[str, nn.Module] = {}  # the last one that was looked at, by its model with all parameters and its images
