@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from bench.records import Record
 
@@ -21,18 +22,23 @@ def judged(records: Iterable[Record]) -> list[Record]:
     for record in known:
         if record.status == "done" and not record.n_triggered:
             benign.setdefault(_setting(record), {})[record.seed] = record.acc_before
-    return [_judged(record, benign.get(_setting(record), {})) for record in known]
+    verdicts: dict[str, dict[str, Any]] = {}  # of a victim: the same for all its cells
+    out = []
+    for record in known:
+        if record.status != "done":
+            out.append(record)
+            continue
+        if record.victim_key not in verdicts:
+            verdicts[record.victim_key] = _verdict(record, benign.get(_setting(record), {}))
+        out.append(record.model_copy(update=verdicts[record.victim_key]))
+    return out
 
 
-def _judged(record: Record, benign: dict[int, float]) -> Record:
-    if record.status != "done":
-        return record
+def _verdict(record: Record, benign: dict[int, float]) -> dict[str, Any]:
     mean = sum(benign.values()) / len(benign) if benign else math.nan
     acc_benign = benign.get(record.seed, mean)
     found = doubts(record, acc_benign)
-    return record.model_copy(
-        update={"acc_benign": acc_benign, "valid": not found, "doubt": "; ".join(found) if found else None}
-    )
+    return {"acc_benign": acc_benign, "valid": not found, "doubt": "; ".join(found) if found else None}
 
 
 def doubts(record: Record, acc_benign: float = math.nan) -> list[str]:
