@@ -150,13 +150,13 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 def status_lines(store: "Store", plan: "Plan | None" = None) -> list[Any]:
     """What a store holds, in numbers: of all cells in it, or of a plan's, with those that wait."""
+    from bench import claims
     from bench.store import ROOMS
-    from bench.upkeep import claimed
 
     damaged: list[Damaged] = []
     known: dict[str, str] = {record.key: record.status for record in store.records(damaged.append)}
     known |= {error.key: "damaged" for error in damaged}
-    running = claimed(store)
+    running = set(claims.held(store.root))
     states = Counter(known.values() if plan is None else (_state(cell, plan, known, running) for cell in plan.cells))
     cells = ", ".join(f"{count} {state.replace('-', ' ')}" for state, count in sorted(states.items())) or "none"
     stages: list[Stage] = [*plan.victims, *plan.cells] if plan else []

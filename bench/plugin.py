@@ -168,4 +168,6 @@ class Case:
         return _untrained[wanted]
 
 
-_untrained: dict[str, nn.Module] = {}  # the last one that was looked at, by its model with all parameters and its images
+_untrained: dict[
+    str, nn.Module
+] = {}  # the last one that was looked at, by its model with all parameters and its images

@@ -18,7 +18,7 @@ class Refresh:
         """Take them out of the store; with a victim, its cells of other requests too, which nothing then supports."""
         cells = set(self.cells)
         if self.victims:
-            cells |= {record.key for record in store.records() if record.victim_key in self.victims}
+            cells |= {record.key for record in store.records(lambda error: None) if record.victim_key in self.victims}
         for key in sorted(cells):
             store.forget("cells", key)
             store.forget("failures", key)

@@ -66,7 +66,7 @@ class Store:
 
     def has(self, room: Room, key: str) -> bool:
         """Whether a stage is there; only reading it tells whether it can be used."""
-        return self.folder(room, key).is_dir()
+        return os.path.isdir(self._folder(room, key))  # noqa: PTH112 - half the time
 
     def keys(self, room: Room) -> list[str]:
         """The keys of all stages in a room, sorted."""

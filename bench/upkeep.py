@@ -1,39 +1,12 @@
-"""What keeps a store in order: two become one, what no record needs goes, and who works on it now."""
+"""What keeps a store in order: two become one, and what no record needs goes."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from bench import files
+from bench import claims, files
 from bench.errors import Damaged, RequestError
 from bench.store import Room, Store
-
-# --- who works on it -----------------------------------------------------------------------------------
-
-
-def claimed(store: Store) -> set[str]:
-    """The keys of stages that a live process is at: it holds a lock on claims/<key>.lock, which ends with it."""
-    return {path.stem for path in _claims(store) if _held(path)}
-
-
-def _claims(store: Store) -> list[Path]:
-    return sorted((store.root / "claims").glob("*.lock"))
-
-
-def _held(path: Path) -> bool:
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:  # such as a store that this user may only read: nobody can tell
-        return False
-    lock.release()
-    return False
-
 
 # --- merging -------------------------------------------------------------------------------------------
 
@@ -124,7 +97,7 @@ def waste(store: Store, damaged: list[Damaged]) -> list[Waste]:
 
     Raises RequestError while somebody works on the store: what they make has no record yet.
     """
-    if busy := claimed(store):
+    if busy := claims.held(store.root):
         raise RequestError(f"--store {store.root}: {len(busy)} stages are being computed there; try again afterwards")
     return [Waste(why, path, files.size(path), stage) for why, path, stage in _waste(store, damaged)]
 
@@ -146,7 +119,7 @@ def _waste(store: Store, damaged: list[Damaged]) -> Iterator[tuple[str, Path, tu
                 yield why, store.folder(room, key), (room, key)
     for draft in store.leftovers():
         yield "drafts of processes that died", draft, None
-    for path in _claims(store):
+    for path in sorted((store.root / claims.FOLDER).glob("*.lock")):
         yield "claims of nobody", path, None
 
 
@@ -155,8 +128,6 @@ def discard(store: Store, found: list[Waste]) -> None:
     for one in found:
         if one.stage:
             store.forget(*one.stage)
-        elif one.path.suffix == ".lock":
-            with suppress(Timeout, OSError), FileLock(one.path, timeout=0):
-                one.path.unlink()
-        else:
+        elif one.path.suffix != ".lock":
             files.remove(one.path)
+    claims.sweep(store.root)

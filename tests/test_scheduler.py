@@ -229,10 +229,10 @@ def test_what_is_damaged_again_fails(plan, store):
 
 
 def test_a_full_disk_does_not_end_the_run(plan, store, monkeypatch):
-    def full(room, key, files):
+    def full(room, key, files, **options):
         if room == "failures":
             raise OSError(28, "No space left on device")
-        return write(room, key, files)
+        return write(room, key, files, **options)
 
     write = store.write
     monkeypatch.setattr(store, "write", full)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import cli, upkeep
+from bench import claims, cli, upkeep
 from bench.api import open_registry, plan_of
 from bench.errors import Damaged, RequestError
 from bench.records import Record
@@ -274,12 +274,12 @@ def hold():
 
 def test_a_claim_counts_while_its_process_lives(littered, plan, hold):
     process = hold(littered, "beef")
-    assert upkeep.claimed(littered) == {"beef"}
+    assert claims.held(littered.root) == ["beef"]
     with pytest.raises(RequestError, match="1 stages are being computed there"):
         upkeep.waste(littered, [])
     process.kill()
     process.wait()
-    assert upkeep.claimed(littered) == set()
+    assert claims.held(littered.root) == []
 
 
 def test_status_counts_all_states_of_a_plan(tmp_path, plan, hold, capsys):
