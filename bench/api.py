@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from bench.store import Store
 
 DEFAULT_STORE = Path("bench-store")
-EXECUTORS = ("local", "inline")
-ExecutorName = Literal["local", "inline"]
+EXECUTORS = ("local", "inline", "ray")
+ExecutorName = Literal["local", "inline", "ray"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ def run(
     workers: int | None = None,
     threads: int = 1,
     device: str = "auto",
+    gpu_share: float = 1.0,
+    address: str | None = None,
     timeout: float | None = None,
     plugin: Sequence[str | Path] = (),
     listener: "Listener | None" = None,
@@ -72,7 +74,7 @@ def run(
     """
     from bench import devices, scheduler
     from bench.display import Silent
-    from bench.executors import Executor, Site
+    from bench.executors import Executor, Site, places
     from bench.store import Store
 
     if executor not in EXECUTORS:
@@ -80,7 +82,11 @@ def run(
     if timeout is not None and timeout <= 0:
         raise RequestError(f"--timeout {timeout:g}: expected more than 0 seconds")
     told = listener or Silent()
-    slots = devices.slots(device, workers, threads)
+    if address is not None and executor != "ray":
+        raise RequestError(f"--address {address}: expected --executor ray with it")
+    if executor == "ray":
+        places.check(device, workers, threads, gpu_share)
+    slots = devices.slots("cpu" if executor == "ray" else device, workers, threads)
     registry = open_registry(plugin)
     folder = data_folder(data)
     plan = plan_of(
@@ -109,6 +115,13 @@ def run(
             from bench.executors.inline import Inline
 
             engine = Inline(site, slots)
+        elif executor == "ray":
+            from bench.executors.cluster import Cluster
+
+            wanted = {"device": device, "workers": workers, "gpu_share": gpu_share, "address": address}
+            engine = Cluster(site, **wanted, stages=len(work.stages))
+            for line in engine.notes:
+                told.note(line)
         else:
             from bench.executors.local import Local
 

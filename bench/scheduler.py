@@ -63,7 +63,9 @@ def execute(work: Work, executor: Executor, store: Store, listener: Listener) ->
     listener.begin(work.stages, executor.slots)
     while running or work:
         for slot in range(executor.slots):
-            if slot not in running and (stage := _next(work, waiting, held.get(slot))) is not None:
+            if slot in running or not executor.ready(slot):
+                continue
+            if (stage := _next(work, waiting, held.get(slot))) is not None:
                 running[slot] = stage
                 held[slot] = stage.key if isinstance(stage, VictimStage) else stage.victim.key
                 listener.started(slot, stage)
@@ -101,7 +103,7 @@ def _settle(outcome: Outcome, work: Work, store: Store) -> list[Outcome]:
         reason = f"its victim could not be made: {reason}"
         ended += [Outcome(outcome.slot, cell, outcome.status, 0.0, reason) for cell in failed]
     for cell in failed:
-        record = Record(**describe(cell), status=outcome.status, reason=reason)
+        record = Record(**describe(cell), status="timeout" if outcome.status == "timeout" else "failed", reason=reason)
         files = {"record.json": record.model_dump_json(indent=1), "traceback.txt": outcome.traceback or reason}
         store.write("failures", cell.key, files)
     return ended

@@ -13,9 +13,13 @@ class Inline:
     slots = 1
 
     def __init__(self, site: Site, devices: list[str]) -> None:
+        self.devices = devices[:1]
         self._threads_before = torch.get_num_threads()
         self._shop = open_workshop(site, devices[0], lambda share: None)
         self._ended: list[Outcome] = []
+
+    def ready(self, slot: int) -> bool:
+        return True
 
     def start(self, slot: int, stage: Stage) -> None:
         self._ended.append(work(stage, self._shop, slot))

@@ -22,6 +22,7 @@ class Local:
     def __init__(self, site: Site, devices: list[str]) -> None:
         spawn = multiprocessing.get_context("spawn")  # the only way that is safe with CUDA and threads
         self.slots = len(devices)
+        self.devices = devices
         self._timeout = site.timeout
         self._shares = [spawn.Value("d", 0.0) for _ in devices]
         self._pools = [
@@ -29,6 +30,9 @@ class Local:
             for device, share in zip(devices, self._shares, strict=True)
         ]
         self._running: dict[Future[Outcome], tuple[int, Stage, float]] = {}
+
+    def ready(self, slot: int) -> bool:
+        return True
 
     def start(self, slot: int, stage: Stage) -> None:
         future = self._pools[slot].schedule(_work, args=(stage, slot), timeout=self._timeout)

@@ -1,0 +1,147 @@
+"""A connection to Ray, started here or joined."""
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from bench.devices import cores
+from bench.errors import RequestError
+from bench.executors.places import Node
+
+REACH = 15  # seconds to find out whether there is a cluster at an address
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning
+}
+OBJECTS = 80 * 2**20  # bytes for Ray's object store, nearly its least: stages and outcomes are small
+LONGEST = 40  # letters in the path of a temporary folder: Ray puts sockets below it, and the system allows 107
+
+
+class Session:
+    """A connection to Ray: to the one that this process has joined already, to ``address``, or to one started here.
+
+    What it started it stops. Raises RequestError if Ray cannot be started or nothing answers at the address.
+    """
+
+    def __init__(self, address: str | None, device: str, processors: int) -> None:
+        self._folder: Path | None = None
+        self._mine = not ray.is_initialized()
+        if self._mine:
+            with _environment(), _own_signals():
+                if address is None:
+                    self._start(device, processors)
+                else:
+                    _reach(address)
+                    self._join(address)
+            ray._private.worker._worker_logs_enabled = False  # else deaths of workers are told on stdout
+
+    def _start(self, device: str, processors: int) -> None:
+        base = tempfile.gettempdir()
+        self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir=base if len(base) <= LONGEST else "/tmp"))
+        try:
+            ray.init(
+                address="local",
+                num_cpus=max(processors, cores()),
+                num_gpus=0 if device == "cpu" else None,
+                include_dashboard=False,
+                object_store_memory=OBJECTS,
+                _temp_dir=str(self._folder),
+                **QUIET,
+            )
+        except Exception as error:  # whatever keeps Ray from starting, it is one line for the user
+            self.leave()
+            raise RequestError(f"--executor ray: could not be started: {_line(error)}") from error
+
+    def _join(self, address: str) -> None:
+        try:
+            ray.init(address=address, **QUIET)
+        except Exception as error:
+            self.leave()
+            raise RequestError(f"--address {address}: {_line(error)}") from error
+
+    def leave(self) -> None:
+        """Disconnect; stop the Ray that was started here, and remove its files."""
+        if self._mine:
+            ray.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def alive() -> list[Node]:
+    """The nodes that Ray holds for alive now, in the order of their names."""
+    found = [
+        Node(
+            one["NodeID"],
+            one["NodeManagerHostname"] or one["NodeManagerAddress"],
+            one["Resources"].get("CPU", 0.0),
+            one["Resources"].get("GPU", 0.0),
+        )
+        for one in ray.nodes()  # type: ignore[no-untyped-call]
+        if one["Alive"]
+    ]
+    return sorted(found, key=lambda node: (node.name, node.id))
+
+
+def _reach(address: str) -> None:
+    """RequestError if there is no cluster at the address. Tried elsewhere: Ray would try for over a minute here."""
+    where = address.removeprefix("ray://")
+    host, _, port = where.rpartition(":")
+    if address != "auto" and not (host and port.isdigit()):
+        raise RequestError(f"--address {address}: expected auto, HOST:PORT or ray://HOST:PORT")
+    if address != "auto":
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except OSError as error:
+            raise RequestError(f"--address {address}: nothing answers there ({error.strerror or error})") from error
+    probe = "import logging, sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level=logging.ERROR)"
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-c", probe, address], capture_output=True, text=True, errors="replace", timeout=REACH
+        )
+    except subprocess.TimeoutExpired:
+        raise RequestError(f"--address {address}: no Ray cluster answers there within {REACH} s") from None
+    if tried.returncode:
+        lines = [line for line in tried.stderr.splitlines() if line.strip()]
+        error_line = next((line for line in reversed(lines) if line.partition(":")[0].endswith("Error")), "no answer")
+        raise RequestError(
+            f"--address {address}: no Ray cluster to join: {error_line.partition(': ')[2] or error_line}"
+        )
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Ray's switches that are environment variables, for the time of its start."""
+    added = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this process's answer to SIGTERM, which Ray replaces when it starts."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # not the main thread: then Ray has left it alone, too
+            signal.signal(signal.SIGTERM, before)
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
