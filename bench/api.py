@@ -1,9 +1,9 @@
 """The Python interface: ``bench.run`` takes what the command line takes. The command line is a thin skin over it."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from bench.executors import Executor, Site
     from bench.plan import Plan
     from bench.registry import Registry
     from bench.scheduler import Listener
@@ -63,30 +64,53 @@ def run(
     gpu_share: float = 1.0,
     address: str | None = None,
     timeout: float | None = None,
+    retry: str | None = None,
+    refresh: str | None = None,
+    only: str | None = None,
     plugin: Sequence[str | Path] = (),
     listener: "Listener | None" = None,
 ) -> Results:
     """Run every cell of a cross-product that the store does not hold yet, and return all of them.
 
     Selections are texts as on the command line, such as ``"tac[beta=1|2],bna"``. ``reference``: a number of clean
-    images or a share ("5%"). ``threads``: per worker. ``timeout``: seconds for one stage (executor local).
-    Raises RequestError, before anything runs, if the request cannot be met.
+    images or a share ("5%"). ``threads``: per worker. ``gpu_share``: the part of a GPU that a worker needs, in (0, 1].
+    ``timeout``: seconds for one stage (not inline). ``address``: the Ray cluster to join (executor ray; default: a Ray
+    of its own).
+
+    ``retry="failed"``: of what is not done, only cells that failed or ran into the timeout earlier;
+    ``only="missing"``: only cells that did not. ``refresh``: names of plugins whose stages are computed again.
+
+    Ctrl-C stops after the stages in flight, a second one at once; both raise KeyboardInterrupt, and the same request
+    goes on from there. Raises RequestError, before anything runs, if the request cannot be met.
     """
-    from bench import devices, scheduler
+    from bench import claims, devices, scheduler
     from bench.display import Silent
     from bench.executors import Executor, Site, places
+    from bench.interruption import Interruption
+    from bench.refresh import refreshing
     from bench.store import Store
 
     if executor not in EXECUTORS:
         raise RequestError(f"--executor {executor}: expected one of {', '.join(EXECUTORS)}")
+    if Path(store).parts[:1] and Path(store).parts[0].endswith(":"):  # what is left of s3://… in a path
+        raise RequestError(f"--store {store}: expected a directory; a URL is none")
     if timeout is not None and timeout <= 0:
         raise RequestError(f"--timeout {timeout:g}: expected more than 0 seconds")
+    if retry not in (None, "failed"):
+        raise RequestError(f"--retry {retry}: expected failed")
+    if only not in (None, "missing"):
+        raise RequestError(f"--only {only}: expected missing")
+    if retry and only:
+        raise RequestError("--retry failed --only missing: expected one of them; together they leave nothing to do")
     told = listener or Silent()
     if address is not None and executor != "ray":
-        raise RequestError(f"--address {address}: expected --executor ray with it")
+        raise RequestError(f"--address {address}: goes with --executor ray, not with {executor}")
+    make: Callable[[Site, int], Executor]
     if executor == "ray":
         places.check(device, workers, threads, gpu_share)
-    slots = devices.slots("cpu" if executor == "ray" else device, workers, threads)
+        make = partial(_cluster, device=device, workers=workers, gpu_share=gpu_share, address=address, note=told.note)
+    else:
+        make = partial(_engine, executor, devices.slots(device, workers, threads, gpu_share))
     registry = open_registry(plugin)
     folder = data_folder(data)
     plan = plan_of(
@@ -103,34 +127,47 @@ def run(
     )
     for line in registry.skipped:
         told.note(f"left out: {line}")
+    again = refreshing(plan, refresh) if refresh is not None else None
     kept = Store(Path(store))
     kept.sweep()
-    scheduler.decline(plan, kept)
-    work = scheduler.outstanding(plan, kept)
+    claims.sweep(kept.root)
+    if again is not None:
+        again.drop(kept)
+    fresh = again.cells if again else ()
+    work, known = scheduler.outstanding(plan, kept, told.note, retry=retry, only=only, fresh=fresh)
     if work:
         check_data(plan, folder)
+        told.known(known.values())
         site = Site(kept.root.resolve(), folder, tuple(registry.files), threads, timeout)
-        engine: Executor
-        if executor == "inline":
-            from bench.executors.inline import Inline
+        with Interruption(told.note) as interruption:
+            engine = make(site, len(work.stages))
+            try:
+                known |= scheduler.execute(work, engine, kept, told, lambda: interruption.asked)
+            finally:
+                interruption.over = True
+                engine.close()
+                kept.sweep()
+                claims.sweep(kept.root)
+    return collect(plan, kept, known, told.note)
 
-            engine = Inline(site, slots)
-        elif executor == "ray":
-            from bench.executors.cluster import Cluster
 
-            wanted = {"device": device, "workers": workers, "gpu_share": gpu_share, "address": address}
-            engine = Cluster(site, **wanted, stages=len(work.stages))
-            for line in engine.notes:
-                told.note(line)
-        else:
-            from bench.executors.local import Local
+def _engine(name: str, slots: list[str], site: "Site", stages: int) -> "Executor":
+    if name == "inline":
+        from bench.executors.inline import Inline
 
-            engine = Local(site, slots[: len(work.stages)])
-        try:
-            scheduler.execute(work, engine, kept, told)
-        finally:
-            engine.close()
-    return collect(plan, kept)
+        return Inline(site, slots)
+    from bench.executors.local import Local
+
+    return Local(site, slots[:stages])
+
+
+def _cluster(site: "Site", stages: int, *, note: Callable[[str], None], **wanted: Any) -> "Executor":
+    from bench.executors.cluster import Cluster
+
+    cluster = Cluster(site, **wanted, stages=stages)
+    for line in cluster.notes:
+        note(line)
+    return cluster
 
 
 def open_registry(plugin: Sequence[str | Path] = ()) -> "Registry":
@@ -162,14 +199,23 @@ def plan_of(
     return make_plan(request, registry, data)
 
 
-def collect(plan: "Plan", store: "Store") -> Results:
+def collect(
+    plan: "Plan",
+    store: "Store",
+    known: Mapping[str, Record] | None = None,
+    note: Callable[[str], None] = lambda line: None,
+) -> Results:
     """The records of a plan's cells, judged together: finished ones, and the last failures of the others.
 
-    They carry the names by which this plan asks for them: the request that made them may have spelled out parameters.
+    ``known``: those that need not be read again, by key. They carry the names by which this plan asks for them: the
+    request that made them may have spelled out parameters.
     """
+    from bench.scheduler import read_record
+
     found = []
     for cell in plan.cells:
-        record = store.record(cell.key) or store.failure(cell.key)
+        record = (known or {}).get(cell.key)
+        record = record or read_record(store, "cells", cell.key, note) or read_record(store, "failures", cell.key, note)
         if record is not None:
             found.append(record.model_copy(update=cell.labels))
     return Results(judged(found))

@@ -81,6 +81,8 @@ class Engine:
         CPU threads of a worker (default: 1).
     device
         auto (the default), cpu, cuda, or GPUs by number such as cuda:0,1.
+    gpu_share
+        The part of a GPU that a worker needs: 0.5 gives each GPU two workers (default: 1).
     timeout
         Seconds after which a stage is stopped (default: never).
     """
@@ -90,7 +92,29 @@ class Engine:
     workers: int | None = None
     threads: int | None = None
     device: str | None = None
+    gpu_share: float | None = None
     timeout: float | None = None
+
+
+@Parameter(name="*")
+@dataclass
+class Again:
+    """What of it to compute (default: all that is not done).
+
+    Parameters
+    ----------
+    retry
+        failed: only the cells that failed, or ran into the timeout, earlier.
+    only
+        missing: only the cells that were never tried; none that failed earlier.
+    refresh
+        Plugins whose stages are computed again, comma-separated: of a defense its cells; of an attack, a model or a
+        data set its victims with their cells.
+    """
+
+    retry: str | None = None
+    only: str | None = None
+    refresh: str | None = None
 
 
 WithInvalid = Annotated[
@@ -106,6 +130,7 @@ def run(
     *,
     selections: Selections | None = None,
     engine: Engine | None = None,
+    again: Again | None = None,
     store: StorePath = None,
     with_invalid: WithInvalid = False,
 ) -> int:
@@ -122,7 +147,7 @@ def run(
     from bench.display import Lines, Screen
     from reports import terminal_table
 
-    options = _options(study, selections, engine, store)
+    options = _options(study, store, selections, engine, again)
     out, err = Console(), Console(stderr=True)
     if err.is_terminal:
         with Screen(err) as screen:
@@ -151,7 +176,7 @@ def plan(study: Path | None = None, /, *, selections: Selections | None = None, 
     from bench.listing import plan_lines
     from bench.store import Store
 
-    options = _options(study, selections, None, None)
+    options = _options(study, None, selections)
     root = store or DEFAULT_STORE
     kept = Store(root, create=False) if root.exists() else None
     registry = open_registry(options.pop("plugin", ()))
@@ -261,13 +286,12 @@ def _guarded(command: Callable[[], Any]) -> int:
         return 0
 
 
-def _options(
-    study: Path | None, selections: Selections | None, engine: Engine | None, store: Path | None
-) -> dict[str, Any]:
+def _options(study: Path | None, store: Path | None, *groups: Selections | Engine | Again | None) -> dict[str, Any]:
     """What was set, in the file or on the command line, which wins."""
-    typed = {**vars(selections or Selections()), **vars(engine or Engine()), "store": store}
-    typed = {name: value for name, value in typed.items() if value is not None}
-    options = {**(_read_study(study, [*vars(Selections()), *vars(Engine()), "store"]) if study else {}), **typed}
+    typed = {name: value for group in groups if group for name, value in vars(group).items()} | {"store": store}
+    known = [*vars(Selections()), *vars(Engine()), *vars(Again()), "store"]
+    options = _read_study(study, known) if study else {}
+    options |= {name: value for name, value in typed.items() if value is not None}
     if isinstance(options.get("seeds"), str):
         options["seeds"] = _seeds(options["seeds"])
     return options
@@ -279,7 +303,7 @@ def _read_study(path: Path, known: list[str]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RequestError(f"study {path}: cannot be read as TOML: {error}") from error
     kinds: dict[str, tuple[type, ...]] = {
-        "suspects": (int,), "workers": (int,), "threads": (int,), "timeout": (int, float),
+        "suspects": (int,), "workers": (int,), "threads": (int,), "timeout": (int, float), "gpu_share": (int, float),
         "seeds": (list, str), "plugin": (list,), "reference": (int, str),
     }  # fmt: skip
     for name, value in found.items():
@@ -308,8 +332,8 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 
 def _only_plan(options: dict[str, Any]) -> dict[str, Any]:
-    engine = vars(Engine())
-    return {name: value for name, value in options.items() if name not in engine and name != "store"}
+    left_out = {**vars(Engine()), **vars(Again()), "store": None}
+    return {name: value for name, value in options.items() if name not in left_out}
 
 
 def _complain(line: str) -> None:

@@ -5,19 +5,23 @@ import os
 from bench.errors import RequestError
 
 
-def slots(device: str, workers: int | None, threads: int) -> list[str]:
+def slots(device: str, workers: int | None, threads: int, gpu_share: float = 1.0) -> list[str]:
     """The device of every worker. ``device``: auto, cpu, cuda, or GPUs by number such as cuda:0,1.
 
-    One worker a GPU, or as many on the CPU as there are cores for ``threads`` each, unless ``workers`` says
-    otherwise. Raises RequestError for a device that is not there.
+    On GPUs as many workers as fit if each needs ``gpu_share`` of one, on the CPU as many as there are cores for
+    ``threads`` each, unless ``workers`` says otherwise. Neighbours in the list are on different devices.
+    Raises RequestError for a device that is not there and for numbers out of range.
     """
     if workers is not None and workers < 1:
         raise RequestError(f"--workers {workers}: expected at least 1")
     if threads < 1:
         raise RequestError(f"--threads {threads}: expected at least 1")
+    if not 0 < gpu_share <= 1:
+        raise RequestError(f"--gpu-share {gpu_share:g}: expected more than 0 and at most 1")
     names = _names(device)
     if workers is None:
-        workers = max(1, cores() // threads) if names == ["cpu"] else len(names)
+        each = int(1 / gpu_share + 1e-6)  # three workers of a third, whatever a third is as a float
+        workers = max(1, cores() // threads) if names == ["cpu"] else len(names) * each
     return [names[slot % len(names)] for slot in range(workers)]
 
 

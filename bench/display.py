@@ -1,7 +1,9 @@
 """What a person sees while stages run: a live display on a terminal, plain lines in a pipe."""
 
+import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Collection
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,14 +13,17 @@ from rich.text import Text
 
 from bench.executors import Outcome
 from bench.plan import CellStage, Stage
+from bench.records import Record
 
 
 class Silent:
     """Shows nothing."""
 
     def note(self, line: str) -> None: ...
+    def known(self, records: Collection[Record]) -> None: ...
     def begin(self, stages: list[Stage], slots: int) -> None: ...
     def started(self, slot: int, stage: Stage) -> None: ...
+    def put_back(self, slot: int, stage: Stage) -> None: ...
     def ended(self, outcome: Outcome) -> None: ...
     def tick(self, shares: list[float]) -> None: ...
 
@@ -27,17 +32,31 @@ class Clock:
     """Expected time left, from the stages measured so far: of the same plugin, else of the same kind, else of all."""
 
     def __init__(self) -> None:
-        self._seconds: dict[str, list[float]] = defaultdict(list)
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._count: Counter[str] = Counter()
 
     def learn(self, stage: Stage, seconds: float) -> None:
-        for name in (_plugin(stage), type(stage).__name__, ""):
-            self._seconds[name].append(seconds)
+        self._add(*_names(stage), seconds)
+
+    def remember(self, records: Collection[Record]) -> None:
+        """Learn from what the store knows of earlier stages; a victim counts once."""
+        for record in records:
+            if record.status == "done":
+                self._add(f"defense {record.defense}", "cell", record.defense_seconds + record.inference_seconds)
+        for record in {record.victim_key: record for record in records if record.status == "done"}.values():
+            self._add(f"attack {record.attack}", "victim", record.train_seconds)
 
     def expect(self, stage: Stage) -> float | None:
-        for name in (_plugin(stage), type(stage).__name__, ""):
-            if self._seconds[name]:
-                return sum(self._seconds[name]) / len(self._seconds[name])
+        for name in (*_names(stage), ""):
+            if self._count[name]:
+                return self._seconds[name] / self._count[name]
         return None
+
+    def _add(self, plugin: str, kind: str, seconds: float) -> None:
+        if not math.isnan(seconds):
+            for name in (plugin, kind, ""):
+                self._seconds[name] += seconds
+                self._count[name] += 1
 
 
 class Lines:
@@ -45,20 +64,35 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.total = self.done = 0
+        self.keys: set[str] = set()  # of all stages; what turns out damaged adds some
+        self.over: set[str] = set()
         self.began = time.perf_counter()
+
+    @property
+    def total(self) -> int:
+        return len(self.keys)
+
+    @property
+    def done(self) -> int:
+        return len(self.over)
 
     def note(self, line: str) -> None:
         self._print(line)
 
+    def known(self, records: Collection[Record]) -> None: ...
+
     def begin(self, stages: list[Stage], slots: int) -> None:
-        self.total = len(stages)
+        self.keys = {stage.key for stage in stages}
         self._print(f"{self.total} stages to do, {slots} at a time")
 
-    def started(self, slot: int, stage: Stage) -> None: ...
+    def started(self, slot: int, stage: Stage) -> None:
+        self.keys.add(stage.key)
+        self.over.discard(stage.key)  # what was done and turned out damaged
+
+    def put_back(self, slot: int, stage: Stage) -> None: ...
 
     def ended(self, outcome: Outcome) -> None:
-        self.done += 1
+        self.over.add(outcome.stage.key)
         reason = f": {outcome.reason}" if outcome.reason else ""
         width = len(str(self.total))
         head = f"[{self.done:{width}}/{self.total} {_clock(time.perf_counter() - self.began)}]"
@@ -89,19 +123,29 @@ class Screen(Lines):
     def __exit__(self, *_: object) -> None:
         self.live.stop()
 
+    def known(self, records: Collection[Record]) -> None:
+        self.clock.remember(records)
+
     def begin(self, stages: list[Stage], slots: int) -> None:
-        self.total, self.slots = len(stages), slots
+        self.slots = slots
         self.remaining = {stage.key: stage for stage in stages}
+        self.keys = set(self.remaining)
 
     def started(self, slot: int, stage: Stage) -> None:
+        super().started(slot, stage)
+        self.remaining[stage.key] = stage
         self.running[slot] = stage, time.perf_counter()
+
+    def put_back(self, slot: int, stage: Stage) -> None:
+        self.running.pop(slot, None)
 
     def ended(self, outcome: Outcome) -> None:
         self.running.pop(outcome.slot, None)
         self.remaining.pop(outcome.stage.key, None)
         if outcome.status == "done":
-            self.clock.learn(outcome.stage, outcome.seconds)
-            self.done += 1
+            if outcome.seconds:  # none: another run has done it
+                self.clock.learn(outcome.stage, outcome.seconds)
+            self.over.add(outcome.stage.key)
         else:
             super().ended(outcome)
 
@@ -140,8 +184,11 @@ class Screen(Lines):
         return Group(head, rows)
 
 
-def _plugin(stage: Stage) -> str:
-    return f"defense {stage.defense.name}" if isinstance(stage, CellStage) else f"victim {stage.attack.name}"
+def _names(stage: Stage) -> tuple[str, str]:
+    """What a stage's time depends on most, and its kind."""
+    if isinstance(stage, CellStage):
+        return f"defense {stage.defense.name}", "cell"
+    return f"attack {stage.attack.name}", "victim"
 
 
 def _clock(seconds: float) -> str:

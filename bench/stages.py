@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +47,7 @@ PICTURES = 6
 
 @dataclass
 class Workshop:
-    """What a stage needs besides its own description. It keeps the data sets that it has loaded."""
+    """What a stage needs besides its own description. It keeps the data set and the victim that it has loaded last."""
 
     registry: Registry
     store: Store
@@ -54,6 +55,7 @@ class Workshop:
     device: torch.device
     progress: Callable[[float], None] = lambda share: None
     _splits: dict[str, Splits] = field(default_factory=dict)
+    _victim: dict[str, nn.Module] = field(default_factory=dict)
 
     def plugin(self, ref: Ref) -> Any:
         return self.registry.create(ref.kind, ref.name, ref.parameters)
@@ -146,10 +148,12 @@ def build(stage: VictimStage, shop: Workshop, purpose: str = "initialisation") -
 
 
 def load_victim(stage: VictimStage, shop: Workshop) -> nn.Module:
-    """A victim from the store, in eval mode."""
-    model = build(stage, shop)
-    model.load_state_dict(shop.store.tensors("victims", stage.key, "model.safetensors"))
-    return model.eval().to(memory_format=torch.channels_last)
+    """A victim from the store, in eval mode; a copy, that may be changed."""
+    if stage.key not in shop._victim:
+        model = build(stage, shop)
+        model.load_state_dict(shop.store.tensors("victims", stage.key, "model.safetensors"))
+        shop._victim = {stage.key: model.eval().to(memory_format=torch.channels_last)}
+    return deepcopy(shop._victim[stage.key])
 
 
 def attack_context(stage: VictimStage, shop: Workshop, learned: dict[str, Tensor]) -> AttackContext:

@@ -104,9 +104,14 @@ class Store:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    def forget(self, room: Literal["failures", "checkpoints"], key: str) -> None:
-        """Remove a failure once its cell has finished, a checkpoint once its training has."""
-        shutil.rmtree(self.folder(room, key), ignore_errors=True)
+    def forget(self, room: Room, key: str) -> None:
+        """Remove a stage, if it is there: what is over, or damaged. It goes in one step, as it came."""
+        grave = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}@{platform.node()}"
+        try:
+            self.folder(room, key).rename(grave)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(grave, ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove drafts that a dead process of this machine left behind."""

@@ -6,9 +6,11 @@ rests until there is one; when no slot has a place, what is left fails.
 
 import os
 import platform
+import shutil
 import time
 import uuid
 from collections import Counter
+from contextlib import suppress
 
 import ray
 from ray.exceptions import RayError
@@ -19,9 +21,9 @@ from bench.executors.actor import Order
 from bench.executors.places import Place, described, places
 from bench.executors.seat import Seat
 from bench.executors.session import Session, alive
-from bench.plan import Stage
+from bench.plan import Stage, VictimStage
 
-OPENING = 120.0  # seconds for a worker to start: it imports torch, maybe from a slow network disk
+OPENING = 120.0  # seconds for the only worker to start: it imports torch, maybe from a slow network disk
 PATIENCE = 30.0  # seconds that the first worker waits for the others before the work begins
 AGAIN = 5.0  # seconds between two looks for a place
 TRIES = 3  # of starting a worker in a slot, one after the other
@@ -83,7 +85,8 @@ class Cluster:
                 if (overdue := self._seats[slot].overdue(slot, self._site.timeout)) is not None:
                     ended.append(overdue)
         for outcome in ended:
-            if outcome.status in ("died", "timeout"):
+            self._look_anew(outcome)
+            if outcome.status in ("died", "timeout", "memory"):  # the last may be alive, and hold what it has taken
                 self._replace(outcome.slot)
         for slot in range(self.slots):
             self._tend(slot)
@@ -97,11 +100,19 @@ class Cluster:
             return 0.0
 
     def close(self) -> None:
-        for seat in self._seats:
-            seat.kill()
-        if self._probe.is_dir():
-            self._probe.rmdir()
-        self._session.leave()
+        try:
+            for seat in self._seats:
+                seat.kill()
+        finally:
+            shutil.rmtree(self._probe, ignore_errors=True)
+            self._session.leave()
+
+    def _look_anew(self, outcome: Outcome) -> None:
+        """List the folders that a stage has appeared in: a network disk remembers for a while what was not there."""
+        room = "victims" if isinstance(outcome.stage, VictimStage) else "cells"
+        for folder in (self._site.store / room, self._site.store / room / outcome.stage.key[:2]):
+            with suppress(OSError):
+                list(folder.iterdir())
 
     # --- workers and their places --------------------------------------------------------------------
 
@@ -120,7 +131,7 @@ class Cluster:
         """Start all workers and wait for them, though not long for the last: others may use the cluster, too."""
         for seat in self._seats:
             if seat.place is not None:
-                seat.open(self._order(seat.place), seat.place)
+                seat.engage(self._order(seat.place), seat.place)
         first: float | None = None
         while any(seat.opening for seat in self._seats):
             time.sleep(0.02)
@@ -162,7 +173,8 @@ class Cluster:
             elif opened is not None:
                 seat.failures = 0
                 self.devices[slot] = f"{seat.place.node.name} {opened.device}"
-            elif time.monotonic() - seat.since > OPENING:
+            elif time.monotonic() - seat.since > OPENING and not any(other.open for other in self._seats):
+                seat.failures = TRIES
                 self._failed(slot, f"a worker was not there within {OPENING:g} s")
 
     def _failed(self, slot: int, problem: str) -> None:
@@ -181,7 +193,7 @@ class Cluster:
             free = self._free()
             place = before if before in free else next(iter(free), None)
             if place is not None:
-                seat.open(self._order(place), place)
+                seat.engage(self._order(place), place)
 
     def _free(self) -> list[Place]:
         try:

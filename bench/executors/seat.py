@@ -1,6 +1,7 @@
 """The worker of one slot of a cluster: an actor, what is awaited of it, and what its answers mean."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,16 +40,21 @@ class Seat:
         return self._opening is not None
 
     @property
+    def open(self) -> bool:
+        """Whether there is a worker, and it has said so."""
+        return self._actor is not None and not self.opening
+
+    @property
     def idle(self) -> bool:
         """Whether there is a worker that waits for a stage."""
-        return self._actor is not None and self._opening is None and self._result is None
+        return self.open and self._result is None
 
     @property
     def result(self) -> Any:
         """What ``ray.wait`` can wait for, or None if no stage is in work."""
         return self._result
 
-    def open(self, order: Order, place: Place) -> None:
+    def engage(self, order: Order, place: Place) -> None:
         """Start a worker; ``opened`` tells when it is there."""
         self.place, self.since = place, time.monotonic()
         here = NodeAffinitySchedulingStrategy(place.node.id, soft=False)
@@ -101,14 +107,15 @@ class Seat:
                 if self.idle:
                     raise
         now = time.monotonic()
-        if self._asked is None and self._actor is not None and not self.opening and now - self._looked > LOOK:
+        if self._asked is None and self.open and now - self._looked > LOOK:
             self._asked, self._looked = self._actor.share.options(concurrency_group=WATCH).remote(), now
         return self._share
 
     def kill(self) -> None:
         """End the worker; a stage in work is lost."""
         if self._actor is not None:
-            ray.kill(self._actor)
+            with suppress(RayError):  # such as that it is dead, and its node
+                ray.kill(self._actor)
         self._actor = self._opening = self._result = self._asked = None
 
     def _in_work(self) -> Stage:

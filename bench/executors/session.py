@@ -37,44 +37,48 @@ class Session:
 
     def __init__(self, address: str | None, device: str, processors: int) -> None:
         self._folder: Path | None = None
+        if address is not None:
+            _reach(address)
         self._mine = not ray.is_initialized()
-        if self._mine:
+        if not self._mine and address is not None:
+            raise RequestError(
+                f"--address {address}: this process has joined a cluster already; leave it, or this, out"
+            )
+        if not self._mine:
+            return
+        try:
             with _environment(), _own_signals():
                 if address is None:
                     self._start(device, processors)
                 else:
-                    _reach(address)
-                    self._join(address)
-            ray._private.worker._worker_logs_enabled = False  # else deaths of workers are told on stdout
+                    ray.init(address=address, **QUIET)
+        except Exception as error:  # whatever keeps Ray from starting, it is one line for the user
+            self.leave()
+            asked = "--executor ray" if address is None else f"--address {address}"
+            raise RequestError(f"{asked}: Ray did not start: {_line(error)}") from error
+        except BaseException:
+            self.leave()
+            raise
+        ray._private.worker._worker_logs_enabled = False  # else it prints deaths of workers on stdout
 
     def _start(self, device: str, processors: int) -> None:
         base = tempfile.gettempdir()
         self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir=base if len(base) <= LONGEST else "/tmp"))
-        try:
-            ray.init(
-                address="local",
-                num_cpus=max(processors, cores()),
-                num_gpus=0 if device == "cpu" else None,
-                include_dashboard=False,
-                object_store_memory=OBJECTS,
-                _temp_dir=str(self._folder),
-                **QUIET,
-            )
-        except Exception as error:  # whatever keeps Ray from starting, it is one line for the user
-            self.leave()
-            raise RequestError(f"--executor ray: could not be started: {_line(error)}") from error
-
-    def _join(self, address: str) -> None:
-        try:
-            ray.init(address=address, **QUIET)
-        except Exception as error:
-            self.leave()
-            raise RequestError(f"--address {address}: {_line(error)}") from error
+        ray.init(
+            address="local",
+            num_cpus=max(processors, cores()),
+            num_gpus=0 if device == "cpu" else None,
+            include_dashboard=False,
+            object_store_memory=OBJECTS,
+            _temp_dir=str(self._folder),
+            **QUIET,
+        )
 
     def leave(self) -> None:
         """Disconnect; stop the Ray that was started here, and remove its files."""
         if self._mine:
             ray.shutdown()
+            ray._private.worker._worker_logs_enabled = True
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -1,13 +1,16 @@
-"""What a worker does with a stage: run it, and turn whatever happens into an outcome that can be sent."""
+"""What a worker does with a stage: claim it, run it, and turn whatever happens into an outcome that can be sent."""
 
+import gc
 import time
 import traceback
 from collections.abc import Callable
 
 import torch
 
-from bench.executors import Outcome, Site
-from bench.plan import Stage, VictimStage
+from bench import claims
+from bench.errors import Damaged
+from bench.executors import Outcome, Site, Status
+from bench.plan import CellStage, Stage, VictimStage
 from bench.registry import Registry
 from bench.stages import Workshop, make_cell, make_victim
 from bench.store import Store
@@ -22,15 +25,42 @@ def open_workshop(site: Site, device: str, progress: Callable[[float], None]) ->
 
 
 def work(stage: Stage, shop: Workshop, slot: int) -> Outcome:
-    """Run a stage that may raise anything."""
-    began = time.perf_counter()
+    """Run a stage that may raise anything, unless another process has it in work or has just finished it."""
     shop.progress(0.0)
+    outcome = _outcome(stage, shop, slot)
+    if shop.device.type == "cuda":  # for the other workers of this GPU, and for this one's next stage
+        if outcome.status == "memory":
+            gc.collect()
+        torch.cuda.empty_cache()
+    return outcome
+
+
+def _outcome(stage: Stage, shop: Workshop, slot: int) -> Outcome:
+    began = time.perf_counter()
     try:
-        if isinstance(stage, VictimStage):
-            make_victim(stage, shop)
-        else:
-            make_cell(stage, shop)
-    except Exception as error:  # a plugin may raise anything, and fails only its own stage
+        with claims.claim(shop.store.root, stage.key) as mine:
+            if not mine:
+                return Outcome(slot, stage, "busy", 0.0)
+            if shop.store.has("victims" if isinstance(stage, VictimStage) else "cells", stage.key):
+                return Outcome(slot, stage, "done", 0.0)
+            began = time.perf_counter()
+            if isinstance(stage, VictimStage):
+                make_victim(stage, shop)
+            else:
+                make_cell(stage, shop)
+            return Outcome(slot, stage, "done", time.perf_counter() - began)
+    except Damaged as error:
+        return Outcome(slot, stage, "damaged", 0.0, str(error), damaged=(error.room, error.key))
+    except (Exception, SystemExit) as error:  # a plugin may raise anything, and fails only its own stage
+        if isinstance(stage, CellStage) and not shop.store.has("victims", stage.victim.key):
+            gone = "victims", stage.victim.key
+            return Outcome(slot, stage, "damaged", 0.0, f"{'/'.join(gone)}: is not there any more", damaged=gone)
+        status: Status = "memory" if _out_of_memory(error) else "failed"
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return Outcome(slot, stage, "failed", time.perf_counter() - began, reason, traceback.format_exc())
-    return Outcome(slot, stage, "done", time.perf_counter() - began)
+        return Outcome(slot, stage, status, time.perf_counter() - began, reason, traceback.format_exc())
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python's own, a GPU's, or in torch's allocator on the CPU, which has no error class."""
+    kinds = MemoryError, torch.OutOfMemoryError
+    return isinstance(error, kinds) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))

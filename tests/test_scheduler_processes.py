@@ -1,0 +1,155 @@
+"""Real workers and real runs: the same table from every executor, two runs on one store, and being interrupted."""
+
+import io
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+import tiny
+
+import bench
+from bench import claims
+from bench.store import Store
+
+REQUEST = {**tiny.GRID, "attacks": "corner[n=0|1]", "defenses": "none,halve[n=1|2]"}
+
+
+def processes(session: int) -> list[psutil.Process]:
+    """All live processes of a session."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def gone(session: int, seconds: float = 10) -> bool:
+    """Whether no process of the session is left, after at most so many seconds."""
+    end = time.monotonic() + seconds
+    while processes(session) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not processes(session)
+
+
+def lines(folder: Path, wanted: str, seconds: float = 60) -> None:
+    """Wait until a plugin has written down ``wanted``."""
+    end = time.monotonic() + seconds
+    while not tiny.log(folder)[wanted]:
+        assert time.monotonic() < end, f"{wanted} was never called"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory) -> pd.DataFrame:
+    """The table of an undisturbed run, inline."""
+    folder = tmp_path_factory.mktemp("expected")
+    results = bench.run(**REQUEST, plugin=[tiny.plugins(folder)], store=folder / "store", executor="inline")
+    assert results.ok
+    return tiny.table(results.frame)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_local_gives_the_same_table_as_inline(expected, tmp_path, workers):
+    results = bench.run(**REQUEST, plugin=[tiny.plugins(tmp_path)], store=tmp_path / "store", workers=workers)
+    pd.testing.assert_frame_equal(tiny.table(results.frame), expected)
+    assert set(tiny.log(tmp_path).values()) <= {1, 2}  # halve[n=1] and halve[n=2] once for each of two attacks
+    assert not any((tmp_path / "store" / "tmp").iterdir())
+    assert not any((tmp_path / "store" / "claims").iterdir())
+
+
+def test_two_runs_on_one_store_share_the_work_and_print_the_same_table(expected, tmp_path):
+    options = {"attacks": REQUEST["attacks"], "defenses": "none,halve[n=1|2,seconds=0.3]", "workers": 1}
+    runs = [tiny.start(tmp_path, **options) for _ in range(2)]
+    out, err = zip(*(run.communicate(timeout=120) for run in runs), strict=True)
+    assert [run.returncode for run in runs] == [0, 0], err
+    assert out[0] == out[1]
+    assert "halve" in out[0]
+    calls = tiny.log(tmp_path)
+    assert (calls["corner[n=0]"], calls["corner[n=1]"], calls["halve[n=1]"], calls["halve[n=2]"]) == (1, 1, 2, 2)
+    assert not any((tmp_path / "store" / "claims").iterdir())
+    assert all("6 cells" not in text and "failed" not in text for text in err)
+
+
+def test_what_a_live_process_has_claimed_is_waited_for(tmp_path):
+    """This process claims a cell; the run does all the others, and the cell as soon as it is free."""
+    file, store = tiny.plugins(tmp_path), tmp_path / "store"
+    options = {"attacks": "corner", "defenses": "halve[n=1|2]", "workers": 1}
+    made = bench.run(**tiny.GRID, **options, plugin=[file], store=store, executor="inline").records
+    key = next(record.key for record in made if record.defense_label == "halve[n=2]")
+    Store(store).forget("cells", key)
+    (tmp_path / "log").unlink()
+    with claims.claim(store, key) as mine:
+        assert mine
+        run = tiny.start(tmp_path, **options)
+        with pytest.raises(TimeoutError):
+            raise TimeoutError if run.poll() is None and _quiet(run, 6) else AssertionError("it did not wait")
+        assert not tiny.log(tmp_path)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 0, err
+    assert "another run" in err
+    assert tiny.log(tmp_path) == {"halve[n=2]": 1}
+
+
+def _quiet(run, seconds: float) -> bool:
+    time.sleep(seconds)
+    return run.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("signals", "status"),
+    [([signal.SIGINT], 130), ([signal.SIGINT, signal.SIGINT], 130), ([signal.SIGTERM], 143)],
+    ids=["once", "twice", "terminated"],
+)
+def test_an_interrupted_run_leaves_a_store_that_resumes(tmp_path, signals, status):
+    """Ctrl-C reaches the whole process group, as from a terminal."""
+    options = {"attacks": "corner", "defenses": "halve[n=1|2|3,seconds=3]", "workers": 1}
+    run = tiny.start(tmp_path, **options)
+    lines(tmp_path, "halve[n=1]")
+    for number in signals:
+        os.killpg(run.pid, number) if number == signal.SIGINT else run.send_signal(number)
+        time.sleep(0.3)
+    began = time.monotonic()
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == status, err
+    assert gone(run.pid)
+    store = Store(tmp_path / "store")
+    if len(signals) == 1 and status == 130:
+        assert "stopping after the stages in flight" in err
+        assert store.count("cells") == 1
+    else:
+        assert time.monotonic() - began < 2.5
+        assert store.count("cells") == 0
+    assert "Traceback" not in err
+    assert store.count("victims") == 1
+    assert tiny.log(tmp_path) == {"corner[n=0]": 1, "halve[n=1]": 1}
+    assert not any((store.root / "tmp").iterdir())
+
+
+def test_no_worker_outlives_its_parent(tmp_path):
+    """Not even one that hangs in code that never lets another thread run."""
+    run = tiny.start(tmp_path, attacks="corner", defenses="bad[how=hang],bad[how=freeze]", workers=2)
+    lines(tmp_path, "hang")
+    lines(tmp_path, "freeze")
+    assert len(processes(run.pid)) >= 3
+    run.kill()
+    run.communicate()
+    assert gone(run.pid)
+
+
+def test_ctrl_c_while_workers_start_is_quiet(tmp_path):
+    run = tiny.start(tmp_path, attacks="corner", defenses="halve", workers=1)
+    while len(processes(run.pid)) < 2 and run.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    os.killpg(run.pid, signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Traceback" not in err
+    assert gone(run.pid)
+    assert io.StringIO(err).readline()
