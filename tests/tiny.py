@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+import psutil
 
 PLUGINS = '''
 import ctypes, os, resource, signal, time
@@ -133,3 +136,21 @@ def start(folder: Path, store: str = "store", **options: object) -> subprocess.P
 def table(frame: pd.DataFrame) -> pd.DataFrame:
     """What two runs must agree on to the last digit."""
     return frame[NAMES + MEASURED]
+
+
+def processes(session: int) -> list[psutil.Process]:
+    """All live processes of a session."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def gone(session: int, seconds: float = 10) -> bool:
+    """Whether no process of the session is left, after at most so many seconds."""
+    end = time.monotonic() + seconds
+    while processes(session) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not processes(session)
