@@ -56,6 +56,7 @@ class Worker:
             pairs = zip(order.site.plugin_files, order.plugins, strict=True)
             files = [_here(file, text, Path(folder) / str(turn)) for turn, (file, text) in enumerate(pairs)]
             self._shop = open_workshop(replace(order.site, plugin_files=tuple(files)), device, self._progress)
+        self._shop.store.sweep()  # what workers that died on this node left; the driver sweeps its own node
         self._threads = order.site.threads
         return replace(found, problem=next(iter(self._shop.registry.problems), None))
 
