@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import Counter
 from contextlib import suppress
+from textwrap import shorten
 
 import ray
 from ray.exceptions import RayError
@@ -137,7 +138,7 @@ class Cluster:
             time.sleep(0.02)
             for slot, seat in enumerate(self._seats):
                 self._tend(slot)
-                if seat.place is None:
+                if seat.place is None and (seat.failures >= TRIES or self._lost):
                     raise RequestError(f"--executor ray: {seat.problem}")
             if first is None and any(seat.idle for seat in self._seats):
                 first = time.monotonic()
@@ -165,7 +166,7 @@ class Cluster:
             try:
                 opened = seat.opened()
             except RayError as error:
-                self._failed(slot, f"a worker could not be started: {' '.join(str(error).split())}")
+                self._failed(slot, f"a worker could not be started: {shorten(str(error), 300)}")
                 return
             if opened is not None and opened.problem is not None:
                 seat.failures = TRIES

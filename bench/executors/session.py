@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -26,6 +27,7 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning
 }
 OBJECTS = 80 * 2**20  # bytes for Ray's object store, nearly its least: stages and outcomes are small
+TOKEN = secrets.token_hex(32)  # of every Ray that this process starts: Ray reads it once
 LONGEST = 40  # letters in the path of a temporary folder: Ray puts sockets below it, and the system allows 107
 
 
@@ -46,8 +48,10 @@ class Session:
             )
         if not self._mine:
             return
+        self._environment = dict(os.environ)
         try:
-            with _environment(), _own_signals():
+            os.environ.update({**ENVIRONMENT, **os.environ})
+            with _own_signals():
                 if address is None:
                     self._start(device, processors)
                 else:
@@ -64,6 +68,10 @@ class Session:
     def _start(self, device: str, processors: int) -> None:
         base = tempfile.gettempdir()
         self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir=base if len(base) <= LONGEST else "/tmp"))
+        if not ({"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} & os.environ.keys() or (Path.home() / ".ray/auth_token").exists()):
+            # else Ray makes a token in the home folder, and with it a "ray start" of the user's asks for one
+            os.environ["RAY_AUTH_TOKEN_PATH"] = str(self._folder / "token")
+            (self._folder / "token").write_text(TOKEN)
         ray.init(
             address="local",
             num_cpus=max(processors, cores()),
@@ -78,6 +86,8 @@ class Session:
         """Disconnect; stop the Ray that was started here, and remove its files."""
         if self._mine:
             ray.shutdown()
+            for name in [name for name in os.environ if name.startswith("RAY_") and name not in self._environment]:
+                del os.environ[name]  # Ray's own, too: it would bind what comes after
             ray._private.worker._worker_logs_enabled = True
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -114,26 +124,15 @@ def _reach(address: str) -> None:
         tried = subprocess.run(
             [sys.executable, "-c", probe, address], capture_output=True, text=True, errors="replace", timeout=REACH
         )
-    except subprocess.TimeoutExpired:
-        raise RequestError(f"--address {address}: no Ray cluster answers there within {REACH} s") from None
+    except subprocess.TimeoutExpired as error:
+        hint = "; it asks for a token: set RAY_AUTH_MODE=token here, too" if "AuthToken" in str(error.stderr) else ""
+        raise RequestError(f"--address {address}: no Ray cluster answers there within {REACH} s{hint}") from None
     if tried.returncode:
         lines = [line for line in tried.stderr.splitlines() if line.strip()]
         error_line = next((line for line in reversed(lines) if line.partition(":")[0].endswith("Error")), "no answer")
         raise RequestError(
             f"--address {address}: no Ray cluster to join: {error_line.partition(': ')[2] or error_line}"
         )
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    """Ray's switches that are environment variables, for the time of its start."""
-    added = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
 
 
 @contextmanager
