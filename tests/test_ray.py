@@ -184,6 +184,13 @@ def test_without_ray_one_line_says_how_to_get_it(folder, monkeypatch):
         places.check("auto", None, 1, 1.0)
 
 
+def test_what_a_killed_run_left_is_removed(tmp_path):
+    for owner in (2**22 + 1, os.getpid()):
+        (tmp_path / f"ray-{owner}-abcd").mkdir()
+    session._sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f"ray-{os.getpid()}-abcd"]
+
+
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_nothing_at_an_address_is_one_line_and_soon(address):
     began = time.monotonic()

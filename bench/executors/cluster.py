@@ -7,6 +7,7 @@ rests until there is one; when no slot has a place, what is left fails.
 import os
 import platform
 import shutil
+import signal
 import time
 import uuid
 from collections import Counter
@@ -79,7 +80,10 @@ class Cluster:
         if ended or not awaited:
             time.sleep(0 if ended else seconds)
         else:
-            ray.wait(list(awaited), num_returns=1, timeout=seconds)
+            try:
+                ray.wait(list(awaited), num_returns=1, timeout=seconds)
+            except SystemExit as error:  # SIGTERM; whatever its handler's exit status, Ray makes it 1
+                raise SystemExit(128 + signal.SIGTERM) from error
             there, _ = ray.wait(list(awaited), num_returns=len(awaited), timeout=0)
             ended = [self._seats[awaited[result]].outcome(awaited[result]) for result in there]
             for slot in awaited.values():

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 
 from bench.devices import cores
@@ -28,7 +29,7 @@ ENVIRONMENT = {
 }
 OBJECTS = 80 * 2**20  # bytes for Ray's object store, nearly its least: stages and outcomes are small
 TOKEN = secrets.token_hex(32)  # of every Ray that this process starts: Ray reads it once
-LONGEST = 40  # letters in the path of a temporary folder: Ray puts sockets below it, and the system allows 107
+LONGEST = 20  # letters in the path of temporary folders: Ray's sockets lie 85 further down, and the system allows 107
 
 
 class Session:
@@ -66,8 +67,9 @@ class Session:
         ray._private.worker._worker_logs_enabled = False  # else it prints deaths of workers on stdout
 
     def _start(self, device: str, processors: int) -> None:
-        base = tempfile.gettempdir()
-        self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir=base if len(base) <= LONGEST else "/tmp"))
+        base = Path(tempfile.gettempdir() if len(tempfile.gettempdir()) <= LONGEST else "/tmp")
+        _sweep(base)
+        self._folder = Path(tempfile.mkdtemp(prefix=f"ray-{os.getpid()}-", dir=base))
         if not ({"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} & os.environ.keys() or (Path.home() / ".ray/auth_token").exists()):
             # else Ray makes a token in the home folder, and with it a "ray start" of the user's asks for one
             os.environ["RAY_AUTH_TOKEN_PATH"] = str(self._folder / "token")
@@ -106,6 +108,14 @@ def alive() -> list[Node]:
         if one["Alive"]
     ]
     return sorted(found, key=lambda node: (node.name, node.id))
+
+
+def _sweep(base: Path) -> None:
+    """Remove the folders of processes that were killed before they could."""
+    for folder in base.glob("ray-*-*"):
+        owner = folder.name.split("-")[1]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _reach(address: str) -> None:
