@@ -84,7 +84,7 @@ class Engine:
     gpu_share
         The part of a GPU that a worker needs: 0.5 gives each GPU two workers (default: 1).
     timeout
-        Seconds after which a stage is stopped (default: never).
+        Seconds after which a stage is stopped, to be tried once more (default: never).
     """
 
     executor: str | None = None

@@ -207,7 +207,9 @@ class _Run:
         for cell in failed:
             status = _final(outcome)
             record = Record(**describe(cell), status=status, reason=reason)
-            if not _put(self.store, "failures", record, {"traceback.txt": outcome.traceback or reason}, self._note):
+            if not _put(
+                self.store, "failures", record, {"traceback.txt": outcome.traceback or reason}, self.listener.note
+            ):
                 self.unsaved[cell.key] = record
             if cell is not stage:
                 self.listener.ended(Outcome(outcome.slot, cell, status, 0.0, reason))
@@ -228,29 +230,25 @@ class _Run:
             self.work.add(stage)
         self.listener.put_back(outcome.slot, stage)
         how = "at the end, with its device for itself" if outcome.status == "memory" else "once more"
-        self._note(f"{stage.title}: {reason}; to be tried {how}")
+        self.listener.note(f"{stage.title}: {reason}; to be tried {how}")
 
     def _mend(self, outcome: Outcome) -> None:
         """Drop what is damaged, and do it again before the stage that met it; once."""
         stage, what = outcome.stage, cast(tuple[Room, str], outcome.damaged)
-        if (
-            self._dropped.get(what, self._starts) < self._started[outcome.slot]
-        ):  # not what was dropped, but its successor
+        begun = self._started[outcome.slot]
+        if self._dropped.get(what, begun) < begun:  # it met not what was dropped, but what was made in its place
             reason = f"{outcome.reason}, again after it was made anew"
             self._finish(Outcome(outcome.slot, stage, "failed", outcome.seconds, reason))
             return
         if what not in self._dropped:
             self._dropped[what] = self._starts
             self.store.forget(*what)
-            self._note(f"damaged: {outcome.reason}; dropped, to be made again")
+            self.listener.note(f"damaged: {outcome.reason}; dropped, to be made again")
             if isinstance(stage, CellStage) and what == ("victims", stage.victim.key):
                 self._waiting.add(stage.victim.key)
                 self.work.victims.appendleft(stage.victim)
         self.work.add(stage)
         self.listener.put_back(outcome.slot, stage)
-
-    def _note(self, line: str) -> None:
-        self.listener.note(line)
 
 
 def _final(outcome: Outcome) -> Literal["failed", "timeout"]:

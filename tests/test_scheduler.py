@@ -6,11 +6,12 @@ import threading
 from collections import defaultdict, deque
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import tiny
 
 import bench
-from bench import claims, devices, scheduler
+from bench import claims, devices, scheduler, stages
 from bench.display import Screen
 from bench.errors import Damaged, RequestError
 from bench.executors import Outcome
@@ -380,6 +381,35 @@ def test_gpus_are_shared_as_declared(monkeypatch):
     for wrong in (0, -1, 1.5):
         with pytest.raises(RequestError, match="--gpu-share"):
             devices.slots("cuda", None, 1, wrong)
+
+
+def test_a_gpu_out_of_memory_is_tried_once_more(tmp_path):
+    """The error of a GPU, raised here without one: the second try fails or succeeds."""
+    request = {**tiny.GRID, "attacks": "corner", "defenses": "bad[how=starve|starve-once],halve"}
+    results = bench.run(**request, plugin=[tiny.plugins(tmp_path)], store=tmp_path / "store", executor="inline")
+    found = {record.defense_label: (record.status, record.reason) for record in results.records}
+    assert found["bad[how=starve]"] == ("failed", "OutOfMemoryError: CUDA out of memory, both times")
+    assert found["bad[how=starve-once]"] == found["halve"] == ("done", None)
+    assert tiny.log(tmp_path) == {"corner[n=0]": 1, "starve": 2, "starve-once": 2, "halve[n=1]": 1}
+
+
+def test_a_cell_whose_victim_has_gone_makes_it_again(tmp_path, monkeypatch):
+    """As after a damage, or somebody's clearing up, in the middle of a run."""
+    request = {**tiny.GRID, "attacks": "corner", "defenses": "none,halve", "plugin": [tiny.plugins(tmp_path)]}
+    expected = bench.run(**request, store=tmp_path / "whole", executor="inline")
+    made, load = [], stages.make_cell
+
+    def make_cell(stage, shop):
+        if not made:
+            shop.store.forget("victims", stage.victim.key)
+        made.append(stage)
+        load(stage, shop)
+
+    monkeypatch.setattr("bench.executors.work.make_cell", make_cell)
+    (tmp_path / "log").unlink()
+    found = bench.run(**request, store=tmp_path / "store", executor="inline")
+    pd.testing.assert_frame_equal(tiny.table(found.frame), tiny.table(expected.frame))
+    assert tiny.log(tmp_path)["corner[n=0]"] == 2
 
 
 @pytest.fixture(scope="module")

@@ -53,9 +53,14 @@ class Local:
         return True
 
     def start(self, slot: int, stage: Stage) -> None:
-        if not self._workers[slot].ready:  # it died while it had nothing to do
+        if self._workers[slot].death is not None:  # it died while it had nothing to do
             self._replace(slot)
-        self._running[self._workers[slot].schedule(stage, slot, self._site.timeout)] = _Task(slot, stage)
+        try:
+            future = self._workers[slot].schedule(stage, slot, self._site.timeout)
+        except RuntimeError:  # in this very moment
+            self._replace(slot)
+            future = self._workers[slot].schedule(stage, slot, self._site.timeout)
+        self._running[future] = _Task(slot, stage)
 
     def wait(self, seconds: float) -> list[Outcome]:
         ended, still = wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED)
@@ -110,10 +115,6 @@ class _Worker:
         with _interrupts_blocked():  # the pool's threads and processes inherit it
             future: Future[Outcome] = self._pool.schedule(_work, args=(stage, slot), timeout=timeout)
         return future
-
-    @property
-    def ready(self) -> bool:
-        return self.death is None
 
     @property
     def share(self) -> float:
