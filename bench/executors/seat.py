@@ -58,7 +58,7 @@ class Seat:
         """Start a worker; ``opened`` tells when it is there."""
         self.place, self.since = place, time.monotonic()
         here = NodeAffinitySchedulingStrategy(place.node.id, soft=False)
-        kind = ray.remote(concurrency_groups={WATCH: 1})(Worker)  # type: ignore[call-overload]
+        kind = ray.remote(concurrency_groups={WATCH: 1})(_Watched)  # type: ignore[call-overload]
         self._actor = kind.options(
             num_cpus=place.cpus, num_gpus=place.gpu, scheduling_strategy=here, max_restarts=0
         ).remote()
@@ -108,7 +108,7 @@ class Seat:
                     raise
         now = time.monotonic()
         if self._asked is None and self.open and now - self._looked > LOOK:
-            self._asked, self._looked = self._actor.share.options(concurrency_group=WATCH).remote(), now
+            self._asked, self._looked = self._actor.share.remote(), now
         return self._share
 
     def kill(self) -> None:
@@ -131,6 +131,12 @@ class Seat:
             return "memory", seconds, f"the worker was stopped for want of memory (node {name})", text
         gone = self.place is not None and self.place.node.id not in {node.id for node in alive()}
         return "died", seconds, f"the worker died ({'with its ' if gone else ''}node {name})", text
+
+
+class _Watched(Worker):
+    @ray.method(concurrency_group=WATCH)
+    def share(self) -> float:
+        return super().share()
 
 
 def _line(error: BaseException) -> str:
