@@ -349,6 +349,27 @@ def test_dead_and_hanging_workers_are_replaced(folder, cluster):
         engine.close()
 
 
+@pytest.mark.slow
+def test_a_node_that_comes_back_is_found(folder, cluster):
+    node = cluster.add_node(num_cpus=1, **OBJECTS)
+    engine = Cluster(site(folder))
+    try:
+        assert engine.slots == 3
+        cluster.remove_node(node, allow_graceful=False)
+        while engine.ready(2):
+            engine.share(2)
+        while engine._seats[2].place is not None:
+            engine.wait(0.1)
+        node = cluster.add_node(num_cpus=1, **OBJECTS)
+        while not engine.ready(2):
+            engine.wait(0.1)
+        engine.start(2, stage(folder, "none").victim)
+        assert [outcome.status for outcome in ended(engine)] == ["done"]
+    finally:
+        engine.close()
+        cluster.remove_node(node)
+
+
 def overheads(engine: Cluster, folder: Path, count: int = 50) -> list[float]:
     """Seconds that a stage takes beside its own: of stages that are in the store already."""
     found, done = [], stage(folder, "halve[n=1]")
