@@ -72,6 +72,8 @@ def test_help_and_list_are_quick_and_do_without_torch(command, tmp_path):
         (["run", "--seeds", "a"], "--seeds a: expected whole numbers"),
         (["run", "--device", "cuda:77"], "--device cuda:77: not there"),
         (["run", "--executor", "slurm"], "--executor slurm: expected one of local, inline, ray"),
+        (["run", "--address", "auto"], "--address auto: goes with --executor ray, not with local"),
+        (["run", "--store", "s3://bucket/store"], "expected a directory; a URL is none"),
         (["run", "--workers", "0"], "--workers 0: expected at least 1"),
         (["run", "--timeout", "0"], "--timeout 0: expected more than 0"),
         (["run", "--wrong", "1"], "--wrong"),
