@@ -1,29 +1,18 @@
-"""Faults: whatever a worker, a disk or a kill does, only the stage in flight is lost, and nothing is done twice."""
+"""Faults: whatever a worker or a disk does fails only its own cell."""
 
 import os
-import random
 import resource
-import signal
 import subprocess
-import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 import tiny
 
 import bench
-from bench.api import open_registry, plan_of
+from bench.records import Record
 from bench.store import Store
-
-ATTACKS, DEFENSES = "corner[n=0|1]", "none,halve[n=1|2|3]"
-STAGES = {"corner[n=0]": 1, "corner[n=1]": 1, "halve[n=1]": 2, "halve[n=2]": 2, "halve[n=3]": 2}
-
-
-# --- workers that fail -------------------------------------------------------------------------------
 
 BAD = {
     "raise": (1, "failed", "RuntimeError: this defense is broken"),
@@ -39,7 +28,7 @@ BAD = {
 }
 
 
-def misbehave(folder: Path, ways: list[str]) -> tuple[dict[str, bench.Record], Counter[str]]:
+def misbehave(folder: Path, ways: list[str]) -> tuple[dict[str, Record], Counter[str]]:
     """The records of a run with one bad defense for each way, and of one that works, on a disk for small files."""
     options = {"attacks": "corner", "defenses": f"bad[how={'|'.join(ways)}],halve", "workers": 1, "timeout": 4}
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, resource.RLIM_INFINITY))  # noqa: E731
@@ -93,7 +82,10 @@ def test_a_full_disk_fails_what_did_not_fit_and_the_rest_resumes(tmp_path):
     if mount.returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        file, request = tiny.plugins(tmp_path), {**tiny.GRID, "attacks": ATTACKS, "defenses": DEFENSES}
+        file, request = (
+            tiny.plugins(tmp_path),
+            {**tiny.GRID, "attacks": "corner[n=0|1]", "defenses": "none,halve[n=1|2|3]"},
+        )
         first = bench.run(**request, plugin=[file], store=disk / "store", executor="local", workers=1)
         full = [record for record in first.records if record.status == "failed"]
         assert len(first.records) == 8
@@ -106,77 +98,3 @@ def test_a_full_disk_fails_what_did_not_fit_and_the_rest_resumes(tmp_path):
         assert not any((disk / "store" / "tmp").iterdir())
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-# --- runs that are killed ----------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> tuple[pd.DataFrame, float]:
-    """The table of a run that nobody kills, and how long it takes."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    began = time.monotonic()
-    run = tiny.start(folder, attacks=ATTACKS, defenses=DEFENSES, workers=2)
-    _, err = run.communicate(timeout=120)
-    assert run.returncode == 0, err
-    return final(folder), time.monotonic() - began
-
-
-def final(folder: Path) -> pd.DataFrame:
-    """The table of a run that has nothing left to do: nothing is computed for it."""
-    before = tiny.log(folder)
-    request = {**tiny.GRID, "attacks": ATTACKS, "defenses": DEFENSES}
-    results = bench.run(**request, plugin=[tiny.plugins(folder)], store=folder / "store", executor="inline")
-    assert tiny.log(folder) == before
-    return tiny.table(results.frame)
-
-
-def finished(folder: Path) -> Counter[str]:
-    """The stages that the store holds whole, by what their plugin writes down; of the control column nothing."""
-    if not (folder / "store" / "store.json").is_file():
-        return Counter()
-    registry, store = open_registry([tiny.plugins(folder)]), Store(folder / "store")
-    plan = plan_of(registry, folder, **{**tiny.GRID, "attacks": ATTACKS, "defenses": DEFENSES})
-    found = [victim.attack for victim in plan.victims if store.has("victims", victim.key)]
-    found += [cell.defense for cell in plan.cells if store.has("cells", cell.key)]
-    return Counter(f"{ref.name}[n={ref.parameters['n']}]" for ref in found if ref.name != "none")
-
-
-def kill(folder: Path, chance: random.Random, seconds: float) -> None:
-    """Start a run, kill its parent or one of its workers after a while, and see that nothing of it stays."""
-    run = tiny.start(folder, attacks=ATTACKS, defenses=DEFENSES, workers=2)
-    time.sleep(chance.uniform(0.2, 1.0) * seconds)
-    parent = psutil.Process(run.pid)
-    with suppress(psutil.NoSuchProcess):
-        workers = [child for child in parent.children() if "spawn_main" in " ".join(child.cmdline())]
-        victim = chance.choice([parent, *workers]) if chance.random() < 0.5 else parent
-        victim.send_signal(signal.SIGKILL)
-    run.communicate(timeout=120)
-    assert tiny.gone(run.pid), "a worker outlived its parent"
-
-
-def killed_and_resumed(folder: Path, seed: int, undisturbed: tuple[pd.DataFrame, float]) -> None:
-    expected, seconds = undisturbed
-    kill(folder, random.Random(seed), seconds)
-    done, calls = finished(folder), tiny.log(folder)
-    run = tiny.start(folder, attacks=ATTACKS, defenses=DEFENSES, workers=2)
-    _, err = run.communicate(timeout=120)
-    assert run.returncode == 0, err
-    since = tiny.log(folder) - calls
-    for name, times in STAGES.items():
-        assert since[name] == times - done[name], f"{name}: {done[name]} of {times} were done, then {since[name]}"
-    pd.testing.assert_frame_equal(final(folder), expected)
-    assert not any((folder / "store" / "tmp").iterdir())
-    assert not any((folder / "store" / "claims").iterdir())
-    assert Store(folder / "store").count("checkpoints") == 0
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_killed_run_resumes_to_the_same_table(tmp_path, undisturbed, seed):
-    killed_and_resumed(tmp_path, seed, undisturbed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3, 50))
-def test_a_killed_run_resumes_to_the_same_table_again(tmp_path, undisturbed, seed):
-    killed_and_resumed(tmp_path, seed, undisturbed)
