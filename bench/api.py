@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from bench.store import Store
 
 DEFAULT_STORE = Path("bench-store")
-EXECUTORS = ("local", "inline")
-ExecutorName = Literal["local", "inline"]
+EXECUTORS = ("local", "inline", "ray")
+ExecutorName = Literal["local", "inline", "ray"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def run(
     threads: int = 1,
     device: str = "auto",
     gpu_share: float = 1.0,
+    address: str | None = None,
     deterministic: bool = False,
     compile: bool = False,
     timeout: float | None = None,
@@ -76,8 +77,9 @@ def run(
 
     Selections are texts as on the command line, such as ``"tac[beta=1|2],bna"``. ``reference``: a number of clean
     images or a share ("5%"). ``threads``: per worker. ``gpu_share``: the part of a GPU that a worker needs, in (0, 1].
-    ``timeout``: seconds for one stage (executor local). ``deterministic``: take only algorithms that give the same bits
-    every time; a stage that needs another one fails. ``compile``: compile networks before they are trained.
+    ``timeout``: seconds for one stage (not inline). ``address``: the Ray cluster to join (executor ray; default: a Ray
+    of its own). ``deterministic``: take only algorithms that give the same bits every time; a stage that needs another
+    one fails. ``compile``: compile networks before they are trained.
 
     ``retry="failed"``: of what is not done, only cells that failed or ran into the timeout earlier;
     ``only="missing"``: only cells that did not. ``refresh``: names of plugins whose stages are computed again.
@@ -87,13 +89,15 @@ def run(
     """
     from bench import claims, command, devices, scheduler
     from bench.display import Silent
-    from bench.executors import Site
+    from bench.executors import Executor, Site, places
     from bench.interruption import Interruption
     from bench.refresh import refreshing
     from bench.store import Store
 
     if executor not in EXECUTORS:
         raise RequestError(f"--executor {executor}: expected one of {', '.join(EXECUTORS)}")
+    if Path(store).parts[:1] and Path(store).parts[0].endswith(":"):  # what is left of s3://… in a path
+        raise RequestError(f"--store {store}: expected a directory; a URL is none")
     if timeout is not None and timeout <= 0:
         raise RequestError(f"--timeout {timeout:g}: expected more than 0 seconds")
     if retry not in (None, "failed"):
@@ -103,7 +107,14 @@ def run(
     if retry and only:
         raise RequestError("--retry failed --only missing: expected one of them; together they leave nothing to do")
     told = listener or Silent()
-    slots = devices.slots(device, workers, threads, gpu_share)
+    if address is not None and executor != "ray":
+        raise RequestError(f"--address {address}: goes with --executor ray, not with {executor}")
+    make: Callable[[Site, int], Executor]
+    if executor == "ray":
+        places.check(device, workers, threads, gpu_share)
+        make = partial(_cluster, device=device, workers=workers, gpu_share=gpu_share, address=address, note=told.note)
+    else:
+        make = partial(_engine, executor, devices.slots(device, workers, threads, gpu_share))
     registry = open_registry(plugin)
     folder = data_folder(data)
     plan = plan_of(
@@ -143,7 +154,7 @@ def run(
             compile,
         )
         with Interruption(told.note) as interruption:
-            engine = _engine(executor, site, slots[: len(work.stages)])
+            engine = make(site, len(work.stages))
             try:
                 known |= scheduler.execute(work, engine, kept, told, lambda: interruption.asked)
             finally:
@@ -154,14 +165,23 @@ def run(
     return collect(plan, kept, known, told.note)
 
 
-def _engine(name: str, site: "Site", slots: list[str]) -> "Executor":
+def _engine(name: str, slots: list[str], site: "Site", stages: int) -> "Executor":
     if name == "inline":
         from bench.executors.inline import Inline
 
         return Inline(site, slots)
     from bench.executors.local import Local
 
-    return Local(site, slots)
+    return Local(site, slots[:stages])
+
+
+def _cluster(site: "Site", stages: int, *, note: Callable[[str], None], **wanted: Any) -> "Executor":
+    from bench.executors.cluster import Cluster
+
+    cluster = Cluster(site, **wanted, stages=stages)
+    for line in cluster.notes:
+        note(line)
+    return cluster
 
 
 def open_registry(plugin: Sequence[str | Path] = ()) -> "Registry":

@@ -76,7 +76,10 @@ class Engine:
     Parameters
     ----------
     executor
-        local (the default: a worker process for each device) or inline (in this process).
+        local (the default: a worker process for each device), inline (in this process), or ray (workers on the nodes
+        of a Ray cluster, or of a Ray that is started for the run).
+    address
+        The Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT (default: a Ray of its own).
     workers
         Worker processes (default: one for each GPU, or for each CPU core).
     threads
@@ -94,6 +97,7 @@ class Engine:
     """
 
     executor: str | None = None
+    address: str | None = None
     workers: int | None = None
     threads: int | None = None
     device: str | None = None

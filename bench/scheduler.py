@@ -170,8 +170,7 @@ class _Run:
     def _next(self, slot: int) -> Stage | None:
         """The slot's own victim's cells, else a victim to be made, else the fullest queue of cells that can start;
         when there is nothing else to do on its device, what is to be tried there alone."""
-        device = self.executor.devices[slot]
-        if device in self.reserved:
+        if not self.executor.ready(slot) or (device := self.executor.devices[slot]) in self.reserved:
             return None
         ready = {key: cells for key, cells in self.work.cells.items() if cells and key not in self._waiting}
         held = self._held.get(slot)

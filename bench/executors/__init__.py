@@ -61,6 +61,9 @@ class Executor(Protocol):
     slots: int
     devices: list[str]
 
+    def ready(self, slot: int) -> bool:
+        """Whether a slot without a stage can be given one now: in a cluster its worker may have to be replaced."""
+
     def start(self, slot: int, stage: Stage) -> None:
         """Run ``stage`` in a free slot."""
 

@@ -49,6 +49,9 @@ class Local:
         self._workers = [_Worker(site, device) for device in devices]
         self._running: dict[Future[Outcome], _Task] = {}
 
+    def ready(self, slot: int) -> bool:
+        return True
+
     def start(self, slot: int, stage: Stage) -> None:
         if self._workers[slot].death is not None:  # it died while it had nothing to do
             self._replace(slot)
