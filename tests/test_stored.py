@@ -74,7 +74,7 @@ def test_pictures_are_the_stored_ones_with_channels_last(stored):
 
     store, plan = stored
     frame = pd.DataFrame({"attack_label": ["badnets"], "victim_key": [plan.victims[1].key]})
-    clean, triggered = pictures(store, frame)["badnets"]
+    clean, triggered = pictures(store, frame, damaged=pytest.fail)["badnets"]
     kept = store.tensors("victims", plan.victims[1].key, "pictures.safetensors")
     np.testing.assert_array_equal(clean, kept["clean"].permute(0, 2, 3, 1).numpy() / 255)
     np.testing.assert_array_equal(triggered, kept["triggered"].permute(0, 2, 3, 1).numpy() / 255)
