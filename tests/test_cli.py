@@ -76,6 +76,10 @@ def test_help_and_list_are_quick_and_do_without_torch(command, tmp_path):
         (["run", "--store", "s3://bucket/store"], "expected a directory; a URL is none"),
         (["run", "--workers", "0"], "--workers 0: expected at least 1"),
         (["run", "--timeout", "0"], "--timeout 0: expected more than 0"),
+        (["run", "--gpu-share", "2"], "--gpu-share 2: expected more than 0 and at most 1"),
+        (["run", "--retry", "all"], "--retry all: expected failed"),
+        (["run", "--only", "done"], "--only done: expected missing"),
+        (["run", "--refresh", "tacc"], "--refresh tacc: expected a plugin of this request"),
         (["run", "--wrong", "1"], "--wrong"),
         (["run", "gone.toml"], "study gone.toml: cannot be read"),
         (["report", "--store", "gone"], "--store gone: no store there yet"),
@@ -125,6 +129,14 @@ def test_a_wrong_study_is_one_line(tmp_path, capsys, text):
     study = tmp_path / "study.toml"
     study.write_text(text)
     assert str(study) in complaint(capsys, "run", str(study))
+
+
+@pytest.mark.parametrize("text", ['retry = "all"', 'only = "done"', 'refresh = "tacc"', "gpu_share = 2"])
+def test_what_to_compute_again_can_stand_in_a_study(tmp_path, capsys, text):
+    study = tmp_path / "study.toml"
+    study.write_text(text)
+    option, _, value = text.partition(" = ")
+    assert f"--{option.replace('_', '-')} {value.strip(chr(34))}: expected" in complaint(capsys, "run", str(study))
 
 
 def test_run_plan_status_show_and_report(tmp_path):

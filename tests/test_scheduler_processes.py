@@ -41,7 +41,7 @@ def test_two_runs_on_one_store_share_the_work_and_print_the_same_table(expected,
     calls = tiny.log(tmp_path)
     assert (calls["corner[n=0]"], calls["corner[n=1]"], calls["halve[n=1]"], calls["halve[n=2]"]) == (1, 1, 2, 2)
     assert not any((tmp_path / "store" / "claims").iterdir())
-    assert all("6 cells" not in text and "failed" not in text for text in err)
+    assert not any("failed" in text for text in err)
 
 
 def test_what_a_live_process_has_claimed_is_waited_for(tmp_path):
