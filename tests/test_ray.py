@@ -291,6 +291,7 @@ def test_a_node_that_dies_loses_only_its_stage(folder, cluster, expected):
     assert not list((folder / "nodes" / "tmp").iterdir())
 
 
+@pytest.mark.slow
 def test_when_no_node_is_left_the_rest_fails_with_one_reason(folder, cluster):
     killed = doomed_node(folder, cluster)
     frame = run(folder, "left", attacks="corner", defenses="stay,halve[n=1|2]", executor="ray", device="cpu").frame
@@ -355,6 +356,14 @@ def test_dead_and_hanging_workers_are_replaced(folder, cluster):
             engine.start(slot, stage(folder, f"halve[n={slot + 1}]"))
         assert {outcome.status for outcome in ended(engine, 2)} == {"done"}
         assert statistics.median(overheads(engine, folder)) < 0.05
+        for seat in engine._seats:  # as when all nodes are gone
+            seat.kill()
+            seat.place = None
+        assert engine.ready(0)
+        engine.start(0, hangs)
+        [outcome] = ended(engine)
+        assert outcome.status == "failed"
+        assert outcome.reason.startswith("no worker is left")
     finally:
         engine.close()
 
