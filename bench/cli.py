@@ -147,7 +147,7 @@ def run(
     from bench.display import Lines, Screen
     from reports import terminal_table
 
-    options = _options(study, store, selections, engine, again)
+    options = _options(study, selections, engine, store, again)
     out, err = Console(), Console(stderr=True)
     if err.is_terminal:
         with Screen(err) as screen:
@@ -176,7 +176,7 @@ def plan(study: Path | None = None, /, *, selections: Selections | None = None, 
     from bench.listing import plan_lines
     from bench.store import Store
 
-    options = _options(study, None, selections)
+    options = _options(study, selections, None, None)
     root = store or DEFAULT_STORE
     kept = Store(root, create=False) if root.exists() else None
     registry = open_registry(options.pop("plugin", ()))
@@ -286,11 +286,17 @@ def _guarded(command: Callable[[], Any]) -> int:
         return 0
 
 
-def _options(study: Path | None, store: Path | None, *groups: Selections | Engine | Again | None) -> dict[str, Any]:
+def _options(
+    study: Path | None,
+    selections: Selections | None,
+    engine: Engine | None,
+    store: Path | None,
+    again: Again | None = None,
+) -> dict[str, Any]:
     """What was set, in the file or on the command line, which wins."""
-    typed = {name: value for group in groups if group for name, value in vars(group).items()} | {"store": store}
-    known = [*vars(Selections()), *vars(Engine()), *vars(Again()), "store"]
-    options = _read_study(study, known) if study else {}
+    groups: tuple[Selections | Engine | Again, ...] = (selections or Selections(), engine or Engine(), again or Again())
+    typed = {name: value for group in groups for name, value in vars(group).items()} | {"store": store}
+    options = _read_study(study, list(typed)) if study else {}
     options |= {name: value for name, value in typed.items() if value is not None}
     if isinstance(options.get("seeds"), str):
         options["seeds"] = _seeds(options["seeds"])
