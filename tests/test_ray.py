@@ -57,6 +57,7 @@ class Stay(Repair):
     name: ClassVar[str] = "stay"
     n: int = 0
     def repair(self, model, known, context):
+        context.note("gpus", os.environ.get("CUDA_VISIBLE_DEVICES"))
         if not os.environ.get("CUDA_VISIBLE_DEVICES"):
             try:
                 Path(os.environ["TINY_LOG"]).with_name("stays").touch(exist_ok=False)
@@ -259,28 +260,38 @@ def expected(folder) -> pd.DataFrame:
     return tiny.table(run(folder, "inline", **REQUEST, executor="inline", device="cpu").frame)
 
 
+@pytest.mark.slow
 def test_two_gpus_of_one_node(folder, cluster, expected):
-    """Each worker sees a GPU of its own; where torch sees none it computes on the CPU, and says so."""
     told = Told()
     frame = run(folder, "gpus", **REQUEST, executor="ray", listener=told).frame
     pd.testing.assert_frame_equal(tiny.table(frame), expected)
-    gpus = {json.loads(text)["gpus"] for text in frame[frame.defense == "where"].diagnostics}
-    assert gpus == {"0", "1"}
+    assert gpus(frame) == {"0", "1"}
     assert any(note.startswith("workers: 2 on") for note in told.notes)
-    if not torch.cuda.is_available():
-        assert any("GPUs that torch cannot use" in note for note in told.notes)
     assert not list((folder / "gpus" / "tmp").iterdir())
 
 
+def gpus(frame: pd.DataFrame) -> set[str | None]:
+    """Those that the workers of some of the cells saw."""
+    return {json.loads(text)["gpus"] for text in frame[frame.defense.isin(["stay", "where"])].diagnostics}
+
+
 def test_a_node_that_dies_loses_only_its_stage(folder, cluster, expected):
-    """Two nodes, of which one has no GPU: it dies in the middle of a stage, which is done again on the other."""
+    """Two nodes, of which one has no GPU: it dies in the middle of a stage, which is done again on the other.
+
+    Each worker on the other sees a GPU of its own; where torch sees none it computes on the CPU, and says so.
+    """
     told, killed = Told(), doomed_node(folder, cluster)
     frame = run(folder, "nodes", **REQUEST, executor="ray", listener=told).frame
     assert killed.wait(20)
     pd.testing.assert_frame_equal(tiny.table(frame), expected)
     assert any("stay" in note and "the worker died" in note for note in told.notes), told.notes
+    assert gpus(frame) >= {"0", "1"}
+    if not torch.cuda.is_available():
+        assert any("GPUs that torch cannot use" in note for note in told.notes)
+    assert not list((folder / "nodes" / "tmp").iterdir())
 
 
+@pytest.mark.slow
 def test_when_no_node_is_left_the_rest_fails_with_one_reason(folder, cluster):
     killed = doomed_node(folder, cluster)
     frame = run(folder, "left", attacks="corner", defenses="stay,halve[n=1|2]", executor="ray", device="cpu").frame
@@ -345,6 +356,14 @@ def test_dead_and_hanging_workers_are_replaced(folder, cluster):
             engine.start(slot, stage(folder, f"halve[n={slot + 1}]"))
         assert {outcome.status for outcome in ended(engine, 2)} == {"done"}
         assert statistics.median(overheads(engine, folder)) < 0.05
+        for seat in engine._seats:  # as when all nodes are gone
+            seat.kill()
+            seat.place = None
+        assert engine.ready(0)
+        engine.start(0, hangs)
+        [outcome] = ended(engine)
+        assert outcome.status == "failed"
+        assert outcome.reason.startswith("no worker is left")
     finally:
         engine.close()
 
