@@ -2,10 +2,7 @@
 
 import gc
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from bench import __version__, command
 from bench.errors import Damaged, RequestError
+from bench.options import Again, Engine, Selections, gathered, only_plan
 
 app = App(
     name="bench",
@@ -20,112 +18,6 @@ app = App(
     version=__version__,
     help_format="plaintext",
 )
-
-
-@Parameter(name="*")
-@dataclass
-class Selections:
-    """What to compare. A selection is a comma-separated list of names, globs, all, name[param=value] and
-    name[param=a|b] for a sweep.
-
-    Parameters
-    ----------
-    defenses
-        Defenses to compare (default: all).
-    attacks
-        Attacks to defend against (default: all).
-    models
-        Architectures (default: the profile's).
-    datasets
-        Data sets (default: the profile's).
-    recipes
-        How victims are trained: quick, fast, paper, adamw, with parameters as in fast[epochs=30] (default: the
-        profile's).
-    seeds
-        Seeds, comma-separated (default: the profile's).
-    profile
-        quick (the default: real digits and a slim network, minutes on a CPU) or paper (CIFAR-10, for a GPU).
-    reference
-        Clean reference images given to a defense: a number, or a share of the training set such as 5%.
-    suspects
-        Suspected images given to a defense that declares that it needs them.
-    data
-        Where data sets lie, in torchvision's layout (default: $DEFENSEBENCH_DATA, else the user's cache directory).
-    plugin
-        A file with plugins of your own; repeatable.
-    """
-
-    defenses: str | None = None
-    attacks: str | None = None
-    models: str | None = None
-    datasets: str | None = None
-    recipes: str | None = None
-    seeds: str | None = None
-    profile: str | None = None
-    reference: str | None = None
-    suspects: int | None = None
-    data: Path | None = None
-    plugin: Annotated[list[Path] | None, Parameter(negative="")] = None
-
-
-@Parameter(name="*")
-@dataclass
-class Engine:
-    """How to run it.
-
-    Parameters
-    ----------
-    executor
-        local (the default: a worker process for each device), inline (in this process), or ray (workers on the nodes
-        of a Ray cluster, or of a Ray that is started for the run).
-    address
-        The Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT (default: a Ray of its own).
-    workers
-        Worker processes (default: one for each GPU, or for each CPU core).
-    threads
-        CPU threads of a worker (default: 1).
-    device
-        auto (the default), cpu, cuda, or GPUs by number such as cuda:0,1.
-    gpu_share
-        The part of a GPU that a worker needs: 0.5 gives each GPU two workers (default: 1).
-    deterministic
-        On a GPU too, give the same bits every time; a stage that cannot fails (default: the fastest algorithms).
-    compile
-        Compile networks before they are trained; pays where a victim takes longer than twenty minutes.
-    timeout
-        Seconds after which a stage is stopped, to be tried once more (default: never).
-    """
-
-    executor: str | None = None
-    address: str | None = None
-    workers: int | None = None
-    threads: int | None = None
-    device: str | None = None
-    gpu_share: float | None = None
-    deterministic: Annotated[bool | None, Parameter(negative="")] = None
-    compile: Annotated[bool | None, Parameter(negative="")] = None
-    timeout: float | None = None
-
-
-@Parameter(name="*")
-@dataclass
-class Again:
-    """What of it to compute (default: all that is not done).
-
-    Parameters
-    ----------
-    retry
-        failed: only the cells that failed, or ran into the timeout, earlier.
-    only
-        missing: only the cells that were never tried; none that failed earlier.
-    refresh
-        Plugins whose stages are computed again, comma-separated: of a defense its cells; of an attack, a model or a
-        data set its victims with their cells.
-    """
-
-    retry: str | None = None
-    only: str | None = None
-    refresh: str | None = None
 
 
 WithInvalid = Annotated[
@@ -158,7 +50,7 @@ def run(
     from bench.display import Lines, Screen
     from reports import terminal_table
 
-    options = _options(study, selections, engine, store, again)
+    options = gathered(study, selections, engine, store, again)
     out, err = Console(), Console(stderr=True)
     if err.is_terminal:
         with Screen(err) as screen:
@@ -187,11 +79,11 @@ def plan(study: Path | None = None, /, *, selections: Selections | None = None, 
     from bench.listing import plan_lines
     from bench.store import Store
 
-    options = _options(study, selections, None, store)
+    options = gathered(study, selections, None, store)
     root = Path(options.get("store", DEFAULT_STORE))
     kept = Store(root, create=False) if root.exists() else None
     registry = open_registry(options.pop("plugin", ()))
-    made = plan_of(registry, data_folder(options.pop("data", None)), **_only_plan(options))
+    made = plan_of(registry, data_folder(options.pop("data", None)), **only_plan(options))
     for line in registry.skipped:
         _complain(f"left out: {line}")
     print("\n".join(plan_lines(made, kept)))  # noqa: T201
@@ -255,9 +147,9 @@ def status(study: Path | None = None, /, *, selections: Selections | None = None
     from bench.listing import status_lines
     from bench.store import Store
 
-    options = _options(study, selections, None, store)
+    options = gathered(study, selections, None, store)
     kept = Store(Path(options.get("store", DEFAULT_STORE)), create=False)
-    chosen = _only_plan(options)
+    chosen = only_plan(options)
     registry = open_registry(chosen.pop("plugin", ()))
     folder = data_folder(chosen.pop("data", None))
     _print(status_lines(kept, plan_of(registry, folder, **chosen) if chosen else None))
@@ -372,63 +264,6 @@ def _guarded(command: Callable[[], Any]) -> int:
     except OSError as error:  # such as a disk that is full, or may not be written
         _complain(str(error))
         return 1
-
-
-def _options(
-    study: Path | None,
-    selections: Selections | None,
-    engine: Engine | None,
-    store: Path | None,
-    again: Again | None = None,
-) -> dict[str, Any]:
-    """What was set, in the file or on the command line, which wins."""
-    groups: tuple[Selections | Engine | Again, ...] = (selections or Selections(), engine or Engine(), again or Again())
-    typed = {name: value for group in groups for name, value in vars(group).items()} | {"store": store}
-    options = _read_study(study, list(typed)) if study else {}
-    options |= {name: value for name, value in typed.items() if value is not None}
-    if isinstance(options.get("seeds"), str):
-        options["seeds"] = _seeds(options["seeds"])
-    return options
-
-
-def _read_study(path: Path, known: list[str]) -> dict[str, Any]:
-    try:
-        found = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RequestError(f"study {path}: cannot be read as TOML: {error}") from error
-    kinds: dict[str, tuple[type, ...]] = {
-        "suspects": (int,), "workers": (int,), "threads": (int,), "timeout": (int, float), "gpu_share": (int, float),
-        "deterministic": (bool,), "compile": (bool,),
-        "seeds": (list, str), "plugin": (list,), "reference": (int, str),
-    }  # fmt: skip
-    for name, value in found.items():
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            raise RequestError(
-                f"study {path}: unknown option {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-            )
-        expected = kinds.get(name, (str,))
-        if not isinstance(value, expected) or (isinstance(value, bool) and expected != (bool,)):
-            raise RequestError(
-                f"study {path}: {name} = {value!r}: expected {' or '.join(k.__name__ for k in expected)}"
-            )
-        if name == "seeds" and isinstance(value, list) and not all(type(seed) is int for seed in value):
-            raise RequestError(f"study {path}: seeds = {value!r}: expected whole numbers")
-    if "plugin" in found:
-        found["plugin"] = [path.parent / file for file in found["plugin"]]  # as the file's author sees them
-    return found
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise RequestError(f"--seeds {text}: expected whole numbers, comma-separated") from None
-
-
-def _only_plan(options: dict[str, Any]) -> dict[str, Any]:
-    left_out = {**vars(Engine()), **vars(Again()), "store": None}
-    return {name: value for name, value in options.items() if name not in left_out}
 
 
 def _complain(line: str) -> None:
