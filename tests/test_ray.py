@@ -92,7 +92,7 @@ def cluster(folder):
     """A node with two GPUs that are none, and no processors for workers; this process has joined it."""
     files = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in session.ENVIRONMENT.items():
+        for name, value in {**session.ENVIRONMENT, "RAY_TMPDIR": files}.items():
             patch.setenv(name, value)
         quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 300, "health_check_failure_threshold": 3}
         head = {
@@ -100,7 +100,6 @@ def cluster(folder):
             "num_cpus": 0,
             "num_gpus": 2,
             "include_dashboard": False,
-            "temp_dir": files,
             **OBJECTS,
         }
         made = FakeCluster(initialize_head=True, head_node_args=head)
