@@ -248,8 +248,10 @@ class _Chooser:
 
 def _label(plugin: Plugin, defaults: dict[str, Any]) -> str:
     """The name, with the parameters that are not those of the plugin or the profile: what sets it apart in a table."""
-    usual = type(plugin)(**defaults).model_dump()
-    own = {name: value for name, value in plugin.model_dump().items() if value != usual[name]}
+    values = plugin.model_dump()
+    required = {name: values[name] for name, field in type(plugin).model_fields.items() if field.is_required()}
+    usual = type(plugin)(**{**required, **defaults}).model_dump()
+    own = {name: value for name, value in values.items() if name in required or value != usual[name]}
     inside = ",".join(f"{name}={spelled(value)}" for name, value in own.items())
     return f"{plugin.name}[{inside}]" if inside else plugin.name
 
