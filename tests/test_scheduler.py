@@ -346,6 +346,19 @@ def test_what_the_dead_leave_is_swept(tmp_path):
     assert not any((tmp_path / "claims").iterdir())
 
 
+def test_a_file_that_its_owner_removes_meanwhile_claims_nothing(tmp_path, monkeypatch):
+    """Between the opening and the locking: whoever comes next makes, and locks, a new file of that name."""
+    lock = claims.fcntl.flock
+
+    def flock(descriptor, how):
+        (tmp_path / "claims" / "abcd.lock").unlink()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(claims.fcntl, "flock", flock)
+    with claims.claim(tmp_path, "abcd") as mine:
+        assert not mine
+
+
 def test_two_never_hold_one_name_while_files_come_and_go(tmp_path):
     """Threads suffice: every claim opens the file anew, and flock sets open files apart, not processes."""
     inside, most, granted = [], [], []
