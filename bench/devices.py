@@ -12,17 +12,26 @@ def slots(device: str, workers: int | None, threads: int, gpu_share: float = 1.0
     ``threads`` each, unless ``workers`` says otherwise. Neighbours in the list are on different devices.
     Raises RequestError for a device that is not there and for numbers out of range.
     """
+    check_numbers(workers, threads, gpu_share)
+    names = _names(device)
+    if workers is None:
+        workers = max(1, cores() // threads) if names == ["cpu"] else len(names) * workers_on_a_gpu(gpu_share)
+    return [names[slot % len(names)] for slot in range(workers)]
+
+
+def check_numbers(workers: int | None, threads: int, gpu_share: float) -> None:
+    """Raises RequestError for a number out of range."""
     if workers is not None and workers < 1:
         raise RequestError(f"--workers {workers}: expected at least 1")
     if threads < 1:
         raise RequestError(f"--threads {threads}: expected at least 1")
     if not 0 < gpu_share <= 1:
         raise RequestError(f"--gpu-share {gpu_share:g}: expected more than 0 and at most 1")
-    names = _names(device)
-    if workers is None:
-        each = int(1 / gpu_share + 1e-6)  # three workers of a third, whatever a third is as a float
-        workers = max(1, cores() // threads) if names == ["cpu"] else len(names) * each
-    return [names[slot % len(names)] for slot in range(workers)]
+
+
+def workers_on_a_gpu(gpu_share: float) -> int:
+    """How many workers fit on a GPU if each needs ``gpu_share`` of it: three of a third, whatever that is as a float."""
+    return int(1 / gpu_share + 1e-6)
 
 
 def set_deterministic(wanted: bool) -> None:

@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.devices import check_numbers, workers_on_a_gpu
 from bench.errors import RequestError
 
 
@@ -32,12 +33,7 @@ def check(device: str, workers: int | None, threads: int, gpu_share: float) -> N
         raise RequestError("--executor ray: Ray is not installed: pip install 'defensebench[ray]'")
     if device not in ("auto", "cpu", "cuda"):
         raise RequestError(f"--device {device}: expected auto, cpu or cuda; Ray deals the GPUs of its nodes itself")
-    if workers is not None and workers < 1:
-        raise RequestError(f"--workers {workers}: expected at least 1")
-    if threads < 1:
-        raise RequestError(f"--threads {threads}: expected at least 1")
-    if not 0 < gpu_share <= 1:
-        raise RequestError(f"--gpu-share {gpu_share:g}: expected more than 0 and at most 1")
+    check_numbers(workers, threads, gpu_share)
 
 
 def places(nodes: Sequence[Node], device: str, threads: int, gpu_share: float = 1.0) -> list[Place]:
@@ -47,11 +43,12 @@ def places(nodes: Sequence[Node], device: str, threads: int, gpu_share: float = 
     that has no GPU. A worker takes ``gpu_share`` of a GPU (and no processor: the GPU is what is scarce) or ``threads``
     processors. Raises RequestError if there is no room at all.
     """
-    each = int(1 / gpu_share + 1e-6)  # three workers of a third, whatever a third is as a float
     found: list[tuple[bool, int, Place]] = []
     for node in nodes:
         if device != "cpu" and node.gpus >= 1:
-            found += [(False, turn, Place(node, 0, gpu_share)) for turn in range(int(node.gpus) * each)]
+            found += [
+                (False, turn, Place(node, 0, gpu_share)) for turn in range(int(node.gpus) * workers_on_a_gpu(gpu_share))
+            ]
         elif device != "cuda":
             found += [(True, turn, Place(node, threads, 0.0)) for turn in range(int(node.cpus // threads))]
     if not found:
