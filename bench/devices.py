@@ -30,7 +30,7 @@ def check_numbers(workers: int | None, threads: int, gpu_share: float) -> None:
 
 
 def workers_on_a_gpu(gpu_share: float) -> int:
-    """How many workers fit on a GPU if each needs ``gpu_share`` of it: three of a third, whatever that is as a float."""
+    """How many workers fit on a GPU if each needs ``gpu_share`` of it: three of a third, as a float too."""
     return int(1 / gpu_share + 1e-6)
 
 
