@@ -1,6 +1,7 @@
 """What the tests share: tiny images, one-file plugins, and where the real data sets lie if they are at hand."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,9 @@ import torch
 from bench.plugin import AttackContext, Context, ImageSpec, LabelledImages
 
 torch.set_num_threads(1)  # as the workers do: on a busy machine more of them wait for each other
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # of a suite in the background; its children would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SPEC = ImageSpec(3, 16, 16, classes=5, mean=(0.5,) * 3, std=(0.25,) * 3)
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "unpack.py"
