@@ -80,7 +80,7 @@ class Engine:
     deterministic
         On a GPU too, give the same bits every time; a stage that cannot fails (default: the fastest algorithms).
     compile
-        Compile networks before they are trained; pays where a victim takes longer than twenty minutes.
+        Compile networks before they are trained; pays where a victim takes longer than ten minutes.
     timeout
         Seconds after which a stage is stopped, to be tried once more (default: never).
     """

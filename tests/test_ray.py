@@ -259,7 +259,6 @@ def expected(folder) -> pd.DataFrame:
     return tiny.table(run(folder, "inline", **REQUEST, executor="inline", device="cpu").frame)
 
 
-@pytest.mark.slow
 def test_two_gpus_of_one_node(folder, cluster, expected):
     told = Told()
     frame = run(folder, "gpus", **REQUEST, executor="ray", listener=told).frame
