@@ -19,10 +19,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-import psutil
-
 from bench import files, manifest
 from bench.errors import Damaged, RequestError
+from bench.processes import lives
 from bench.records import Record
 
 if TYPE_CHECKING:
@@ -189,7 +188,7 @@ class Store:
     def leftovers(self) -> list[Path]:
         """Drafts that a dead process of this machine left behind."""
         owners = {draft: draft.name.partition("-")[0] for draft in (self.root / "tmp").glob(f"*-*@{platform.node()}")}
-        return [draft for draft, pid in owners.items() if pid.isdigit() and not psutil.pid_exists(int(pid))]
+        return [draft for draft, pid in owners.items() if pid.isdigit() and not lives(int(pid))]
 
     def sweep(self) -> None:
         """Remove the drafts that dead processes of this machine left behind."""

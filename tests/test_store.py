@@ -4,7 +4,10 @@ import json
 import os
 import platform
 import shutil
+import subprocess
+import time
 
+import psutil
 import pytest
 import torch
 
@@ -76,3 +79,18 @@ def test_only_the_drafts_of_the_dead_are_swept(tmp_path):
     assert alive.is_dir()
     assert not dead.exists()
     assert elsewhere.is_dir()
+
+
+def test_what_a_killed_process_left_is_swept_before_its_parent_has_noticed(tmp_path):
+    """Until then there is still a process of that number, a zombie."""
+    store = Store(tmp_path / "s")
+    with subprocess.Popen(["sleep", "60"]) as process:
+        draft = store.root / "tmp" / f"{process.pid}-abc@{platform.node()}"
+        draft.mkdir()
+        store.sweep()
+        assert draft.is_dir()
+        process.kill()
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        store.sweep()
+        assert not draft.exists()

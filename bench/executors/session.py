@@ -14,12 +14,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 
 from bench.devices import cores
 from bench.errors import RequestError
 from bench.executors.places import Node
+from bench.processes import lives
 
 REACH = 15  # seconds to find out whether there is a cluster at an address
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -114,7 +114,7 @@ def _sweep(base: Path) -> None:
     """Remove the folders of processes that were killed before they could."""
     for folder in base.glob("ray-*-*"):
         owner = folder.name.split("-")[1]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+        if owner.isdigit() and not lives(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
