@@ -144,14 +144,14 @@ def run(
         check_data(plan, folder)
         told.known(known.values())
         site = Site(
-            kept.root.resolve(),
-            folder,
-            tuple(registry.files),
-            threads,
-            timeout,
-            command.current(),
-            deterministic,
-            compile,
+            store=kept.root.resolve(),
+            data=folder,
+            plugin_files=tuple(registry.files),
+            threads=threads,
+            timeout=timeout,
+            command=command.current(),
+            deterministic=deterministic,
+            compiled=compile,
         )
         with Interruption(told.note) as interruption:
             engine = make(site, len(work.stages))

@@ -23,7 +23,6 @@ class Checkpoint:
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The last state that was saved, with its tensors on ``device``; None where there is none, or a damaged one."""
         try:
-            # torch.save's format, since an optimizer's state does not fit safetensors; reading it runs no code
             state = self.store.state("checkpoints", self.key, "state.pt", device)
         except FileNotFoundError:
             return None

@@ -20,6 +20,17 @@ class Damaged(Exception):
         return f"{self.room}/{self.key}: {self.name} {self.why}"
 
 
+def one_line(error: BaseException) -> str:
+    """The kind of an error and what it says, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """What is put behind a complaint about a name that is not known: the one that is most like it, if any is."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def explained(error: Any, fields: Iterable[str]) -> str:
     """pydantic's first complaint as one line that names the value and what was expected; ``fields`` are those there."""
     first = error.errors()[0]

@@ -50,6 +50,7 @@ def state(content: bytes, device: "torch.device") -> dict[str, Any]:
     """What torch.save wrote, if it is tensors and plain values; UnpicklingError for anything that would run code."""
     import torch
 
+    # an optimizer's state does not fit safetensors; with weights_only reading it runs no code
     found: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     return found
 

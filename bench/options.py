@@ -2,13 +2,13 @@
 
 import tomllib
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from cyclopts import Parameter
 
-from bench.errors import RequestError
+from bench.errors import RequestError, meant
 
 
 @Parameter(name="*")
@@ -139,18 +139,11 @@ def _read_study(path: Path, known: list[str]) -> dict[str, Any]:
         found = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RequestError(f"study {path}: cannot be read as TOML: {error}") from error
-    kinds: dict[str, tuple[type, ...]] = {
-        "suspects": (int,), "workers": (int,), "threads": (int,), "timeout": (int, float), "gpu_share": (int, float),
-        "deterministic": (bool,), "compile": (bool,),
-        "seeds": (list, str), "plugin": (list,), "reference": (int, str),
-    }  # fmt: skip
+    kinds = _kinds()
     for name, value in found.items():
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            raise RequestError(
-                f"study {path}: unknown option {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-            )
-        expected = kinds.get(name, (str,))
+            raise RequestError(f"study {path}: unknown option {name!r}{meant(name, known)}")
+        expected = kinds[name]
         if not isinstance(value, expected) or (isinstance(value, bool) and expected != (bool,)):
             raise RequestError(
                 f"study {path}: {name} = {value!r}: expected {' or '.join(k.__name__ for k in expected)}"
@@ -160,6 +153,17 @@ def _read_study(path: Path, known: list[str]) -> dict[str, Any]:
     if "plugin" in found:
         found["plugin"] = [path.parent / file for file in found["plugin"]]  # as the file's author sees them
     return found
+
+
+def _kinds() -> dict[str, tuple[type, ...]]:
+    """What TOML may hold for every option: what the command line makes of it, and for some a plainer spelling too."""
+    hints = {name: hint for group in (Selections, Engine, Again) for name, hint in get_type_hints(group).items()}
+    in_toml: dict[type, tuple[type, ...]] = {Path: (str,), float: (int, float)}
+    kinds = {}
+    for name, hint in hints.items():
+        kind = next(part for part in get_args(hint) if part is not NoneType)
+        kinds[name] = in_toml.get(kind, (get_origin(kind) or kind,))
+    return kinds | {"seeds": (list, str), "reference": (int, str), "store": (str,)}
 
 
 def _seeds(text: str) -> tuple[int, ...]:

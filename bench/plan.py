@@ -1,9 +1,11 @@
 """From a request to the stages that it takes: victims, and cells that share them."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, cast
 
@@ -160,7 +162,8 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
         raise RequestError(f"--profile {request.profile}: expected one of {', '.join(PROFILES)}")
     profile = PROFILES[request.profile]
     chooser = _Chooser(registry, profile)
-    datasets = chooser.located(chooser.choose("dataset", request.datasets or profile.datasets), data)
+    chosen = chooser.choose("dataset", request.datasets or profile.datasets)
+    datasets = chooser.fitted(chosen, methodcaller("located", data))
     choices = {
         "model": chooser.choose("model", request.models or profile.models),
         "attack": chooser.choose("attack", request.attacks),
@@ -178,7 +181,7 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
             raise RequestError(
                 f"--suspects {suspects}: expected at most {available - reference} beside the reference set"
             )
-        fitted = {kind: chooser.resolved(chosen, source) for kind, chosen in choices.items()}
+        fitted = {kind: chooser.fitted(asked, methodcaller("resolve", source.spec)) for kind, asked in choices.items()}
         for model, recipe, attack, seed in product(fitted["model"], trainings, fitted["attack"], seeds):
             victim = VictimStage(dataset.ref, model.ref, attack.ref, request.profile, recipe, seed)
             for defense in fitted["defense"]:
@@ -229,15 +232,10 @@ class _Chooser:
                 chosen.setdefault(identity.canonical(made.ref.identity), made)
         return list(chosen.values())
 
-    def resolved(self, chosen: list[_Chosen], dataset: Dataset) -> list[_Chosen]:
-        """The plugins fitted to the data set's images, under the labels that they were asked for by."""
-        fitted = [(one.plugin.resolve(dataset.spec), one.ref.label) for one in chosen]
-        return [_Chosen(plugin, self._ref(plugin, label)) for plugin, label in fitted]
-
-    def located(self, chosen: list[_Chosen], data: Path) -> list[_Chosen]:
-        """The data sets as they lie under ``data``, under the labels that they were asked for by."""
-        there = [(cast(Dataset, one.plugin).located(data), one.ref.label) for one in chosen]
-        return [_Chosen(plugin, self._ref(plugin, label)) for plugin, label in there]
+    def fitted(self, chosen: list[_Chosen], fit: Callable[[Plugin], Plugin]) -> list[_Chosen]:
+        """The plugins as ``fit`` makes them, under the labels that they were asked for by."""
+        made = [(fit(one.plugin), one.ref.label) for one in chosen]
+        return [_Chosen(plugin, self._ref(plugin, label)) for plugin, label in made]
 
     def _ref(self, plugin: Plugin, label: str) -> Ref:
         version = self.registry.version(plugin.kind, plugin.name)

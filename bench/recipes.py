@@ -1,12 +1,11 @@
 """Recipes: how a victim is trained, one value a hyper-parameter, under a name and with parameters of one's own."""
 
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.errors import RequestError, explained
+from bench.errors import RequestError, explained, meant
 from bench.selection import parse
 
 
@@ -70,9 +69,7 @@ def recipe(label: str) -> Recipe:
 
 def _made(name: str, parameters: dict[str, Any]) -> Recipe:
     if name not in RECIPES:
-        near = get_close_matches(name, RECIPES, n=1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        raise RequestError(f"--recipes {name}: expected one of {', '.join(RECIPES)}{meant}")
+        raise RequestError(f"--recipes {name}: expected one of {', '.join(RECIPES)}{meant(name, RECIPES)}")
     try:
         return Recipe.model_validate({**RECIPES[name].model_dump(), **parameters})
     except ValidationError as error:

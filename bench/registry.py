@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_origin
 
-from bench.errors import RequestError, explained
+from bench.errors import RequestError, explained, one_line
 from bench.selection import Choice
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Registry:
         try:
             found = getattr(importlib.import_module(module), attribute)
         except Exception as error:  # whatever a plugin's module raises, it is that plugin's problem
-            raise RequestError(f"{kind} {name!r} is broken: {_one_line(error)}") from error
+            raise RequestError(f"{kind} {name!r} is broken: {one_line(error)}") from error
         return _checked(found, kind, name)
 
     def create(self, kind: str, name: str, parameters: dict[str, Any]) -> "Plugin":
@@ -132,7 +132,7 @@ class Registry:
         try:
             module, fingerprint = _load_file(file)
         except Exception as error:  # whatever a user's file raises, it is that file's problem
-            self.problems.append(f"--plugin {file}: {_one_line(error)}")
+            self.problems.append(f"--plugin {file}: {one_line(error)}")
             return
         found = _plugins_in(module)
         if not found:
@@ -197,7 +197,7 @@ def _described(entry: Entry) -> Entry:
         if not any(getattr(node, "name", None) == attribute for node in tree.body):
             raise AttributeError(f"{spec.origin} defines no {attribute}")
     except Exception as error:  # a package that cannot even be found must not break the listing
-        return Entry(entry.kind, entry.name, entry.target, entry.origin, problem=_one_line(error))
+        return Entry(entry.kind, entry.name, entry.target, entry.origin, problem=one_line(error))
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
     return Entry(entry.kind, entry.name, entry.target, entry.origin, summary)
 
@@ -208,7 +208,3 @@ def _several(plugin: "type[Plugin]", name: str, value: Any) -> Any:
     if field is None or get_origin(field.annotation) is not tuple or isinstance(value, tuple | list):
         return value
     return value.split("+") if isinstance(value, str) else (value,)
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

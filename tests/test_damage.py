@@ -141,6 +141,7 @@ def test_what_is_missing_added_short_or_empty_is_damage(small, name, harm, reaso
         with pytest.raises(Damaged) as caught:
             look()
         assert str(caught.value) == f"cells/ab12: {reason}"
+        # its own bytes, as a worker would send them to its parent
         assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 

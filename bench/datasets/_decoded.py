@@ -61,6 +61,7 @@ class Source:
 class Decoded(Dataset):
     """Base of the data sets on disk. A subclass says how to find the files, and how to get them."""
 
+    found_out: ClassVar[frozenset[str]] = frozenset()  # parameters that only say which files lie there
     published: ClassVar[tuple[int, int]] = (0, 0)  # images to train and to test with in what ``download`` gets
 
     @abstractmethod
@@ -142,7 +143,7 @@ class Decoded(Dataset):
     @property
     def _parameters(self) -> str:
         """The name of this data set with a digest of the parameters; the files have a fingerprint of their own."""
-        parameters = self.model_dump(mode="json", exclude={"train_size", "contents", "images"})
+        parameters = self.model_dump(mode="json", exclude={"train_size", *self.found_out})
         said = canonical({"format": FORMAT, "version": self.version, **parameters})
         return f"{self.name}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 

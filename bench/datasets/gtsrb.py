@@ -35,6 +35,7 @@ class GTSRB(Decoded):
     source: ClassVar[str] = "Stallkamp et al., Neural Networks 2012"
     flip: ClassVar[bool] = False  # the mirror image of "keep right" is "keep left"
     published: ClassVar[tuple[int, int]] = (39209, 12630)
+    found_out: ClassVar[frozenset[str]] = frozenset({"images"})
     size: int = Field(32, ge=8, le=512, description="side of the square images, in pixels")
     images: int | None = Field(
         None,
@@ -53,11 +54,11 @@ class GTSRB(Decoded):
         return ImageSpec(3, self.size, self.size, classes=CLASSES, mean=mean, std=std)
 
     def located(self, folder: Path) -> Self:
-        if self.images is not None:
-            return self
-        with self._told(folder):
-            source = self.find(folder)
-        return self.model_copy(update={"images": source.training if source else self.published[0]})
+        there = Decoded.training_images(self.model_copy(update={"train_size": None}), folder)
+        return self.model_copy(update={"images": self.images or there})
+
+    def training_images(self, folder: Path) -> int:
+        return self.train_size or self.images or super().training_images(folder)
 
     def find(self, folder: Path) -> Source | None:
         root, train, answers = _places(folder)

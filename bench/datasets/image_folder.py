@@ -23,6 +23,7 @@ class ImageFolder(Decoded):
     by_name_only: ClassVar[bool] = True
     source: ClassVar[str] = "your own images"
     flip: ClassVar[bool] = False  # nobody knows here whether a mirror image keeps its class
+    found_out: ClassVar[frozenset[str]] = frozenset({"contents"})
     path: str = Field("", description="the directory with a folder a class, or with train/ and test/")
     size: int = Field(64, ge=8, le=512, description="side of the square images, in pixels")
     test_share: float = Field(0.2, gt=0, lt=1, description="share of every class to test with, without test/ or val/")

@@ -9,6 +9,7 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from bench.errors import one_line
 from bench.executors import Outcome, Status
 from bench.executors.actor import Opened, Order, Worker
 from bench.executors.places import Place
@@ -85,7 +86,7 @@ class Seat:
         except (RayActorError, OutOfMemoryError) as error:
             return Outcome(slot, stage, *self._death(error, seconds))
         except RayError as error:  # such as an outcome that could not be sent
-            return Outcome(slot, stage, "failed", seconds, _line(error), str(error))
+            return Outcome(slot, stage, "failed", seconds, one_line(error), str(error))
         return found
 
     def overdue(self, slot: int, timeout: float | None) -> Outcome | None:
@@ -137,7 +138,3 @@ class _Watched(Worker):
     @ray.method(concurrency_group=WATCH)
     def share(self) -> float:  # type: ignore[override]  # the decorator only marks it
         return super().share()
-
-
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -17,7 +17,7 @@ from typing import Any
 import ray
 
 from bench.devices import cores
-from bench.errors import RequestError
+from bench.errors import RequestError, one_line
 from bench.executors.places import Node
 from bench.processes import lives
 
@@ -60,7 +60,7 @@ class Session:
         except Exception as error:  # whatever keeps Ray from starting, it is one line for the user
             self.leave()
             asked = "--executor ray" if address is None else f"--address {address}"
-            raise RequestError(f"{asked}: Ray did not start: {_line(error)}") from error
+            raise RequestError(f"{asked}: Ray did not start: {one_line(error)}") from error
         except BaseException:
             self.leave()
             raise
@@ -154,7 +154,3 @@ def _own_signals() -> Iterator[None]:
     finally:
         with suppress(ValueError):  # not the main thread: then Ray has left it alone, too
             signal.signal(signal.SIGTERM, before)
-
-
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

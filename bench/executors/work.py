@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from bench import claims, devices
-from bench.errors import Damaged
+from bench.errors import Damaged, one_line
 from bench.executors import Outcome, Site, Status
 from bench.plan import CellStage, Stage, VictimStage
 from bench.registry import Registry
@@ -57,8 +57,7 @@ def _outcome(stage: Stage, shop: Workshop, slot: int) -> Outcome:
             gone = "victims", stage.victim.key
             return Outcome(slot, stage, "damaged", 0.0, f"{'/'.join(gone)}: is not there any more", damaged=gone)
         status: Status = "memory" if _out_of_memory(error) else "failed"
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return Outcome(slot, stage, status, time.perf_counter() - began, reason, traceback.format_exc())
+        return Outcome(slot, stage, status, time.perf_counter() - began, one_line(error), traceback.format_exc())
 
 
 def _out_of_memory(error: BaseException) -> bool:
