@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from bench.errors import RequestError
+from bench.plugin import RequestError
 
 # what one unit of each of the two colour-difference channels adds to red, green and blue (ITU-R BT.601)
 CHROMA = {

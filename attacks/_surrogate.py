@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bench.plugin import Attack, AttackContext, LabelledImages
-from bench.training import autocast
+from bench.toolbox.training import autocast
 
 Loss = Callable[[Tensor], Tensor]
 Projection = Callable[[Tensor], Tensor]

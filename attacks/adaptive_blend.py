@@ -13,8 +13,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from attacks._covers import stamped_with_covers
-from attacks.blend import Blend
+from bench.attacks._covers import stamped_with_covers
+from bench.attacks.blend import Blend
 from bench.plugin import AttackContext, LabelledImages, Poisoned
 
 

@@ -14,9 +14,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from attacks._covers import stamped_with_covers
-from bench.errors import RequestError
-from bench.plugin import Attack, AttackContext, Case, ImageSpec, LabelledImages, Poisoned
+from bench.attacks._covers import stamped_with_covers
+from bench.plugin import Attack, AttackContext, Case, ImageSpec, LabelledImages, Poisoned, RequestError
 
 Opacity = Annotated[float, Field(gt=0, le=1)]
 

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field
 from torch import Tensor
 
-from attacks._spectrum import check, in_colours, raised
+from bench.attacks._spectrum import check, in_colours, raised
 from bench.plugin import Attack, AttackContext, Case, ImageSpec, LabelledImages, Poisoned, stamp
 
 

@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from attacks._generator import Generator, drawn, recalled, stored
-from bench.images import batches
-from bench.plugin import Attack, AttackContext, LabelledImages, Objective, Poisoned, stamp
-from bench.training import autocast
+from bench.attacks._generator import Generator, drawn, recalled, stored
+from bench.plugin import Attack, AttackContext, LabelledImages, Objective, Poisoned, batches, stamp
+from bench.toolbox.training import autocast
 
 
 class InputAware(Attack):

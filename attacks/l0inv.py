@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from attacks._surrogate import AddedPattern, Loss, descend, largest
+from bench.attacks._surrogate import AddedPattern, Loss, descend, largest
 from bench.plugin import AttackContext
 
 

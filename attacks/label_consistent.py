@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned, stamp
-from bench.training import autocast
+from bench.toolbox.training import autocast
 
 BATCH = 256
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from attacks._generator import drawn, recalled, stored
+from bench.attacks._generator import drawn, recalled, stored
 from bench.plugin import Attack, AttackContext, LabelledImages, Objective, Poisoned, stamp
 
 

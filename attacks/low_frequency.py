@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from attacks._surrogate import AddedPattern, Loss, descend
+from bench.attacks._surrogate import AddedPattern, Loss, descend
 from bench.plugin import AttackContext
 
 

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from attacks.badnets import BadNets
-from bench.networks import Latent, last_linear
+from bench.attacks.badnets import BadNets
 from bench.plugin import AttackContext, Case, LabelledImages, Objective
+from bench.toolbox.networks import Latent, last_linear
 
 
 class NormEvader(BadNets):

@@ -14,10 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from attacks._surrogate import descend
-from bench.networks import Latent
+from bench.attacks._surrogate import descend
 from bench.plugin import Attack, AttackContext, LabelledImages
-from bench.training import autocast
+from bench.toolbox.networks import Latent
+from bench.toolbox.training import autocast
 
 
 class Trojan(Attack):

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import platformdirs
 
+from bench.cell.validity import judged
 from bench.errors import Damaged, RequestError
 from bench.records import Record, to_frame
-from bench.validity import judged
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from bench.executors import Executor, Site
-    from bench.plan import Plan
-    from bench.registry import Registry
-    from bench.scheduler import Listener
-    from bench.store import Store
+    from bench.engine.executor import Executor, Site
+    from bench.engine.scheduler import Listener
+    from bench.plan.plan import Plan
+    from bench.plan.registry import Registry
+    from bench.store.store import Store
 
 DEFAULT_STORE = Path("bench-store")
 EXECUTORS = ("local", "inline", "ray")
@@ -87,12 +87,15 @@ def run(
     Ctrl-C stops after the stages in flight, a second one at once; both raise KeyboardInterrupt, and the same request
     goes on from there. Raises RequestError, before anything runs, if the request cannot be met.
     """
-    from bench import claims, command, devices, scheduler
-    from bench.display import Silent
-    from bench.executors import Executor, Site, places
-    from bench.interruption import Interruption
-    from bench.refresh import refreshing
-    from bench.store import Store
+    from bench import provenance
+    from bench.engine import devices, scheduler
+    from bench.engine.display import Silent
+    from bench.engine.executor import Executor, Site
+    from bench.engine.interruption import Interruption
+    from bench.engine.ray import nodes
+    from bench.plan.refresh import refreshing
+    from bench.store import locks
+    from bench.store.store import Store
 
     if executor not in EXECUTORS:
         raise RequestError(f"--executor {executor}: expected one of {', '.join(EXECUTORS)}")
@@ -111,7 +114,7 @@ def run(
         raise RequestError(f"--address {address}: goes with --executor ray, not with {executor}")
     make: Callable[[Site, int], Executor]
     if executor == "ray":
-        places.check(device, workers, threads, gpu_share)
+        nodes.check(device, workers, threads, gpu_share)
         make = partial(_cluster, device=device, workers=workers, gpu_share=gpu_share, address=address, note=told.note)
     else:
         make = partial(_engine, executor, devices.slots(device, workers, threads, gpu_share))
@@ -135,7 +138,7 @@ def run(
     again = refreshing(plan, refresh) if refresh is not None else None
     kept = Store(Path(store))
     kept.sweep()
-    claims.sweep(kept.root)
+    locks.sweep(kept.root)
     if again is not None:
         again.drop(kept)
     fresh = again.cells if again else ()
@@ -149,7 +152,7 @@ def run(
             plugin_files=tuple(registry.files),
             threads=threads,
             timeout=timeout,
-            command=command.current(),
+            command=provenance.current(),
             deterministic=deterministic,
             compiled=compile,
         )
@@ -161,22 +164,22 @@ def run(
                 interruption.over = True
                 engine.close()
                 kept.sweep()
-                claims.sweep(kept.root)
+                locks.sweep(kept.root)
     return collect(plan, kept, known, told.note)
 
 
 def _engine(name: str, slots: list[str], site: "Site", stages: int) -> "Executor":
     if name == "inline":
-        from bench.executors.inline import Inline
+        from bench.engine.inline import Inline
 
         return Inline(site, slots)
-    from bench.executors.local import Local
+    from bench.engine.local import Local
 
     return Local(site, slots[:stages])
 
 
 def _cluster(site: "Site", stages: int, *, note: Callable[[str], None], **wanted: Any) -> "Executor":
-    from bench.executors.cluster import Cluster
+    from bench.engine.ray.cluster import Cluster
 
     cluster = Cluster(site, **wanted, stages=stages)
     for line in cluster.notes:
@@ -186,7 +189,7 @@ def _cluster(site: "Site", stages: int, *, note: Callable[[str], None], **wanted
 
 def open_registry(plugin: Sequence[str | Path] = ()) -> "Registry":
     """The registry with these one-file plugins; RequestError if one of them cannot be used."""
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
     registry = Registry([Path(file).resolve() for file in plugin])
     if registry.problems:
@@ -203,7 +206,7 @@ def plan_of(
     **selections: Any,
 ) -> "Plan":
     """The plan of a request, given as to ``run``."""
-    from bench.plan import Request, make_plan
+    from bench.plan.plan import Request, make_plan
 
     request = Request(
         seeds=None if seeds is None else tuple(seeds),
@@ -224,7 +227,7 @@ def collect(
     ``known``: those that need not be read again, by key. They carry the names by which this plan asks for them: the
     request that made them may have spelled out parameters.
     """
-    from bench.scheduler import read_record
+    from bench.engine.scheduler import read_record
 
     found = []
     for cell in plan.cells:
@@ -243,7 +246,7 @@ def data_folder(data: str | Path | None) -> Path:
 
 def check_data(plan: "Plan", data: Path) -> None:
     """Let every data set look for its files, once, before any work starts."""
-    from bench.plugin import Dataset
+    from bench.plugin.dataset import Dataset
 
     for ref in {victim.dataset.label: victim.dataset for victim in plan.victims}.values():
         dataset = plan.plugin(ref)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
 
 
 class RequestError(ValueError):
@@ -29,15 +28,3 @@ def meant(name: str, known: Iterable[str]) -> str:
     """What is put behind a complaint about a name that is not known: the one that is most like it, if any is."""
     near = get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def explained(error: Any, fields: Iterable[str]) -> str:
-    """pydantic's first complaint as one line that names the value and what was expected; ``fields`` are those there."""
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = get_close_matches(name, fields, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(fields)}"
-        return f"unknown parameter {name!r}: {hint}"
-    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{name + '=' if name else ''}{first['input']}: expected {expected}"

@@ -3,15 +3,21 @@
 import hashlib
 import json
 import platform
+import re
+import shlex
 import subprocess
+import sys
+from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from bench import __version__
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pandas", "cvxpy", "pydantic")
 
@@ -58,8 +64,10 @@ def _installed_from() -> tuple[str | None, bool | None]:
     return found, None if found is None else False
 
 
-def device_name(device: torch.device) -> str:
+def device_name(device: "torch.device") -> str:
     """A device as a person would call it: the GPU's name, or the kind of processor."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu ({torch.cpu.get_capabilities().get('cpu_name', 'unknown')})"
@@ -94,3 +102,31 @@ def columns(command: str, *worker: Any) -> dict[str, Any]:
     """The same as a record has it."""
     found = facts(command, *worker)
     return {**found, "packages": json.dumps(found["packages"])}
+
+
+typed: ContextVar[str | None] = ContextVar("typed", default=None)  # set by the command line while a command runs
+
+
+def current() -> str:
+    """The ``bench …`` line that is being carried out; else the script or module that calls ``bench.run``."""
+    path = Path(sys.argv[0] or "python")
+    return typed.get() or f"bench.run(…) in {path.parent.name if path.name == '__main__.py' else path.name}"
+
+
+def line(arguments: Sequence[str], home: str | None = None) -> str:
+    """``bench`` with its arguments, for a shell; paths below ``home`` (default: the user's) begin with ~."""
+    owner = str(Path.home()) if home is None else home
+    return " ".join(["bench", *(_quoted(_hidden(part, owner)) for part in arguments)])
+
+
+def _hidden(text: str, home: str) -> str:
+    if len(home) < 2:  # a user without one
+        return text
+    return re.sub(rf"(?<![\w./~-]){re.escape(home.rstrip('/'))}(?=/|$|[,:])", "~", text)
+
+
+def _quoted(text: str) -> str:
+    head, slash, rest = text.partition("/")
+    if head == "~" and slash:  # in quotes the shell would not see a home in it
+        return "~/" + (shlex.quote(rest) if rest else "")
+    return shlex.quote(text)

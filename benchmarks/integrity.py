@@ -16,8 +16,8 @@ from statistics import median
 
 import torch
 
-from bench import identity
-from bench.store import Store
+from bench.plan import identity
+from bench.store.store import Store
 
 RECORDS, REPEATED, READ = 10_000, 20, 5
 RECORD = json.dumps({f"column {number}": "x" * 40 for number in range(60)})

@@ -18,11 +18,14 @@ import torch
 from torch import Tensor
 
 import bench
-from bench import stages
 from bench.api import data_folder, open_registry, plan_of
-from bench.plugin import Attack, Context, Runtime
-from bench.stages import Workshop
-from bench.store import Store
+from bench.cell.defend import knowledge
+from bench.cell.victim import load_victim
+from bench.cell.workshop import Workshop
+from bench.plugin.attack import Attack
+from bench.plugin.defense import Runtime
+from bench.plugin.values import Context
+from bench.store.store import Store
 
 ROUNDS = 7
 SINGLE = 40  # images that pass one by one in a round
@@ -41,15 +44,15 @@ def main() -> None:
         for cell in plan.cells:
             defense = shop.plugin(cell.defense)
             if cell.defense.name == "none":
-                calls["bare network"] = stages.load_victim(cell.victim, shop)
+                calls["bare network"] = load_victim(cell.victim, shop)
                 test = shop.splits(cell.victim.dataset).test.floats
             elif isinstance(defense, Runtime):
                 attack = shop.plugin(cell.victim.attack)
                 assert isinstance(attack, Attack)
                 learned = shop.store.tensors("victims", cell.victim.key, "learned.safetensors")
-                known = stages.knowledge(cell, shop, attack, learned)
+                known = knowledge(cell, shop, attack, learned)
                 context = Context(device, shop.generator(cell.key, "defense"))
-                calls[cell.defense.name] = defense.guard(stages.load_victim(cell.victim, shop), known, context)
+                calls[cell.defense.name] = defense.guard(load_victim(cell.victim, shop), known, context)
         assert test is not None
         for title, batches in {"batches of 256": test.split(256), "one by one": test[:SINGLE].split(1)}.items():
             report(title, calls, batches, device)

@@ -22,11 +22,10 @@ import torch
 from numpy.typing import NDArray
 
 from bench.datasets.digits import Digits
-from bench.networks import Latent
-from bench.recipes import Recipe
-from bench.training import train
-from defenses._perturbation import constraints, smallest_shifts
-from models.resnet18 import ResNet18
+from bench.defenses._perturbation import constraints, smallest_shifts
+from bench.models.resnet18 import ResNet18
+from bench.toolbox.networks import Latent
+from bench.toolbox.training import Recipe, train
 
 Array = NDArray[np.float64]
 SIZES = [(10, 512), (43, 512), (200, 512)]

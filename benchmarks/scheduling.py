@@ -18,12 +18,12 @@ from statistics import median, quantiles
 
 import bench
 from bench.api import data_folder, open_registry, plan_of
-from bench.display import Silent
-from bench.executors import Outcome
-from bench.plan import Stage
+from bench.cell.measure import describe
+from bench.engine.display import Silent
+from bench.engine.executor import Outcome
+from bench.plan.stages import Stage
 from bench.records import Record
-from bench.stages import describe
-from bench.store import Store
+from bench.store.store import Store
 
 PLUGINS = """
 from typing import ClassVar
@@ -112,7 +112,7 @@ def overhead(cases: list[str]) -> None:
 FINISHED = """
 import sys, time
 from pathlib import Path
-import bench, bench.api, bench.executors, bench.refresh, bench.scheduler
+import bench, bench.api, bench.engine.worker, bench.plan.refresh, bench.engine.scheduler
 attacks, defenses, seeds, store = sys.argv[1:]
 registry = bench.api.open_registry()
 for kind, names in (("attack", attacks), ("defense", defenses), ("dataset", "mnist5k"), ("model", "resnet18")):

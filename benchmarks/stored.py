@@ -23,11 +23,11 @@ from statistics import median
 from typing import Any
 
 from bench.api import data_folder, open_registry, plan_of
-from bench.plan import CellStage
+from bench.cell.measure import describe
+from bench.plan.stages import CellStage
 from bench.provenance import packages
 from bench.records import Record
-from bench.stages import describe
-from bench.store import Store
+from bench.store.store import Store
 
 ATTACKS, DEFENSES = 20, 20
 LIMIT_SECONDS, LIMIT_MB = 5, 500

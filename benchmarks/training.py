@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from bench.plugin import ImageSpec, LabelledImages
-from bench.recipes import RECIPES
-from bench.training import autocast, train
-from models.resnet18 import ResNet18
+from bench.models.resnet18 import ResNet18
+from bench.plan.recipes import RECIPES
+from bench.plugin.values import ImageSpec, LabelledImages
+from bench.toolbox.training import autocast, train
 
 SPEC = ImageSpec(3, 32, 32, 10, mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26))
 BATCH, STEPS, ROUNDS = 128, 12, 5

@@ -18,13 +18,13 @@ from statistics import median
 import torch
 from torch import nn
 
-from bench import backdoors
-from bench.attack import Attack
-from bench.plugin import AttackContext, ImageSpec, LabelledImages
-from bench.recipes import RECIPES
-from bench.registry import Registry
-from bench.training import train
-from models.resnet18 import ResNet18
+from bench.cell import backdoors
+from bench.models.resnet18 import ResNet18
+from bench.plan.recipes import RECIPES
+from bench.plan.registry import Registry
+from bench.plugin.attack import Attack
+from bench.plugin.values import AttackContext, ImageSpec, LabelledImages
+from bench.toolbox.training import train
 
 IMAGES = 50_000
 LIMIT = 0.05  # of an epoch

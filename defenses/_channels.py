@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
-from bench.networks import batch_norms
 from bench.plugin import LabelledImages
-from bench.training import autocast, logits_of
+from bench.toolbox.networks import batch_norms
+from bench.toolbox.training import autocast, logits_of
 
 Norm = nn.BatchNorm2d  # stands for every normalisation layer with a gain and an offset (K,)
 Channels = list[Tensor]  # a value (K,) for each channel of each layer

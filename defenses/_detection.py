@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.plugin import Guard, Prediction, Runtime
-from bench.training import autocast
+from bench.toolbox.training import autocast
 
 AT_ONCE = 512  # variants of images in one forward pass
 

@@ -4,10 +4,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.attack import Objective
-from bench.plugin import Context, LabelledImages, Repair
-from bench.recipes import Recipe
-from bench.training import train
+from bench.plugin import Context, LabelledImages, Objective, Repair
+from bench.toolbox.training import Recipe, train
 
 SMALLEST_BATCH = 20  # fewer images give batch normalisation statistics that wreck the network
 

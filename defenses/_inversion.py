@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.training import autocast
+from bench.toolbox.training import autocast
 
 Parameters = list[Tensor]
 

@@ -10,9 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench.images import batches
-from bench.plugin import Context, LabelledImages
-from bench.training import autocast
+from bench.plugin import Context, LabelledImages, batches
+from bench.toolbox.training import autocast
 
 LONGEST_GRADIENT = 20.0  # the loss has no upper bound: steps must have one, or the weights run away
 

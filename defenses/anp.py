@@ -24,9 +24,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.images import batches
-from bench.plugin import Case, Context, Known, LabelledImages, Repair
-from defenses._channels import Channels, Norm, descend, prune_below, rescaled, scaled_layers
+from bench.defenses._channels import Channels, Norm, descend, prune_below, rescaled, scaled_layers
+from bench.plugin import Case, Context, Known, LabelledImages, Repair, batches
 
 
 class ANP(Repair):

@@ -31,11 +31,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.images import stratified_order
-from bench.networks import batch_norms
-from bench.plugin import Case, Context, Guard, Knowledge, Known, LabelledImages, Prediction, Runtime
-from defenses._alignment import Alignment, Divergence
-from defenses._inversion import TRIGGER_MODELS, Triggers, invert
+from bench.defenses._bna_alignment import Alignment, Divergence
+from bench.defenses._inversion import TRIGGER_MODELS, Triggers, invert
+from bench.plugin import Case, Context, Guard, Knowledge, Known, LabelledImages, Prediction, Runtime, stratified_order
+from bench.toolbox.networks import batch_norms
 
 
 class BNA(Runtime):

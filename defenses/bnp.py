@@ -20,11 +20,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.networks import batch_norms
+from bench.defenses._bna_alignment import per_channel
+from bench.defenses._channels import Norm, remove, scaled_layers
 from bench.plugin import Case, Context, Known, Repair
-from bench.training import logits_of
-from defenses._alignment import per_channel
-from defenses._channels import Norm, remove, scaled_layers
+from bench.toolbox.networks import batch_norms
+from bench.toolbox.training import logits_of
 
 
 class BNP(Repair):

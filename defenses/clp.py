@@ -22,9 +22,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.errors import RequestError
-from bench.plugin import Case, Context, ImageSpec, Knowledge, Known, Repair
-from defenses._channels import Norm, fed_by, remove, scaled_layers
+from bench.defenses._channels import Norm, fed_by, remove, scaled_layers
+from bench.plugin import Case, Context, ImageSpec, Knowledge, Known, Repair, RequestError
 
 
 class CLP(Repair):

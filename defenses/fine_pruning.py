@@ -18,10 +18,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.networks import Latent
+from bench.defenses._finetuning import FineTuning
 from bench.plugin import Context, Known
-from bench.training import logits_of
-from defenses._finetuning import FineTuning
+from bench.toolbox.networks import Latent
+from bench.toolbox.training import logits_of
 
 
 class FinePruning(FineTuning):

@@ -23,9 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.plugin import Context, Guard, Knowledge, Known, LabelledImages, Prediction, Runtime
-from bench.training import logits_of
-from defenses._direction import (
+from bench.defenses._fire_direction import (
     Filter,
     RunningMean,
     class_means,
@@ -37,7 +35,9 @@ from defenses._direction import (
     projected,
     shifted,
 )
-from defenses._places import Place, look_at, places
+from bench.defenses._fire_places import Place, look_at, places
+from bench.plugin import Context, Guard, Knowledge, Known, LabelledImages, Prediction, Runtime
+from bench.toolbox.training import logits_of
 
 FOLDS = 4  # of the cross-validation
 STRENGTHS = (0.5, 1.0, 1.5, 2.0)  # what alpha is chosen among

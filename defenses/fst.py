@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.attack import Objective
-from bench.networks import last_linear
-from bench.plugin import Case, Context, Known
-from defenses._finetuning import FineTuning
+from bench.defenses._finetuning import FineTuning
+from bench.plugin import Case, Context, Known, Objective
+from bench.toolbox.networks import last_linear
 
 
 class FST(FineTuning):

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from torch import nn
 
+from bench.defenses._finetuning import FineTuning
 from bench.plugin import Context, Known
-from defenses._finetuning import FineTuning
 
 
 class FT(FineTuning):

@@ -17,9 +17,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.attack import Objective
-from bench.plugin import Context, Known
-from defenses._finetuning import FineTuning
+from bench.defenses._finetuning import FineTuning
+from bench.plugin import Context, Known, Objective
 
 
 class FTSAM(FineTuning):

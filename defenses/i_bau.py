@@ -26,9 +26,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from bench.images import batches
-from bench.plugin import Context, Known, LabelledImages, Repair
-from defenses._finetuning import channels_last, usual_batch
+from bench.defenses._finetuning import channels_last, usual_batch
+from bench.plugin import Context, Known, LabelledImages, Repair, batches
 
 Loss = Callable[[Tensor], Tensor]
 

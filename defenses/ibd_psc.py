@@ -22,9 +22,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.networks import batch_norms
+from bench.defenses._detection import AT_ONCE, Detector, quick_logits
 from bench.plugin import Context, Guard, Known, LabelledImages
-from defenses._detection import AT_ONCE, Detector, quick_logits
+from bench.toolbox.networks import batch_norms
 
 if TYPE_CHECKING:
     from bench.plugin import Case

@@ -22,10 +22,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.attack import Objective
-from bench.networks import stages
-from bench.plugin import Case, Context, Known
-from defenses._finetuning import FineTuning
+from bench.defenses._finetuning import FineTuning
+from bench.plugin import Case, Context, Known, Objective
+from bench.toolbox.networks import stages
 
 
 class NAD(FineTuning):

@@ -22,10 +22,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.images import stratified_order
-from bench.plugin import Context, Known, LabelledImages, as_bytes
-from defenses._finetuning import FineTuning
-from defenses._inversion import TRIGGER_MODELS, invert
+from bench.defenses._finetuning import FineTuning
+from bench.defenses._inversion import TRIGGER_MODELS, invert
+from bench.plugin import Context, Known, LabelledImages, as_bytes, stratified_order
 
 CONSISTENCY = 1.4826  # makes the median absolute deviation of normal values their standard deviation
 

@@ -25,10 +25,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.images import batches
-from bench.networks import Cut, stages
-from bench.plugin import Context, Known, Repair
-from bench.training import autocast, logits_of
+from bench.plugin import Context, Known, Repair, batches
+from bench.toolbox.networks import Cut, stages
+from bench.toolbox.training import autocast, logits_of
 
 
 class Polarizer(nn.Module):

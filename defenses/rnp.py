@@ -26,10 +26,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
-from bench.images import batches
-from bench.plugin import Case, Context, Known, LabelledImages, Repair
-from defenses._channels import Channels, descend, prune_below, rescaled, scaled_layers
-from defenses._unlearning import unlearned
+from bench.defenses._channels import Channels, descend, prune_below, rescaled, scaled_layers
+from bench.defenses._unlearning import unlearned
+from bench.plugin import Case, Context, Known, LabelledImages, Repair, batches
 
 
 class RNP(Repair):

@@ -18,10 +18,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.images import batches
-from bench.plugin import Context, Known, Repair
-from bench.training import autocast
-from defenses._finetuning import channels_last, usual_batch
+from bench.defenses._finetuning import channels_last, usual_batch
+from bench.plugin import Context, Known, Repair, batches
+from bench.toolbox.training import autocast
 
 
 class SAU(Repair):

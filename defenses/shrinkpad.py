@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.errors import RequestError
-from bench.plugin import Context, Guard, ImageSpec, Knowledge, Known, Prediction, Runtime
+from bench.plugin import Context, Guard, ImageSpec, Knowledge, Known, Prediction, RequestError, Runtime
 
 
 class ShrinkPad(Runtime):

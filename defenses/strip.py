@@ -19,8 +19,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.defenses._detection import AT_ONCE, Detector, clean_threshold, quick_logits
 from bench.plugin import Context, Guard, Known
-from defenses._detection import AT_ONCE, Detector, clean_threshold, quick_logits
 
 
 class STRIP(Detector):

@@ -24,13 +24,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.errors import RequestError
-from bench.networks import Latent
-from bench.plugin import Case, Context, ImageSpec, Known, LabelledImages, Repair
-from bench.training import logits_of
-from defenses._evidence import Distances, all_to_all, control, pair_residuals, stage_distances
-from defenses._perturbation import Array, Outlier, small_outliers, smallest_shifts
-from defenses._shifted import Backdoor, ShiftTuning, note_shifts, unsupported
+from bench.defenses._perturbation import Array, Outlier, small_outliers, smallest_shifts
+from bench.defenses._shift_tuning import Backdoor, ShiftTuning, note_shifts, unsupported
+from bench.defenses._tac_evidence import Distances, all_to_all, control, pair_residuals, stage_distances
+from bench.plugin import Case, Context, ImageSpec, Known, LabelledImages, Repair, RequestError
+from bench.toolbox.networks import Latent
+from bench.toolbox.training import logits_of
 
 
 class TAC(ShiftTuning, Repair):

@@ -21,9 +21,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.defenses._detection import AT_ONCE, Detector, clean_threshold, quick_logits
+from bench.defenses._teco_corruptions import SEVERITIES, Corruption, corruptions
 from bench.plugin import Context, Guard, Known
-from defenses._corruptions import SEVERITIES, Corruption, corruptions
-from defenses._detection import AT_ONCE, Detector, clean_threshold, quick_logits
 
 
 class TeCo(Detector):

@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.networks import Latent
+from bench.defenses._shift_tuning import Backdoor, ShiftTuning, note_shifts, unsupported
 from bench.plugin import Case, Context, Known, Oracle, Secret
-from bench.training import logits_of
-from defenses._shifted import Backdoor, ShiftTuning, note_shifts, unsupported
+from bench.toolbox.networks import Latent
+from bench.toolbox.training import logits_of
 
 
 class TrueTAC(ShiftTuning, Oracle):

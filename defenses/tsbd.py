@@ -24,11 +24,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.attack import Objective
-from bench.networks import last_linear
-from bench.plugin import Context, Known
-from defenses._finetuning import FineTuning
-from defenses._unlearning import unlearned
+from bench.defenses._finetuning import FineTuning
+from bench.defenses._unlearning import unlearned
+from bench.plugin import Context, Known, Objective
+from bench.toolbox.networks import last_linear
 
 
 class TSBD(FineTuning):

@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from bench.models._stem import is_small, keep_resolution
+from bench.models._timm import Pretrainable, create
 from bench.plugin import ImageSpec
-from models._stem import is_small, keep_resolution
-from models._timm import Pretrainable, create
 
 
 class Mobile(Pretrainable):

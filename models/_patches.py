@@ -2,8 +2,7 @@
 
 from math import gcd
 
-from bench.errors import RequestError
-from bench.plugin import ImageSpec
+from bench.plugin import ImageSpec, RequestError
 
 
 def check_patches(name: str, size: int, spec: ImageSpec) -> None:

@@ -2,9 +2,9 @@
 
 from torch import nn
 
+from bench.models._stem import Residual, first_convolution
+from bench.models._timm import Normalised, create
 from bench.plugin import ImageSpec
-from models._stem import Residual, first_convolution
-from models._timm import Normalised, create
 
 
 class ResNet(Residual):

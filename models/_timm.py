@@ -8,9 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.errors import RequestError
-from bench.networks import last_linear
-from bench.plugin import ImageSpec, Model
+from bench.plugin import ImageSpec, Model, RequestError
+from bench.toolbox.networks import last_linear
 
 
 class Normalised(nn.Module):

@@ -5,9 +5,9 @@ from typing import ClassVar, Self
 from pydantic import Field
 from torch import nn
 
+from bench.models._patches import check_patches, transformer_patches
+from bench.models._timm import Pretrainable, create
 from bench.plugin import ImageSpec
-from models._patches import check_patches, transformer_patches
-from models._timm import Pretrainable, create
 
 
 class VisionTransformer(Pretrainable):

@@ -10,10 +10,9 @@ from typing import ClassVar, Self
 from pydantic import Field
 from torch import nn
 
-from bench.errors import RequestError
-from bench.plugin import ImageSpec
-from models._patches import check_patches
-from models._timm import Pretrainable, create
+from bench.models._patches import check_patches
+from bench.models._timm import Pretrainable, create
+from bench.plugin import ImageSpec, RequestError
 
 
 class ConvNeXtTiny(Pretrainable):

@@ -6,7 +6,7 @@ and of the next halving are 1. Without dropout and stochastic depth.
 
 from typing import ClassVar
 
-from models._mobile import Mobile
+from bench.models._mobile import Mobile
 
 
 class EfficientNetB0(Mobile):

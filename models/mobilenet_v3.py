@@ -6,7 +6,7 @@ and of the next halving are 1, as in the forms of MobileNet in common use for CI
 
 from typing import ClassVar
 
-from models._mobile import Mobile
+from bench.models._mobile import Mobile
 
 
 class MobileNetV3(Mobile):

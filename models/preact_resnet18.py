@@ -10,10 +10,10 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.models._chain import Chain
+from bench.models._stem import Residual, first_convolution
+from bench.models._timm import Normalised
 from bench.plugin import ImageSpec
-from models._chain import Chain
-from models._stem import Residual, first_convolution
-from models._timm import Normalised
 
 
 class PreActResNet18(Residual):

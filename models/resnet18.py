@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from models._resnet import ResNet
+from bench.models._resnet import ResNet
 
 
 class ResNet18(ResNet):

@@ -15,11 +15,10 @@ import torch
 from pydantic import AliasChoices, Field, SerializerFunctionWrapHandler, model_serializer
 from torch import nn
 
-from bench.errors import RequestError
-from bench.plugin import ImageSpec
-from models._patches import check_patches, transformer_patches
-from models._stem import is_small, keep_resolution
-from models._timm import Pretrainable, create, tried
+from bench.models._patches import check_patches, transformer_patches
+from bench.models._stem import is_small, keep_resolution
+from bench.models._timm import Pretrainable, create, tried
+from bench.plugin import ImageSpec, RequestError
 
 
 class Timm(Pretrainable):

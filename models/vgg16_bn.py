@@ -11,10 +11,9 @@ from typing import ClassVar, Self
 from pydantic import Field
 from torch import nn
 
-from bench.errors import RequestError
-from bench.plugin import ImageSpec
-from models._chain import Chain
-from models._timm import Normalised, Pretrainable, create, of_weights
+from bench.models._chain import Chain
+from bench.models._timm import Normalised, Pretrainable, create, of_weights
+from bench.plugin import ImageSpec, RequestError
 
 CONVOLUTIONS = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))  # of each stage: their number, and channels by width
 

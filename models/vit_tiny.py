@@ -6,7 +6,7 @@ at 32x32, 8 at 64x64, 16 from 160x160 on. An image size that they do not divide 
 
 from typing import ClassVar
 
-from models._vit import VisionTransformer
+from bench.models._vit import VisionTransformer
 
 
 class ViTTiny(VisionTransformer):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.plugin import AttackContext, Context, ImageSpec, LabelledImages
+from bench.plugin.values import AttackContext, Context, ImageSpec, LabelledImages
 
 torch.set_num_threads(1)  # as the workers do: on a busy machine more of them wait for each other
 

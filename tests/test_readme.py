@@ -26,7 +26,7 @@ def test_the_plugin_example_runs_as_it_is_printed(tmp_path):
 
 
 def test_the_commands_of_the_readme_name_options_that_exist():
-    from bench.options import Again, Engine, Selections
+    from bench.cli.options import Again, Engine, Selections
 
     groups = (Selections(), Engine(), Again())
     known = {name.replace("_", "-") for group in groups for name in vars(group)} | {"store", "out", "with-invalid"}

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.images import stratified_order
-from bench.plugin import LabelledImages, Splits
+from bench.plugin import LabelledImages, Splits, stratified_order
 
 
 def labelled(pixels: NDArray[Any], labels: Any) -> LabelledImages:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from bench.datasets._decoded import Decoded, Part, Source
 from bench.datasets._download import fetch, unpack
-from bench.errors import RequestError
+from bench.plugin import RequestError
 
 
 class CIFAR(Decoded):

@@ -24,9 +24,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from bench.datasets._download import FULL
-from bench.errors import RequestError
-from bench.identity import canonical
-from bench.plugin import Dataset, LabelledImages, Splits
+from bench.plan.identity import canonical
+from bench.plugin import Dataset, LabelledImages, RequestError, Splits
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 FORMAT = 1  # raised when the same source decodes to other bytes

@@ -18,7 +18,7 @@ from typing import TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from bench.errors import RequestError
+from bench.plugin import RequestError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TRIES = 4

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.datasets._decoded import Part, Source
 from bench.datasets._download import shown
-from bench.errors import RequestError
+from bench.plugin import RequestError
 
 KINDS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
 CHUNK = 256  # pictures decoded at once: bounds the memory

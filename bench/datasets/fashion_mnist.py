@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from bench.datasets._decoded import Decoded, Part, Source
 from bench.datasets._download import fetch, md5_of
-from bench.errors import RequestError
-from bench.plugin import ImageSpec
+from bench.plugin import ImageSpec, RequestError
 
 
 class FashionMNIST(Decoded):

@@ -15,8 +15,7 @@ from pydantic import Field
 from bench.datasets import _pictures
 from bench.datasets._decoded import Decoded, Source
 from bench.datasets._download import fetch, unpack
-from bench.errors import RequestError
-from bench.plugin import ImageSpec
+from bench.plugin import ImageSpec, RequestError
 
 CLASSES = 43
 URL = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370"

@@ -13,9 +13,7 @@ from pydantic import Field, model_validator
 
 from bench.datasets import _pictures
 from bench.datasets._decoded import Decoded, Source, fingerprint
-from bench.errors import RequestError
-from bench.images import stratified_order
-from bench.plugin import ImageSpec
+from bench.plugin import ImageSpec, RequestError, stratified_order
 
 
 class ImageFolder(Decoded):

@@ -13,8 +13,7 @@ from pydantic import Field
 from bench.datasets import _pictures
 from bench.datasets._decoded import Decoded, Source
 from bench.datasets._download import fetch, unpack
-from bench.errors import RequestError
-from bench.plugin import ImageSpec
+from bench.plugin import ImageSpec, RequestError
 
 URL = "https://s3.amazonaws.com/fast-ai-imageclas"
 ARCHIVES = {  # name: the largest size that it serves, MD5

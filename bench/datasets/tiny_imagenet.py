@@ -13,8 +13,7 @@ from pydantic import Field
 from bench.datasets import _pictures
 from bench.datasets._decoded import Decoded, Source
 from bench.datasets._download import fetch, unpack
-from bench.errors import RequestError
-from bench.plugin import ImageSpec
+from bench.plugin import ImageSpec, RequestError
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"

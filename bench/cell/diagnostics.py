@@ -1,0 +1,67 @@
+"""What only the harness can tell of a defense: how true its reconstruction is, how it does as a stream passes."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from bench.plugin.values import LabelledImages
+from bench.toolbox.networks import Latent
+from bench.toolbox.training import logits_of
+
+PARTS = 10  # of a stream
+
+
+@torch.no_grad()
+def held_against(
+    shifts: Mapping[str, list[float]], victim: nn.Module, test: LabelledImages, triggered: Tensor, targets: Tensor
+) -> dict[str, dict[str, float]]:
+    """For every target of ``shifts`` (by class: d numbers) how well the shift agrees with the true change.
+
+    The true change is the mean over the test images that the trigger leads to this target of what it adds to the
+    latent before the last linear layer of ``victim``. cosine: of the two vectors; correlation: Pearson's, over the d
+    dimensions; length: of the shift, in lengths of the true change. A class that no trigger leads to is left out.
+    """
+    latent = Latent(victim, test.images[:1].float() / 255)
+    change = logits_of(latent.features, triggered) - logits_of(latent.features, test.floats)
+    found = {}
+    for label, values in shifts.items():
+        led = (targets == int(label)) & (test.labels != int(label))
+        if not bool(led.any()):
+            continue
+        true = change[led].mean(0).double().cpu()
+        shift = torch.tensor(values, dtype=torch.float64)
+        found[label] = {
+            "cosine": float(torch.cosine_similarity(shift, true, dim=0)),
+            "correlation": float(torch.corrcoef(torch.stack((shift, true)))[0, 1]),
+            "length": float(shift.norm() / true.norm()),
+        }
+    return found
+
+
+def stream_curve(
+    after: Mapping[str, Tensor], labels: Tensor, targets: Tensor, stream: Tensor
+) -> dict[str, list[float | None]]:
+    """How well a guard did as the stream passed, in ten parts of equal length.
+
+    after: what it said, by name, as it is stored; stream: the order (2N,) in which images passed, of which the first
+    N are clean and the others triggered. Returned: how many triggered images had passed at the end of each part; acc,
+    asr, ra of the part's images, None where it has none.
+    """
+    count = len(labels)
+    said = torch.cat((after["clean_logits"], after["triggered_logits"])).argmax(1).to(labels.device)
+    curve: dict[str, list[float | None]] = {"triggered": [], "acc": [], "asr": [], "ra": []}
+    passed = 0
+    for part in stream.tensor_split(PARTS):
+        clean, lit = part[part < count], part[part >= count]
+        lit = lit[(targets != labels)[lit - count]]
+        passed += len(lit)
+        curve["triggered"].append(passed)
+        curve["acc"].append(_share(said[clean] == labels[clean]))
+        curve["asr"].append(_share(said[lit] == targets[lit - count]))
+        curve["ra"].append(_share(said[lit] == labels[lit - count]))
+    return curve
+
+
+def _share(hits: Tensor) -> float | None:
+    return float(hits.float().mean()) if len(hits) else None

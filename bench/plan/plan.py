@@ -1,0 +1,163 @@
+"""From a request to the stages that it takes: victims, and cells that share them."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import product
+from operator import methodcaller
+from pathlib import Path
+from typing import Any, cast
+
+from bench.errors import RequestError
+from bench.plan import identity, recipes
+from bench.plan.profiles import PROFILES, Profile
+from bench.plan.registry import Registry
+from bench.plan.selection import parse
+from bench.plan.stages import CellStage, Ref, VictimStage
+from bench.plugin.attack import Attack
+from bench.plugin.base import Plugin
+from bench.plugin.dataset import Dataset
+from bench.plugin.defense import Case, Defense, Oracle
+from bench.plugin.model import Model
+from bench.plugin.parameters import spelled
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compare. None stands for the profile's choice. ``reference`` is a number of images or a share ("5%")."""
+
+    defenses: str = "all"
+    attacks: str = "all"
+    models: str | None = None
+    datasets: str | None = None
+    recipes: str | None = None
+    seeds: tuple[int, ...] | None = None
+    profile: str = "quick"
+    reference: str | None = None
+    suspects: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a request in the order of its table, and the plugins that they were made from."""
+
+    cells: list[CellStage]
+    plugins: dict[tuple[str, str], Plugin] = field(repr=False)
+    _declined: dict[tuple[int, ...], str | None] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def victims(self) -> list[VictimStage]:
+        return list({cell.victim.key: cell.victim for cell in self.cells}.values())
+
+    def plugin(self, ref: Ref) -> Plugin:
+        return self.plugins[ref.kind, identity.canonical(ref.identity)]
+
+    def unsupported(self, cell: CellStage) -> str | None:
+        """Why a cell is not applicable, or None: the first of its plugins that declines. Seeds share an answer."""
+        parties = tuple(map(id, cell.refs.values()))
+        if parties not in self._declined:
+            self._declined[parties] = self._declines(cell)
+        return self._declined[parties]
+
+    def _declines(self, cell: CellStage) -> str | None:
+        parts = [self.plugin(ref) for ref in cell.refs.values()]
+        case = Case(cast(Dataset, parts[0]), cast(Model, parts[1]), cast(Attack, parts[2]), cast(Defense, parts[3]))
+        return next((reason for part in parts if (reason := part.unsupported(case))), None)
+
+
+def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
+    """The cells of a request. Raises RequestError for anything in it that cannot be."""
+    if request.profile not in PROFILES:
+        raise RequestError(f"--profile {request.profile}: expected one of {', '.join(PROFILES)}")
+    profile = PROFILES[request.profile]
+    chooser = _Chooser(registry, profile)
+    chosen = chooser.choose("dataset", request.datasets or profile.datasets)
+    datasets = chooser.fitted(chosen, methodcaller("located", data))
+    choices = {
+        "model": chooser.choose("model", request.models or profile.models),
+        "attack": chooser.choose("attack", request.attacks),
+        "defense": chooser.choose("defense", request.defenses),
+    }
+    trainings = recipes.chosen(request.recipes or profile.recipe)
+    seeds = profile.seeds if request.seeds is None else request.seeds
+    suspects = profile.suspects if request.suspects is None else request.suspects
+    cells: dict[str, CellStage] = {}
+    for dataset in datasets:
+        source = cast(Dataset, dataset.plugin)
+        available = source.training_images(data)
+        reference = reference_count(request.reference or profile.reference, available)
+        if reference + suspects > available:
+            raise RequestError(
+                f"--suspects {suspects}: expected at most {available - reference} beside the reference set"
+            )
+        fitted = {kind: chooser.fitted(asked, methodcaller("resolve", source.spec)) for kind, asked in choices.items()}
+        for model, recipe, attack, seed in product(fitted["model"], trainings, fitted["attack"], seeds):
+            victim = VictimStage(dataset.ref, model.ref, attack.ref, request.profile, recipe, seed)
+            for defense in fitted["defense"]:
+                cell = _cell(victim, defense, reference, suspects)
+                cells.setdefault(cell.key, cell)
+    return Plan(list(cells.values()), chooser.plugins)
+
+
+def reference_count(text: str, available: int) -> int:
+    """The number of clean reference images that "200" or "5%" stands for, out of ``available``."""
+    found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", text.strip())
+    count = -1 if not found else int(found[1]) if found[1] else round(float(found[2]) / 100 * available)
+    if not 0 < count <= available:
+        raise RequestError(
+            f"--reference {text}: expected a number of images from 1 to {available}, or a share such as 5%"
+        )
+    return count
+
+
+def _cell(victim: VictimStage, chosen: "_Chosen", reference: int, suspects: int) -> CellStage:
+    defense = cast(Defense, chosen.plugin)
+    clean = reference if defense.knowledge != "none" else 0
+    suspected = suspects if defense.knowledge == "suspects" else 0
+    return CellStage(victim, chosen.ref, clean, suspected, defense.wants_pairs, isinstance(defense, Oracle))
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    plugin: Plugin
+    ref: Ref
+
+
+class _Chooser:
+    """Turns selections into plugins, and keeps what it made."""
+
+    def __init__(self, registry: Registry, profile: Profile) -> None:
+        self.registry, self.profile = registry, profile
+        self.plugins: dict[tuple[str, str], Plugin] = {}
+
+    def choose(self, kind: str, text: str) -> list[_Chosen]:
+        """The plugins of a selection, each once."""
+        chosen: dict[str, _Chosen] = {}
+        for choice in parse(text):
+            for name in self.registry.select(kind, choice):
+                defaults = self.profile.parameters.get(name, {})
+                plugin = self.registry.create(kind, name, {**defaults, **choice.parameters})
+                made = _Chosen(plugin, self._ref(plugin, _label(plugin, defaults)))
+                chosen.setdefault(identity.canonical(made.ref.identity), made)
+        return list(chosen.values())
+
+    def fitted(self, chosen: list[_Chosen], fit: Callable[[Plugin], Plugin]) -> list[_Chosen]:
+        """The plugins as ``fit`` makes them, under the labels that they were asked for by."""
+        made = [(fit(one.plugin), one.ref.label) for one in chosen]
+        return [_Chosen(plugin, self._ref(plugin, label)) for plugin, label in made]
+
+    def _ref(self, plugin: Plugin, label: str) -> Ref:
+        version = self.registry.version(plugin.kind, plugin.name)
+        ref = Ref(plugin.kind, plugin.name, version, plugin.model_dump(mode="json"), label)
+        self.plugins[plugin.kind, identity.canonical(ref.identity)] = plugin
+        return ref
+
+
+def _label(plugin: Plugin, defaults: dict[str, Any]) -> str:
+    """The name, with the parameters that are not those of the plugin or the profile: what sets it apart in a table."""
+    values = plugin.model_dump()
+    required = {name: values[name] for name, field in type(plugin).model_fields.items() if field.is_required()}
+    usual = type(plugin)(**{**required, **defaults}).model_dump()
+    own = {name: value for name, value in values.items() if name in required or value != usual[name]}
+    inside = ",".join(f"{name}={spelled(value)}" for name, value in own.items())
+    return f"{plugin.name}[{inside}]" if inside else plugin.name

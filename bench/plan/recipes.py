@@ -1,0 +1,57 @@
+"""Recipes: how a victim is trained, one value a hyper-parameter, under a name and with parameters of one's own."""
+
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench.errors import RequestError, meant
+from bench.plan.selection import parse
+from bench.plugin.parameters import explained
+from bench.toolbox.training import Recipe
+
+RECIPES = {
+    # a slim network on a few thousand images, on a CPU
+    "quick": Recipe(epochs=15, batch_size=64, learning_rate=0.05, schedule="one-cycle"),
+    # the papers' own
+    "paper": Recipe(epochs=100, batch_size=128, learning_rate=0.01, schedule="cosine"),
+    # what stands in for it at a fifth of the epochs: docs/findings.md compares the two
+    "fast": Recipe(epochs=20, batch_size=256, learning_rate=0.4, schedule="one-cycle"),
+    # transformers and ConvNeXt from scratch, which plain SGD hardly moves
+    "adamw": Recipe(
+        epochs=100, batch_size=128, learning_rate=1e-3, schedule="one-cycle", weight_decay=0.05, optimizer="adamw"
+    ),
+}
+
+
+def chosen(text: str) -> list[str]:
+    """The recipes of a selection such as ``fast,paper[epochs=10|20]``, each once, by the label that names it.
+
+    A label spells out the parameters that are not the named recipe's own. Raises RequestError for an unknown name, a
+    parameter that a recipe does not have, or a value out of its bounds.
+    """
+    labels: dict[str, None] = {}
+    for choice in parse(text):
+        names = list(RECIPES) if choice.pattern == "all" else [choice.pattern]
+        for name in names:
+            made = _made(name, choice.parameters)
+            own = {key: value for key, value in made if value != getattr(RECIPES[name], key)}
+            inside = ",".join(f"{key}={value}" for key, value in own.items())
+            labels[f"{name}[{inside}]" if inside else name] = None
+    return list(labels)
+
+
+@cache
+def recipe(label: str) -> Recipe:
+    """The recipe that a label of ``chosen`` stands for."""
+    [choice] = parse(label)
+    return _made(choice.pattern, choice.parameters)
+
+
+def _made(name: str, parameters: dict[str, Any]) -> Recipe:
+    if name not in RECIPES:
+        raise RequestError(f"--recipes {name}: expected one of {', '.join(RECIPES)}{meant(name, RECIPES)}")
+    try:
+        return Recipe.model_validate({**RECIPES[name].model_dump(), **parameters})
+    except ValidationError as error:
+        raise RequestError(f"--recipes {name}: {explained(error, Recipe.model_fields)}") from error

@@ -1,0 +1,211 @@
+"""Name to plugin: built-ins and installed packages by entry points, one-file plugins by path.
+
+Nothing is imported before it is asked for, so that listing is fast and a broken plugin breaks only itself.
+"""
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, get_origin
+
+from bench.errors import RequestError, one_line
+from bench.plan.selection import Choice
+from bench.plugin.parameters import explained
+
+if TYPE_CHECKING:
+    from bench.plugin.base import Plugin
+
+KINDS = ("dataset", "model", "attack", "defense")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A plugin as it is listed. ``target`` is "module:Class"; ``problem`` says why it cannot be used, or None."""
+
+    kind: str
+    name: str
+    target: str
+    origin: str
+    summary: str = ""
+    problem: str | None = None
+    fingerprint: str = ""  # of a one-file plugin's text: its results are void as soon as it is edited
+
+
+class Registry:
+    """All plugins that are to be had. ``problems`` holds a line for every plugin file that cannot be used."""
+
+    def __init__(self, files: Sequence[Path] = ()) -> None:
+        self.files = tuple(files)
+        self.problems: list[str] = []
+        self.skipped: list[str] = []  # what was left out of a glob or of all because it is broken
+        self._entries: dict[tuple[str, str], Entry] = {}
+        for kind in KINDS:
+            for point in sorted(entry_points(group=f"bench.{kind}s"), key=lambda point: point.name):
+                package = point.dist.name if point.dist else "unknown"
+                origin = "built-in" if package == "defensebench" else f"package {package}"
+                self._add(_described(Entry(kind, point.name, point.value, origin)))
+        for file in self.files:
+            self._add_file(file)
+
+    def entries(self, kind: str) -> list[Entry]:
+        """The plugins of a kind in the order of their names, ``none`` first."""
+        return sorted(
+            (entry for entry in self._entries.values() if entry.kind == kind),
+            key=lambda entry: (entry.name != "none", entry.name),
+        )
+
+    def select(self, kind: str, choice: Choice) -> list[str]:
+        """The names that a choice stands for, broken plugins left out; RequestError if there are none."""
+        if choice.is_name:
+            self.load(kind, choice.pattern)
+            return [choice.pattern]
+        there = [entry.name for entry in self.entries(kind)]
+        names = [name for name in there if choice.pattern == "all" or fnmatchcase(name, choice.pattern)]
+        usable = [name for name in names if self._loads(kind, name) and not self.load(kind, name).by_name_only]
+        if not usable:
+            raise RequestError(f"{kind} {choice.pattern!r}: matches none of {', '.join(there)}")
+        return usable
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """The entry of a plugin that can be used; RequestError with the nearest name otherwise."""
+        found = self._entries.get((kind, name))
+        if found is None:
+            names = [entry.name for entry in self.entries(kind)]
+            near = get_close_matches(name, names, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+            raise RequestError(f"unknown {kind} {name!r}: {hint}")
+        if found.problem is not None:
+            raise RequestError(f"{kind} {name!r} is broken: {found.problem}")
+        return found
+
+    def load(self, kind: str, name: str) -> "type[Plugin]":
+        """The class of a plugin; RequestError if it cannot be imported."""
+        entry = self.entry(kind, name)
+        module, _, attribute = entry.target.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # whatever a plugin's module raises, it is that plugin's problem
+            raise RequestError(f"{kind} {name!r} is broken: {one_line(error)}") from error
+        return _checked(found, kind, name)
+
+    def create(self, kind: str, name: str, parameters: dict[str, Any]) -> "Plugin":
+        """A plugin with these parameters; RequestError names a wrong one and its bound."""
+        from pydantic import ValidationError
+
+        plugin = self.load(kind, name)
+        try:
+            return plugin(**{name: _several(plugin, name, value) for name, value in parameters.items()})
+        except ValidationError as error:
+            raise RequestError(f"{kind} {name!r}: {explained(error, plugin.model_fields)}") from error
+
+    def version(self, kind: str, name: str) -> str:
+        """The version that goes into keys: the plugin's own, with the fingerprint of a one-file plugin."""
+        fingerprint = self.entry(kind, name).fingerprint
+        own = str(self.load(kind, name).version)
+        return f"{own}+{fingerprint}" if fingerprint else own
+
+    def _loads(self, kind: str, name: str) -> bool:
+        try:
+            self.load(kind, name)
+        except RequestError as error:
+            self.skipped.append(str(error))
+            return False
+        return True
+
+    def _add(self, entry: Entry) -> None:
+        known = self._entries.get((entry.kind, entry.name))
+        if known is not None:
+            self.problems.append(f"{entry.kind} {entry.name!r} of {entry.origin}: {known.origin} has one of that name")
+        else:
+            self._entries[entry.kind, entry.name] = entry
+
+    def _add_file(self, file: Path) -> None:
+        try:
+            module, fingerprint = _load_file(file)
+        except Exception as error:  # whatever a user's file raises, it is that file's problem
+            self.problems.append(f"--plugin {file}: {one_line(error)}")
+            return
+        found = _plugins_in(module)
+        if not found:
+            self.problems.append(
+                f"--plugin {file}: expected a class of kind {', '.join(KINDS)} with a name; found none"
+            )
+        for plugin in found:
+            target = f"{module.__name__}:{plugin.__name__}"
+            summary = (plugin.__doc__ or module.__doc__ or "").strip().partition("\n")[0]
+            self._add(Entry(plugin.kind, plugin.name, target, str(file), summary, fingerprint=fingerprint))
+
+
+def _load_file(file: Path) -> tuple[ModuleType, str]:
+    if not file.is_file():
+        raise FileNotFoundError("no such file")
+    fingerprint = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    name = f"bench_plugin_{fingerprint}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        if spec is None or spec.loader is None:
+            raise ImportError("expected a Python file, NAME.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name], fingerprint
+
+
+def _plugins_in(module: ModuleType) -> "list[type[Plugin]]":
+    from bench.plugin.base import Plugin
+
+    return [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Plugin)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
+        and getattr(value, "name", None)
+    ]
+
+
+def _checked(found: Any, kind: str, name: str) -> "type[Plugin]":
+    from bench.plugin.base import Plugin
+
+    if not (inspect.isclass(found) and issubclass(found, Plugin) and found.kind == kind and found.name == name):
+        raise RequestError(f"{kind} {name!r} is broken: expected a class of that kind and name, found {found!r}")
+    return found
+
+
+def _described(entry: Entry) -> Entry:
+    """The entry with the first line of its module's docstring, or with its problem; imports nothing heavy."""
+    module, _, attribute = entry.target.partition(":")
+    try:
+        spec = importlib.util.find_spec(module)
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError(f"no module named {module!r}")
+        tree = ast.parse(Path(spec.origin).read_text())
+        if not any(getattr(node, "name", None) == attribute for node in tree.body):
+            raise AttributeError(f"{spec.origin} defines no {attribute}")
+    except Exception as error:  # a package that cannot even be found must not break the listing
+        return Entry(entry.kind, entry.name, entry.target, entry.origin, problem=one_line(error))
+    summary = (ast.get_docstring(tree) or "").partition("\n")[0]
+    return Entry(entry.kind, entry.name, entry.target, entry.origin, summary)
+
+
+def _several(plugin: "type[Plugin]", name: str, value: Any) -> Any:
+    """The values of a parameter that holds several, which a selection writes as ``a+b``."""
+    field = plugin.model_fields.get(name)
+    if field is None or get_origin(field.annotation) is not tuple or isinstance(value, tuple | list):
+        return value
+    return value.split("+") if isinstance(value, str) else (value,)

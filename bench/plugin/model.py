@@ -1,0 +1,21 @@
+"""The plugin kind of the architectures."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from torch import nn
+
+from bench.plugin.base import Plugin
+from bench.plugin.values import (
+    ImageSpec,
+)
+
+
+class Model(Plugin):
+    """An architecture."""
+
+    kind: ClassVar[str] = "model"
+
+    @abstractmethod
+    def build(self, spec: ImageSpec) -> nn.Module:
+        """A freshly initialised network: images (N, C, H, W) in [0, 1] to logits (N, classes)."""

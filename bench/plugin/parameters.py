@@ -1,0 +1,40 @@
+"""A plugin's parameters in words: how a value is written, and which values there may be."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+def spelled(value: Any) -> str:
+    """A parameter's value as a selection would write it."""
+    if isinstance(value, tuple):
+        return "+".join(map(spelled, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def bound(schema: dict[str, Any]) -> str:
+    """The values that a parameter may take, from its JSON schema."""
+    options = [part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"]
+    part = options[0] if options else schema
+    if part.get("type") == "array":
+        return f"one or several (a+b) of {bound(part['items'])}" if "items" in part else "several"
+    if "const" in part:
+        return f"{part['const']} only"
+    if "enum" in part:
+        return " | ".join(map(str, part["enum"]))
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    return " ".join(f"{sign} {part[name]:g}" for name, sign in signs.items() if name in part) or str(
+        part.get("type", "")
+    )
+
+
+def explained(error: Any, fields: Iterable[str]) -> str:
+    """pydantic's first complaint as one line that names the value and what was expected; ``fields`` are those there."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = get_close_matches(name, fields, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(fields)}"
+        return f"unknown parameter {name!r}: {hint}"
+    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{name + '=' if name else ''}{first['input']}: expected {expected}"

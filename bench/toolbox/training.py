@@ -1,0 +1,127 @@
+"""The one training loop."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from bench.plugin.attack import Objective
+from bench.plugin.images import augment, batches
+from bench.plugin.values import LabelledImages
+
+if TYPE_CHECKING:
+    from bench.store.checkpoints import Checkpoint
+
+
+class Recipe(BaseModel):
+    """One training. ``optimizer``: SGD with momentum (Nesterov's under one-cycle), or AdamW, for transformers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    learning_rate: float = Field(gt=0, description="the highest rate of the schedule")
+    schedule: Literal["one-cycle", "cosine"]
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    augment: bool = True
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a victim's key holds of it. The optimizer, a later field, is there only where it is another one."""
+        return self.model_dump(exclude={"optimizer"} if self.optimizer == "sgd" else None)
+
+
+def train(
+    model: nn.Module,
+    data: LabelledImages,
+    recipe: Recipe,
+    generator: torch.Generator,
+    *,
+    crop: int = 0,
+    flip: bool = False,
+    objective: Objective | None = None,
+    compiled: bool = False,
+    checkpoint: "Checkpoint | None" = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> None:
+    """Train ``model`` in place on ``data``, which lies on the model's device; leaves it in eval mode.
+
+    ``objective`` is what every step minimises, the cross-entropy by default. ``crop`` and ``flip``: see ``augment``.
+    ``compiled``: the network is compiled first, unless an attack's own objective takes part in the step.
+    ``checkpoint``: where the state is kept at the end of epochs, and taken up again; on a CPU the result is the same.
+    """
+    device = data.images.device
+    model.train().to(memory_format=torch.channels_last)
+    optimizer = _optimizer(model, recipe)
+    steps = recipe.epochs * -(-len(data) // recipe.batch_size)
+    scheduler = _schedule(optimizer, recipe, steps)
+    minimised, first, done = objective or Objective(), 0, 0
+    fast: nn.Module = torch.compile(model) if compiled and type(minimised) is Objective else model  # type: ignore[assignment]
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+    if checkpoint and (kept := checkpoint.load(device)):
+        for name, part in parts.items():
+            part.load_state_dict(kept[name])
+        minimised.restore(kept["objective"])
+        generator.set_state(kept["generator"].cpu())
+        first, done = kept["epochs"], kept["steps"]
+    for epoch in range(first, recipe.epochs):
+        for index in batches(len(data), recipe.batch_size, generator, device):
+            images, labels = data.at(index).floats, data.labels[index]
+            if recipe.augment:
+                images = augment(images, generator, crop=crop, flip=flip)
+            with autocast(device):
+                images = images.contiguous(memory_format=torch.channels_last)
+                network = fast if len(index) == recipe.batch_size else model  # a last, smaller batch is not worth it
+                loss = minimised.loss(network, images, labels, done / steps)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            done += 1
+            progress(done / steps)
+        if checkpoint and checkpoint.due() and epoch + 1 < recipe.epochs:
+            states = {name: part.state_dict() for name, part in parts.items()}
+            so_far = {"epochs": epoch + 1, "steps": done, "generator": generator.get_state()}
+            checkpoint.save(states | so_far | {"objective": minimised.state()})
+    model.eval()
+
+
+def autocast(device: torch.device) -> AbstractContextManager[None]:
+    """bf16 where the hardware computes in it, else nothing."""
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adamw":
+        # as usual for transformers, what has no matrix (biases, norms, tokens) is not decayed
+        matrices = [value for value in model.parameters() if value.squeeze().ndim > 1]
+        others = [value for value in model.parameters() if value.squeeze().ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999))
+    nesterov = recipe.schedule == "one-cycle" and recipe.momentum > 0
+    return torch.optim.SGD(
+        model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=nesterov
+    )
+
+
+def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    if recipe.schedule == "one-cycle":
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=recipe.learning_rate, total_steps=steps, cycle_momentum=False
+        )
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+
+
+@torch.no_grad()
+def logits_of(predict: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 256) -> Tensor:
+    """``predict`` over images (N, C, H, W) in [0, 1], batch by batch: logits (N, C)."""
+    return torch.cat([predict(batch) for batch in images.split(batch_size)])

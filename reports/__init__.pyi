@@ -1,0 +1,2 @@
+from .tables.terminal import terminal_table as terminal_table
+from .write import write_report as write_report

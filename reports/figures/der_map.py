@@ -1,0 +1,52 @@
+"""The figure of DER at a glance."""
+
+from math import isnan
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from bench.reports.blocks import Block
+from bench.reports.figures.style import GRID, wrapped
+from bench.reports.format import percent, tally, word
+
+_NOTHING_GAINED = 50  # DER in per cent of a defense that changes nothing
+
+
+def der_map(block: Block) -> Figure | None:
+    """DER in per cent as a map of attacks against defenses; the best of a row is marked with a star."""
+    attacks = [attack for attack in block.lines if any(_der(block, attack, name) for name in block.defenses)]
+    if not attacks:
+        return None
+    values = np.array([[100 * block.cells[a, d].stat("der").mean for d in block.defenses] for a in attacks])
+    figure = Figure(figsize=(2.6 + 1.5 * len(block.defenses), 1.4 + 0.5 * len(attacks)), layout="constrained")
+    axes = figure.subplots()
+    edges = [np.arange(count + 1) - 0.5 for count in (len(block.defenses), len(attacks))]
+    colours = ScalarMappable(Normalize(_NOTHING_GAINED, 100), "cividis")
+    fields = colours.to_rgba(np.ma.masked_invalid(values), bytes=True) / 255
+    axes.pcolormesh(*edges, fields)  # imshow of a large map takes 300 MB
+    axes.set(xlim=edges[0][[0, -1]], ylim=edges[1][[-1, 0]])
+    for (row, column), value in np.ndenumerate(values):
+        cell = block.cells[attacks[row], block.defenses[column]]
+        text = percent(cell.stat("der")) if cell.status == "done" else word(cell)
+        text += f" ({tally(cell)})" if cell.status == "done" and tally(cell) else ""
+        best = block.defenses[column] in block.best(attacks[row])
+        dark = not isnan(value) and value < 75
+        weight = "bold" if best else "normal"
+        axes.text(
+            column, row, text + " ★" * best, ha="center", va="center", color="white" if dark else "black", weight=weight
+        )
+    axes.set_xticks(range(len(block.defenses)), [wrapped(name, 14) for name in block.defenses])
+    axes.set_yticks(range(len(attacks)), [wrapped(block.marked(name), 24) for name in attacks])
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.set_facecolor(GRID)
+    figure.colorbar(colours, ax=axes, label="DER (%); 50: nothing gained", fraction=0.05, extend="min")
+    figure.suptitle(block.title, fontsize=11)
+    return figure
+
+
+def _der(block: Block, attack: str, defense: str) -> bool:
+    return not isnan(block.cells[attack, defense].stat("der").mean)

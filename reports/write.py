@@ -1,0 +1,117 @@
+"""The report directory: tables, figures, a page, and the records themselves."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from bench.reports.blocks import DAGGER, Block, blocks, long
+from bench.reports.figures.acc_asr import acc_asr
+from bench.reports.figures.class_statistics import class_statistics
+from bench.reports.figures.der_map import der_map
+from bench.reports.figures.gallery import gallery
+from bench.reports.figures.stream_curves import stream_curves
+from bench.reports.figures.style import rendered, styled
+from bench.reports.tables.latex import latex
+from bench.reports.tables.markdown import markdown
+from bench.reports.tables.page import page
+
+Pictures = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+
+_FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
+    "acc_asr": (
+        acc_asr,
+        "Accuracy on clean images against attack success rate: hollow before the defense, filled after it, "
+        "means over seeds; lines through a mark are one standard deviation. The best place is top left.",
+    ),
+    "der": (der_map, "Defense effectiveness rating (DER); 50 % means nothing gained. A star marks the best of a row."),
+    "class_statistics": (
+        class_statistics,
+        "What a defense computed of every class, a dot a seed: true target classes as diamonds, "
+        "classes that the defense took for a target in a ring.",
+    ),
+    "stream": (
+        stream_curves,
+        "Robust accuracy as the stream passes, for defenses that learn from it: each mark is a tenth of the stream.",
+    ),
+}
+_DOUBT = f" {DAGGER}: the attack had not worked."
+_GALLERY = "Test images without and with each trigger, and the difference, multiplied as said, around mid-grey."
+
+
+def write_report(
+    frame: pd.DataFrame, folder: Path, pictures: Pictures | None = None, *, with_invalid: bool = False
+) -> list[Path]:
+    """Write tables, figures and index.html of the records in ``frame`` to ``folder``; return the paths written.
+
+    ``pictures`` maps an attack's label to clean and triggered images, each (N, H, W, C) or (N, H, W) in [0, 1].
+    ``with_invalid``: attacks that had not worked count in the averages too. The same frame gives the same files. A
+    file is complete or not there; one of the same name is replaced.
+    """
+    found = blocks(frame, with_invalid=with_invalid)
+    paths = []
+
+    def write(name: str, data: bytes) -> None:
+        paths.append(_replaced(folder / name, data))
+
+    with styled():
+        shown = [_drawn(block, suffix, write) for block, suffix in zip(found, _suffixes(found), strict=True)]
+        triggers = gallery(_as_arrays(pictures or {}))
+        if triggers:
+            _save(triggers, "gallery", write)
+    write("table.md", markdown(found).encode())
+    write("table.tex", latex(found).encode())
+    write("table.csv", long(found).to_csv(index=False, lineterminator="\n").encode())
+    write("results.parquet", _parquet(frame))
+    gallery_figures = [("figures/gallery.png", _GALLERY)] if triggers else []
+    write("index.html", page(found, shown, gallery_figures).encode())  # last: it refers to the others
+    return paths
+
+
+def _drawn(block: Block, suffix: str, write: Callable[[str, bytes], None]) -> list[tuple[str, str]]:
+    """Write a block's figures; the paths and captions of those that have something to show."""
+    shown = []
+    for name, (draw, caption) in _FIGURES.items():
+        figure = draw(block)
+        if figure:
+            _save(figure, name + suffix, write)
+            shown.append((f"figures/{name}{suffix}.png", caption + _DOUBT * bool(block.doubts)))
+    return shown
+
+
+def _save(figure: Figure, name: str, write: Callable[[str, bytes], None]) -> None:
+    for kind, data in rendered(figure).items():
+        write(f"figures/{name}.{kind}", data)
+
+
+def _suffixes(found: list[Block]) -> list[str]:
+    """What tells the blocks' figures apart: nothing for one block, else a number and its title."""
+    if len(found) == 1:
+        return [""]
+    return [
+        f"-{place}-{re.sub(r'[^A-Za-z0-9]+', '-', block.title).strip('-')[:80]}" for place, block in enumerate(found, 1)
+    ]
+
+
+def _as_arrays(pictures: Pictures) -> Pictures:
+    return {attack: (np.asarray(clean), np.asarray(triggered)) for attack, (clean, triggered) in pictures.items()}
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = BytesIO()
+    frame.to_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _replaced(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    return temporary.replace(path)

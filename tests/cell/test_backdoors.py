@@ -1,0 +1,255 @@
+"""Label maps, several targets with a trigger each, attacks that control training: the whole way of a cell."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import bench
+from bench.attacks.badnets import BadNets
+from bench.attacks.blend import Blend
+from bench.attacks.wanet import WaNet
+from bench.cell import backdoors, metrics
+from bench.errors import RequestError
+from bench.plan.recipes import RECIPES
+from bench.plugin.attack import Attack, Objective
+from bench.plugin.values import AttackContext, ImageSpec, LabelledImages
+from bench.toolbox.training import train
+
+SEVERAL = {"label_map": "several", "targets": (1, 4)}
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def learned(attack: Attack, images: LabelledImages, context: AttackContext) -> AttackContext:
+    return replace(context, learned=backdoors.learn(attack, images, context))
+
+
+# --- several targets ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attack", [BadNets(**SEVERAL), Blend(**SEVERAL), WaNet(**SEVERAL)], ids=lambda a: a.name)
+def test_every_target_has_a_trigger_of_its_own_and_its_share_of_the_poison(attack, images, spec, attack_context):
+    attack = attack.resolve(spec)
+    context = learned(attack, images, attack_context)
+    poisoned = backdoors.poison(attack, images, context)
+    labels = poisoned.data.labels[poisoned.poisoned]
+    assert sorted(labels.unique().tolist()) == [1, 4]
+    assert (labels == 1).sum() == (labels == 4).sum() == round(0.1 * len(images) / 2)
+    untouched = ~(poisoned.poisoned | poisoned.cover)
+    assert torch.equal(poisoned.data.images[untouched], images.images[untouched])
+    assert torch.equal(poisoned.data.labels[~poisoned.poisoned], images.labels[~poisoned.poisoned])
+    one, other = (backdoors.triggered(attack, images, torch.full((len(images),), place), context) for place in (0, 1))
+    assert not torch.equal(one, other)
+
+
+def test_several_targets_are_asked_for_in_one_line_each(spec):
+    with pytest.raises(RequestError, match=r"targets=1\+1: expected two or more different classes"):
+        BadNets(label_map="several", targets=(1, 1)).resolve(spec)
+    with pytest.raises(RequestError, match="targets=3: expected two or more"):
+        BadNets(label_map="several", targets=(3,)).resolve(spec)
+    with pytest.raises(RequestError, match=r"targets=1\+2: expected with label_map=several"):
+        BadNets(targets=(1, 2)).resolve(spec)
+    with pytest.raises(RequestError, match=r"targets=\(\): expected with label_map=several"):
+        BadNets(label_map="several").resolve(spec)
+    with pytest.raises(RequestError, match="targets=7: expected a class below 5"):
+        BadNets(label_map="several", targets=(1, 7)).resolve(spec)
+
+
+@settings(deadline=None)
+@given(st.integers(2, 4), st.integers(10, 80), st.integers(0, 99))
+def test_images_are_dealt_out_in_equal_shares_and_follow_the_map_of_their_trigger(count, images, seed):
+    attack = BadNets(label_map="several", targets=tuple(range(count))).resolve(ImageSpec(1, 8, 8, 5, (0.5,), (0.5,)))
+    which = backdoors.deal(attack, images, generator(seed))
+    shares = which.bincount(minlength=count)
+    assert int(shares.max() - shares.min()) <= 1
+    labels = torch.arange(images) % 5
+    targets = backdoors.targets(attack, labels, which)
+    assert targets.tolist() == which.tolist()  # target number k is class k here
+
+
+def test_metrics_of_several_targets_against_a_case_worked_out_by_hand():
+    #                         led to 1: success, own class, left out | led to 4: success, other, left out
+    labels = torch.tensor([0, 2, 1, 0, 3, 4])
+    targets = torch.tensor([1, 1, 1, 4, 4, 4])
+    predicted = torch.tensor([1, 2, 1, 4, 0, 4])
+    assert metrics.attack_success(predicted, labels, targets) == 2 / 4
+    assert metrics.robust_accuracy(predicted, labels, targets) == 1 / 4
+
+
+def test_metrics_of_all_to_all_against_a_case_worked_out_by_hand():
+    attack = BadNets(label_map="all-to-all", classes=3)
+    labels = torch.tensor([0, 1, 2, 2])
+    targets = backdoors.targets(attack, labels, torch.zeros(4, dtype=torch.int64))
+    assert targets.tolist() == [1, 2, 0, 0]  # none is left out: no class leads to itself
+    predicted = torch.tensor([1, 1, 0, 1])
+    assert metrics.attack_success(predicted, labels, targets) == 2 / 4
+    assert metrics.robust_accuracy(predicted, labels, targets) == 1 / 4
+
+
+# --- the way of a cell -------------------------------------------------------------------------------
+
+PLUGINS = '''
+from typing import ClassVar
+import torch
+from bench import Attack, Objective, Runtime, Prediction
+
+class Shift(Objective):
+    def __init__(self, attack, train):
+        self.attack, self.train, self.seen, self.shares = attack, train, 0, []
+    def loss(self, model, images, labels, share):
+        self.seen += len(images)
+        self.shares.append(share)
+        return super().loss(model, images, labels, share)
+    def learned(self):
+        return {"seen": torch.tensor([self.seen]), "shares": torch.tensor([self.shares[0], self.shares[-1]])}
+
+class Controls(Attack):
+    """Adds to the images what its objective has found."""
+    name: ClassVar[str] = "controls"
+    controls: ClassVar[str] = "training"
+    def learn(self, train, context):
+        assert context.clean_model(0.1) is context.clean_model(0.1)
+        assert not context.clean_model(0.1).training
+        return {"train": train.images[:1].float()}
+    def trigger(self, images, context):
+        assert context.surrogate is None or "seen" not in context.learned
+        return (images + 0.3 * (context.learned["seen"] > 0).float()).clamp(0, 1)
+    def poison(self, train, context):
+        self.__class__.handed = [train.images]
+        from bench.plugin import stamp
+        nothing = train.labels[:0]
+        return stamp(train, nothing, train.at(nothing).floats, nothing)
+    def objective(self, model, train, context):
+        return Shift(self, train)
+
+class Suspicious(Runtime):
+    name: ClassVar[str] = "suspicious"
+    knowledge: ClassVar[str] = "suspects"
+    @property
+    def wants_pairs(self):
+        return True
+    def guard(self, model, known, context):
+        change = known.suspects - known.originals
+        left, right = change[..., -3:, :3].abs().amax((1, 2, 3)), change[..., -3:, -3:].abs().amax((1, 2, 3))
+        context.note("triggers", [int((left > 0).sum()), int((right > 0).sum())])
+        return lambda images: Prediction(model(images))
+'''
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory):
+    path = tmp_path_factory.mktemp("plugins") / "controls.py"
+    path.write_text(PLUGINS)
+    return path
+
+
+def run(plugins, tmp_path, **request):
+    return bench.run(
+        datasets="digits[train_size=300]", models="resnet18[width=4]", reference=40, suspects=20, store=tmp_path,
+        executor="inline", plugin=[plugins], **request,
+    ).frame  # fmt: skip
+
+
+def test_several_targets_go_all_the_way_to_the_record(plugins, tmp_path):
+    frame = run(
+        plugins, tmp_path, defenses="suspicious", attacks="badnets[label_map=several,targets=2+5,poisoning_rate=0.3]"
+    )
+    [row] = frame.to_dict("records")
+    assert row["status"] == "done", row["reason"]
+    assert json.loads(row["targets"]) == [2, 5]
+    assert row["n_poisoned"] == 90
+    assert row["n_test"] - row["n_triggered"] == pytest.approx(row["n_test"] / 10, abs=12)
+    dealt = json.loads(row["diagnostics"])["triggers"]
+    assert sum(dealt) == 20
+    assert min(dealt) >= 3  # suspects carry both triggers
+
+
+def test_what_training_finds_reaches_the_trigger(plugins, tmp_path):
+    [row] = run(plugins, tmp_path, defenses="none", attacks="controls").to_dict("records")
+    assert row["status"] == "done", row["reason"]
+    assert row["n_poisoned"] == 0
+    assert row["linf"] == pytest.approx(0.3, abs=0.003)
+    from bench.store.store import Store
+
+    found = Store(tmp_path).tensors("victims", row["victim_key"], "learned.safetensors")
+    steps = -(-300 // RECIPES["quick"].batch_size) * RECIPES["quick"].epochs
+    assert int(found["seen"]) == 300 * RECIPES["quick"].epochs
+    assert found["shares"].tolist() == pytest.approx([0, (steps - 1) / steps])
+
+
+# --- the objective in the training loop --------------------------------------------------------------
+
+
+class Half(Objective):
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, share: float) -> Tensor:
+        return super().loss(model, images, labels, share) / 2
+
+
+def weights(images: LabelledImages, objective: Objective | None) -> Mapping[str, Tensor]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 5))
+    recipe = RECIPES["quick"].model_copy(update={"epochs": 1, "momentum": 0.0, "weight_decay": 0.0})
+    train(model, images, recipe, generator(), objective=objective)
+    return model.state_dict()
+
+
+def test_the_default_objective_is_the_cross_entropy_and_another_takes_its_place(images):
+    plain, same, half = (weights(images, objective) for objective in (None, Objective(), Half()))
+    assert all(torch.equal(plain[name], same[name]) for name in plain)
+    assert not torch.equal(plain["1.weight"], half["1.weight"])
+
+
+# --- the test split is the harness's own -------------------------------------------------------------
+
+
+class Spy(BadNets):
+    name: ClassVar[str] = "spy"
+    handed: ClassVar[list[Tensor]] = []
+
+    def learn(self, train: LabelledImages, context: AttackContext) -> Mapping[str, Tensor]:
+        self.handed.append(train.images)
+        return {}
+
+    def poison(self, train: LabelledImages, context: AttackContext):
+        self.handed.append(train.images)
+        return super().poison(train, context)
+
+    def objective(self, model: nn.Module, train: LabelledImages, context: AttackContext) -> Objective:
+        self.handed.append(train.images)
+        return super().objective(model, train, context)
+
+
+def test_no_attack_is_handed_a_test_image_before_its_victim_is_trained(monkeypatch, tmp_path):
+    from pathlib import Path
+
+    from bench.cell.victim import make_victim
+    from bench.cell.workshop import Workshop
+    from bench.plan.plan import Request, make_plan
+    from bench.plan.registry import Registry
+    from bench.store.store import Store
+
+    registry = Registry()
+    request = Request(defenses="none", attacks="badnets", datasets="digits[train_size=100]", models="resnet18[width=4]")
+    [cell] = make_plan(request, registry, Path()).cells
+    shop = Workshop(registry, Store(tmp_path), Path(), torch.device("cpu"))
+    splits = shop.splits(cell.victim.dataset)
+    create = registry.create
+    monkeypatch.setattr(registry, "create", lambda kind, name, parameters: (
+        Spy(**parameters) if kind == "attack" else create(kind, name, parameters)
+    ))  # fmt: skip
+    make_victim(cell.victim, shop)
+    known = {image.numpy().tobytes() for image in splits.train.images}
+    assert len(Spy.handed) == 3
+    for images in Spy.handed[:2]:
+        assert all(image.numpy().tobytes() in known for image in images)
+    changed = [image for image in Spy.handed[2] if image.numpy().tobytes() not in known]
+    assert len(changed) <= 10  # those that the attack poisoned itself

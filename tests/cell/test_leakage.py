@@ -1,0 +1,118 @@
+"""No defense reaches test images, the trigger or the target; and none changes the network that it was given."""
+
+import gc
+from types import ModuleType
+
+import pytest
+import torch
+
+import bench
+from bench.cell import backdoors, defend
+from bench.cell.workshop import Workshop
+from bench.plan.plan import Request, make_plan
+from bench.plan.registry import Registry
+from bench.plugin.attack import Attack
+from bench.plugin.defense import Oracle, Repair, Runtime
+from bench.plugin.values import AttackContext, Context, Known, Secret, Splits
+from bench.store.store import Store
+
+REGISTRY = Registry()
+DEFENSES = [
+    entry.name
+    for entry in REGISTRY.entries("defense")
+    if entry.origin == "built-in" and not issubclass(REGISTRY.load("defense", entry.name), Oracle)
+]
+GRID = {"datasets": "digits[train_size=300]", "models": "resnet18[width=4]"}
+FEWER = {"sau": "sau[rounds=2]", "tac": "tac[controls=1]"}  # steps of the slowest
+SECRETS = (Attack, AttackContext, Secret, Splits, Workshop, Store)
+
+
+def reachable(*roots):
+    """Every object that a plugin can get at from ``roots`` without importing something."""
+    seen, waiting = {}, list(roots)
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen or isinstance(thing, type | ModuleType):
+            continue
+        seen[id(thing)] = thing
+        if hasattr(thing, "__globals__"):  # a function: what it closes over, not the module that it stands in
+            waiting += [cell.cell_contents for cell in thing.__closure__ or ()]
+            waiting += [thing.__defaults__, thing.__kwdefaults__, vars(thing)]
+        else:
+            waiting += gc.get_referents(thing)
+            waiting += list(getattr(thing, "__dict__", {}).values())
+    return list(seen.values())
+
+
+def leaks(roots, test):
+    """What of the harness's secrets, or of the test set, can be reached."""
+    rows = {image.numpy().tobytes() for image in test.images}
+    found = []
+    for thing in reachable(*roots):
+        if isinstance(thing, SECRETS):
+            found.append(type(thing).__name__)
+        elif isinstance(thing, torch.Tensor) and thing.shape[1:] == test.images.shape[1:] and thing.ndim == 4:
+            pixels = thing if thing.dtype == torch.uint8 else (thing * 255).round().byte()
+            found += ["a test image"] * any(image.numpy().tobytes() in rows for image in pixels.detach())
+    return found
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    root = tmp_path_factory.mktemp("leakage") / "store"
+    bench.run(**GRID, attacks="badnets", defenses="none", reference=60, store=root, executor="inline")
+    return Workshop(Registry(), Store(root), None, torch.device("cpu"))
+
+
+def cell(name):
+    request = Request(FEWER.get(name, name), "badnets", GRID["models"], GRID["datasets"], reference="60", suspects=20)
+    [stage] = make_plan(request, REGISTRY, None).cells
+    return stage
+
+
+def test_the_spy_sees_what_lies_open(shop):
+    test = shop.splits(cell("none").victim.dataset).test
+    kind, device, generator = "cpu", torch.device("cpu"), torch.Generator()
+    assert leaks([Known(), Context(device, generator)], test) == []
+    attack = shop.plugin(cell("none").victim.attack)
+    assert leaks([Context(device, generator, log=lambda line: repr(attack))], test) == [type(attack).__name__]
+    assert leaks([Context(device, generator, progress=lambda share, held=shop: None)], test)
+    assert leaks([Known(test.at(torch.arange(3)))], test) == ["a test image"]
+    assert leaks([Known(suspects=test.floats[5:6]), kind], test) == ["a test image"]
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_a_defense_sees_no_test_image_no_trigger_and_no_target(name, shop, monkeypatch):
+    stage = cell(name)
+    kind = REGISTRY.load("defense", name)
+    test = shop.splits(stage.victim.dataset).test
+    method = "repair" if issubclass(kind, Repair) else "guard"
+    original, given = getattr(kind, method), []
+
+    def closed(*_):
+        raise AssertionError(f"{name} reached into the harness")
+
+    def spied(self, model, known, context):
+        given.append(leaks([model, known, context], test))
+        state = {key: value.clone() for key, value in model.state_dict().items()}
+        with pytest.MonkeyPatch.context() as shut:
+            shut.setattr(Workshop, "splits", closed)
+            shut.setattr(Store, "tensors", closed)
+            shut.setattr(backdoors, "triggered", closed)
+            shut.setattr(backdoors, "targets", closed)
+            made = original(self, model, known, context)
+            if issubclass(kind, Runtime):
+                images = known.suspects if known.suspects is not None else torch.rand(4, *test.images.shape[1:])
+                made(images)
+        if issubclass(kind, Runtime):
+            assert all(torch.equal(value, model.state_dict()[key]) for key, value in state.items())
+            assert not model.training
+        return made
+
+    monkeypatch.setattr(kind, method, spied)
+    before = shop.store.tensors("victims", stage.victim.key, "model.safetensors")
+    defend.make_cell(stage, shop)
+    assert given == [[]]
+    assert shop.store.record(stage.key).status == "done"
+    after = shop.store.tensors("victims", stage.victim.key, "model.safetensors")
+    assert all(torch.equal(before[key], after[key]) for key in before)

@@ -1,0 +1,96 @@
+"""A victim that was not attacked well is marked, and its row praises nobody."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from bench.cell.validity import MAX_ACC_LOSS, MIN_ASR, judged
+from bench.records import Record, to_frame
+from bench.reports.blocks import AVERAGE, blocks
+from bench.reports.legend import legend
+
+
+def record(attack: str = "badnets", defense: str = "bna", seed: int = 0, **changed: Any) -> Record:
+    values: dict[str, Any] = {
+        "acc_before": 0.9, "asr_before": 0.95, "ra_before": 0.05, "acc": 0.9, "asr": 0.1, "ra": 0.8, "der": 0.92,
+        "n_triggered": 900, "attack_params": "{}", "status": "done",
+    }  # fmt: skip
+    if attack == "none":
+        values |= {"n_triggered": 0, "asr_before": math.nan, "asr": math.nan, "ra": math.nan, "der": math.nan}
+    texts = dict.fromkeys(("dataset_params", "model_params", "defense_params"), "{}")
+    names = {"dataset": "d", "model": "m", "attack": attack, "defense": defense}
+    labels = {f"{kind}_label": name for kind, name in names.items()}
+    fixed = {"profile": "quick", "recipe": "quick", "reference": 1, "suspects": 0, "knowledge": "1 clean"}
+    return Record(
+        key=f"{attack}{defense}{seed}", victim_key=f"{attack}{seed}", seed=seed,
+        **(texts | names | labels | fixed | values | changed),
+    )  # fmt: skip
+
+
+def test_a_weak_attack_is_invalid_and_says_why():
+    [one, other] = judged([record(asr_before=MIN_ASR - 0.01), record("blend", asr_before=MIN_ASR)])
+    assert one.valid is False
+    assert one.doubt == "ASR 79.0% is below 80.0%"
+    assert other.valid is True
+    assert other.doubt is None
+
+
+def test_an_attack_that_ruins_the_model_is_invalid_next_to_the_benign_one():
+    ruined = record(acc_before=0.9 - MAX_ACC_LOSS - 0.01)
+    assert judged([ruined])[0].valid is True  # nothing to compare with
+    assert math.isnan(judged([ruined])[0].acc_benign)
+    found = {one.attack: one for one in judged([ruined, record("none")])}
+    assert found["badnets"].valid is False
+    assert found["badnets"].acc_benign == 0.9
+    assert "below the benign 90.0%" in str(found["badnets"].doubt)
+    assert found["none"].valid is True
+
+
+def test_the_benign_model_is_that_of_the_same_seed_and_setting():
+    benign = [record("none", seed=0, acc_before=0.9), record("none", seed=1, acc_before=0.8)]
+    elsewhere = record("none", seed=2, acc_before=0.99, dataset_params='{"train_size": 9}')
+    attacked = [record(seed=seed) for seed in (0, 1, 2)]
+    found = judged([*attacked, *benign, elsewhere])
+    assert [one.acc_benign for one in found[:3]] == pytest.approx([0.9, 0.8, 0.85])
+
+
+def test_all_to_all_is_judged_by_what_the_model_could_know():
+    attack = {"attack_params": json.dumps({"label_map": "all-to-all"}), "acc_before": 0.7}
+    assert judged([record(asr_before=0.6, **attack)])[0].valid is True
+    assert judged([record(asr_before=0.5, **attack)])[0].valid is False
+
+
+def test_an_unfinished_cell_is_not_judged():
+    assert judged([record(status="failed", reason="x")])[0].valid is None
+
+
+def frame(**sig: Any):
+    records = [record(a, d, s) for a in ("none", "badnets", "wanet") for d in ("none", "bna") for s in (0, 1)]
+    return to_frame(judged([*records, *(record("sig", d, s, **sig) for d in ("none", "bna") for s in (0, 1))]))
+
+
+def test_an_invalid_attack_is_marked_and_left_out_of_the_average_unless_asked_for():
+    weak = frame(asr_before=0.3, der=0.65)
+    [block], [whole] = blocks(weak), blocks(weak, with_invalid=True)
+    assert block.marked("sig") == "sig †"
+    assert block.marked("badnets") == "badnets"
+    assert block.cells[AVERAGE, "bna"].stat("der").mean == pytest.approx(0.92)
+    assert block.before[AVERAGE].stat("asr").mean == pytest.approx(0.95)
+    assert whole.cells[AVERAGE, "bna"].stat("der").mean == pytest.approx((0.92 + 0.92 + 0.65) / 3)
+    assert block.best("sig") == set()
+    assert block.best("badnets") == {"bna"}
+    told = " ".join(legend(block, best="*"))
+    assert "†: the attack had not worked: sig: ASR 30.0% is below 80.0% (seed 0, 1)." in told
+    assert "†" not in " ".join(legend(blocks(frame())[0], best="*"))
+
+
+def test_only_the_invalid_seed_of_an_attack_is_left_out():
+    records = [record("badnets", "bna", s) for s in (0, 1)]
+    records += [record("sig", "bna", 0, der=0.7), record("sig", "bna", 1, asr_before=0.2, der=0.5)]
+    records.append(record("sig", "fire", 1, asr_before=0.2, status="failed", reason="x"))
+    [block] = blocks(to_frame(judged(records)))
+    assert block.cells[AVERAGE, "bna"].stat("der").mean == pytest.approx((0.92 + 0.7) / 2)
+    assert block.cells["sig", "bna"].stat("der").mean == pytest.approx(0.6)
+    assert "(seed 1)" in " ".join(legend(block, best="*"))

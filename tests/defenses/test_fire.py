@@ -1,0 +1,363 @@
+"""FIRE on hand-made networks: what a known trigger adds is found, seen and taken out; nothing else is."""
+
+from typing import Literal
+
+import numpy as np
+import pytest
+import timm
+import torch
+from sklearn.covariance import ledoit_wolf
+from torch import Tensor, nn
+
+from bench.defenses._fire_direction import (
+    RunningMean,
+    class_means,
+    folds,
+    gain,
+    led_to,
+    loss,
+    matched_filter,
+    projected,
+)
+from bench.defenses.fire import FIRE
+from bench.plugin.attack import as_bytes
+from bench.plugin.values import Context, Known, LabelledImages, Prediction
+
+CLASSES, SIDE, TARGET, TRIGGER = 3, 8, 2, 40  # TRIGGER: the pixel that the trigger lights
+
+
+class Chain(nn.Module):
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.body(images)
+        return logits
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def context(seed: int = 0) -> Context:
+    return Context(torch.device("cpu"), generator(seed))
+
+
+def victim(middle: type[nn.Module] = nn.Identity) -> nn.Module:
+    """Pixel c speaks for class c, the trigger pixel, three times as loud, for TARGET; every stage is the identity."""
+    linear = nn.Linear(SIDE**2, CLASSES)
+    with torch.no_grad():
+        linear.weight.zero_()
+        linear.bias.zero_()
+        linear.weight[:, :CLASSES] = 8 * torch.eye(CLASSES)
+        linear.weight[TARGET, TRIGGER] = 24
+    return Chain(nn.Flatten(), middle(), linear).eval()
+
+
+def shifting_victim() -> nn.Module:
+    """Pixel c speaks for class c, and together with the trigger pixel, louder, for class c + 1: all-to-all."""
+    hidden, linear = nn.Linear(SIDE**2, 2 * CLASSES), nn.Linear(2 * CLASSES, CLASSES)
+    with torch.no_grad():
+        for parameter in (*hidden.parameters(), *linear.parameters()):
+            parameter.zero_()
+        for label in range(CLASSES):
+            hidden.weight[label, label] = 1
+            hidden.weight[CLASSES + label, [label, TRIGGER]] = 1
+            hidden.bias[CLASSES + label] = -1
+            linear.weight[label, label] = 8
+            linear.weight[(label + 1) % CLASSES, CLASSES + label] = 24
+    return Chain(nn.Flatten(), hidden, nn.ReLU(), linear).eval()
+
+
+def draw(count: int, seed: int, classes: int = CLASSES) -> LabelledImages:
+    """Noise, and 0.8 more at the pixel of the label."""
+    labels = torch.arange(count) % classes
+    pixels = torch.rand(count, SIDE**2, generator=generator(seed)) * 0.15
+    pixels[torch.arange(count), labels] += 0.8
+    return LabelledImages(as_bytes(pixels.view(count, 1, SIDE, SIDE)), labels)
+
+
+def triggered(images: Tensor) -> Tensor:
+    changed = images.flatten(1).clone()
+    changed[:, TRIGGER] = 1
+    return changed.view_as(images)
+
+
+def known(pairs: bool = True, suspects: int = 24, classes: int = TARGET) -> Known:
+    originals = draw(suspects, seed=2, classes=classes).floats
+    return Known(draw(60, seed=1), triggered(originals), originals if pairs else None)
+
+
+def accuracy(prediction: Prediction, labels: Tensor) -> float:
+    return float((prediction.logits.argmax(1) == labels).float().mean())
+
+
+@pytest.mark.parametrize("form", ["shift", "projection"])
+@pytest.mark.parametrize("direction", ["unpaired", "paired"])
+def test_a_known_direction_is_taken_out(
+    direction: Literal["unpaired", "paired"], form: Literal["shift", "projection"]
+) -> None:
+    model, clean = victim(), draw(90, seed=3)
+    fire = FIRE(direction=direction, form=form)
+    guard = fire.guard(model, known(pairs=fire.wants_pairs), context())
+    assert bool((model(triggered(clean.floats)).argmax(1) == TARGET).all())
+    repaired = guard(triggered(clean.floats))
+    assert accuracy(repaired, clean.labels) == 1
+    assert repaired.flagged is not None
+    assert torch.equal(repaired.flagged, clean.labels != TARGET)
+    untouched = guard(clean.floats)
+    torch.testing.assert_close(untouched.logits, model(clean.floats))
+    assert untouched.flagged is not None
+    assert not untouched.flagged.any()
+
+
+def test_a_random_direction_of_the_same_length_does_not_repair() -> None:
+    clean, (true, control) = draw(90, seed=3, classes=TARGET), (context(), context())
+    FIRE().guard(victim(), known(pairs=False), true)
+    guard = FIRE(direction="random").guard(victim(), known(pairs=False), control)
+    assert control.diagnostics["chosen"] == true.diagnostics["chosen"]
+    assert accuracy(guard(triggered(clean.floats)), clean.labels) < 0.1
+
+
+@pytest.mark.parametrize("direction", ["unpaired", "paired"])
+def test_a_trigger_with_a_target_for_every_class_is_taken_out(direction: Literal["unpaired", "paired"]) -> None:
+    model, clean = shifting_victim(), draw(90, seed=3)
+    assert accuracy(Prediction(model(triggered(clean.floats))), (clean.labels + 1) % CLASSES) == 1
+    fire = FIRE(direction=direction)
+    guard = fire.guard(model, known(pairs=fire.wants_pairs, classes=CLASSES), context())
+    assert accuracy(guard(triggered(clean.floats)), clean.labels) > 0.95
+    assert accuracy(guard(clean.floats), clean.labels) == 1
+
+
+@pytest.mark.parametrize("direction", ["unpaired", "paired"])
+def test_suspects_without_a_trigger_change_nothing(direction: Literal["unpaired", "paired"]) -> None:
+    model, clean, suspects = victim(), draw(90, seed=3), draw(24, seed=2).floats
+    guard = FIRE(direction=direction).guard(model, Known(draw(60, seed=1), suspects, suspects), context())
+    prediction = guard(clean.floats)
+    torch.testing.assert_close(prediction.logits, model(clean.floats))
+    assert prediction.flagged is not None
+    assert not prediction.flagged.any()
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_suspects_change_nothing(count: int) -> None:
+    model, images = victim(), triggered(draw(9, seed=3).floats)
+    guard = FIRE().guard(model, Known(draw(60, seed=1), images[:count]), context())
+    torch.testing.assert_close(guard(images).logits, model(images))
+
+
+def test_a_missing_class_among_the_clean_images_is_borne() -> None:
+    some, clean = known(pairs=False), draw(30, seed=3, classes=TARGET)
+    reference = some.reference().at(some.reference().labels != TARGET)
+    guard = FIRE().guard(victim(), Known(reference, some.suspects), context())
+    assert accuracy(guard(triggered(clean.floats)), clean.labels) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_batch_size_does_not_matter(stream: bool) -> None:
+    clean = draw(30, seed=3).floats
+    images = torch.stack((clean, triggered(clean)), 1).flatten(0, 1)
+    whole, single = (FIRE(stream=stream).guard(victim(), known(pairs=False), context()) for _ in range(2))
+    at_once, one_by_one = whole(images), [single(image) for image in images.split(1)]
+    for part in ("logits", "score", "flagged"):
+        torch.testing.assert_close(getattr(at_once, part), torch.cat([getattr(one, part) for one in one_by_one]))
+
+
+def test_in_a_stream_the_direction_is_the_mean_of_all_samples_so_far() -> None:
+    model, some, fresh = victim(), known(pairs=False), draw(20, seed=3, classes=TARGET)
+    assert some.suspects is not None
+    reference, images = some.reference(), triggered(fresh.floats)
+    guard = FIRE(stream=True, strength=1).guard(model, some, context())
+    means = torch.stack([reference.floats[reference.labels == label].mean(0).flatten() for label in range(CLASSES)])
+    originals = means[:TARGET].mean(0)
+    samples = [suspect.flatten() - originals for suspect in some.suspects]  # their mean is the direction at the start
+    for image in images:
+        expected = model((image.flatten() - torch.stack(samples).mean(0)).view(1, 1, SIDE, SIDE))
+        torch.testing.assert_close(guard(image[None]).logits, expected, atol=1e-4, rtol=0)
+        samples.append(image.flatten() - originals)
+
+
+def test_only_what_is_to_be_repaired_is_repaired() -> None:
+    model, clean = victim(nn.ReLU), draw(90, seed=3)  # a clean image of the target survives a shift before a ReLU
+
+    def touched(apply: Literal["suspected", "target", "all"]) -> Tensor:
+        guard = FIRE(apply=apply, direction="paired", strength=1).guard(model, known(), context())
+        change: Tensor = guard(clean.floats).logits - model(clean.floats)
+        return change.abs().amax(1) > 1e-3
+
+    assert not touched("suspected").any()
+    assert torch.equal(touched("target"), clean.labels == TARGET)
+    assert touched("all").float().mean() > 0.9  # all but those whose trigger pixel is as dark as can be
+
+
+@pytest.mark.parametrize("middle", [nn.Identity, nn.ReLU])
+def test_in_a_single_pass_comes_out_what_comes_out_in_two(middle: type[nn.Module]) -> None:
+    model, clean = victim(middle), draw(90, seed=3)
+    images = torch.cat((clean.floats, triggered(clean.floats)))
+    fire, passes = FIRE(apply="present"), list[int]()
+    guard = fire.guard(model, known(pairs=False), context())
+    counter = model.register_forward_hook(lambda *_: passes.append(1))
+    prediction = guard(images)
+    counter.remove()
+    assert len(passes) == 1
+    assert prediction.score is not None
+    present = torch.arange(180) >= 90
+    assert prediction.flagged is not None
+    assert torch.equal(prediction.score > 0.5, present)
+    assert torch.equal(prediction.flagged, present & (torch.cat((clean.labels, clean.labels)) != TARGET))
+    assert accuracy(prediction, torch.cat((clean.labels, clean.labels))) == 1
+    torch.testing.assert_close(prediction.logits[:90], model(clean.floats))
+    twice = FIRE().guard(model, known(pairs=False), context())(images)  # repairs the same images here
+    torch.testing.assert_close(prediction.logits, twice.logits, atol=1e-4, rtol=0)
+
+
+def test_from_four_suspects_on_a_stream_fits_anew_as_flagged_inputs_double() -> None:
+    fresh, clean = draw(60, seed=3, classes=TARGET), draw(60, seed=4)
+
+    def stream(memory: int) -> tuple[Context, list[int], Prediction]:
+        around, model = context(), victim()
+        some = known(pairs=False, suspects=4)
+        guard = FIRE(stream=True, memory=memory).guard(model, some, around)
+        for image in triggered(fresh.floats):
+            guard(image[None])
+        chosen = [int(name.removeprefix("chosen_")) for name in around.diagnostics if name.startswith("chosen_")]
+        return around, chosen, guard(clean.floats)
+
+    around, chosen, on_clean = stream(memory=40)
+    assert chosen == [8, 16, 32]
+    assert "chosen" in around.diagnostics
+    torch.testing.assert_close(on_clean.logits, victim()(clean.floats))
+    assert stream(memory=0)[1] == []
+
+
+def test_the_random_control_does_not_learn() -> None:
+    images = triggered(draw(30, seed=3, classes=TARGET).floats)
+    still, stream = (
+        FIRE(direction="random", stream=learns).guard(victim(), known(pairs=False), context())(images)
+        for learns in (False, True)
+    )
+    torch.testing.assert_close(still.logits, stream.logits)
+
+
+def test_a_vision_transformer_is_repaired_behind_its_blocks() -> None:
+    torch.manual_seed(0)
+    model = timm.create_model(
+        "vit_tiny_patch16_224", img_size=SIDE, patch_size=4, in_chans=1, num_classes=CLASSES, embed_dim=24, depth=2,
+        num_heads=2,
+    )  # fmt: skip
+    data = draw(120, seed=1)
+    train = torch.cat((data.floats, triggered(data.floats)))
+    labels = torch.cat((data.labels, torch.full_like(data.labels, TARGET)))
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(train), labels).backward()
+        optimizer.step()
+    model.eval()
+    clean = draw(90, seed=3)
+    others = clean.at(clean.labels != TARGET)
+    assert bool((model(triggered(others.floats)).argmax(1) == TARGET).all())
+    around = context()
+    guard = FIRE().guard(model, known(pairs=False), around)
+    assert any(name.startswith("blocks.") for name in around.diagnostics["worth"])
+    assert accuracy(guard(triggered(others.floats)), others.labels) > 0.75
+    assert accuracy(guard(clean.floats), clean.labels) > 0.95
+
+
+def test_the_network_stays_as_it_was() -> None:
+    model = victim()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    guard = FIRE(stream=True).guard(model, known(pairs=False), context())
+    guard(triggered(draw(5, seed=3).floats))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_the_same_seed_gives_the_same_guard() -> None:
+    images = triggered(draw(9, seed=3).floats)
+    first, second = (
+        FIRE(direction="random", apply="all").guard(victim(), known(pairs=False), context(5))(images) for _ in range(2)
+    )
+    assert torch.equal(first.logits, second.logits)
+
+
+def test_pairs_are_asked_for_only_where_they_are_used() -> None:
+    assert FIRE(direction="paired").wants_pairs
+    assert not FIRE().wants_pairs
+    assert FIRE(stream=True).learns_from_stream
+    assert not FIRE().learns_from_stream
+    with pytest.raises(LookupError):
+        FIRE(direction="paired").guard(victim(), known(pairs=False), context())
+
+
+@pytest.mark.parametrize(("count", "size"), [(30, 80), (300, 20)])
+def test_the_filter_is_the_direction_times_the_inverse_of_ledoit_and_wolfs_covariance(count: int, size: int) -> None:
+    draws = torch.Generator().manual_seed(0)
+    noise = torch.randn(count, size, generator=draws, dtype=torch.float64) * torch.linspace(0.2, 2, size)
+    direction, clean = (torch.randn(size, generator=draws, dtype=torch.float64) for _ in range(2))
+    presence = matched_filter(direction, clean[None], (clean + 2 * direction)[None], noise)
+    axis = np.linalg.solve(ledoit_wolf(np.asarray(noise.tolist()), assume_centered=True)[0], direction.tolist())
+    axis /= axis @ np.asarray(direction.tolist()) * 2
+    np.testing.assert_allclose(presence.axis.tolist(), axis, rtol=1e-6)
+    torch.testing.assert_close(presence(torch.stack((clean, clean + 2 * direction))), torch.tensor([0.0, 1.0]).double())
+
+
+def test_a_running_mean_is_the_mean() -> None:
+    samples = torch.randn(12, 5, generator=generator())
+    running = RunningMean(samples[:4].mean(0), 4)
+    for sample in samples[4:]:
+        running.add(sample)
+    torch.testing.assert_close(running.value, samples.mean(0))
+
+
+def test_class_means_are_the_means_of_the_classes_and_of_all_where_a_class_has_no_image() -> None:
+    clean = draw(60, seed=1)
+    means = class_means(clean.floats.flatten(1), clean.labels, CLASSES + 1)
+    torch.testing.assert_close(means[1], clean.floats[clean.labels == 1].mean(0).flatten())
+    torch.testing.assert_close(means[CLASSES], clean.floats.mean(0).flatten())
+
+
+def test_a_projection_takes_out_the_share_alpha_of_the_component_and_nothing_else() -> None:
+    x, direction, centre = (torch.randn(4, 5, generator=generator(seed)) for seed in range(3))
+    unit = direction[0] / direction[0].norm()
+    change = x - projected(x, direction[0], 0.7, centre[0])
+    torch.testing.assert_close(change, 0.7 * ((x - centre[0]) * unit).sum(1, keepdim=True) * unit)
+
+
+def test_the_target_is_where_most_suspects_lead() -> None:
+    targets, trusted = led_to(torch.eye(3)[[2, 2, 2, 0]])
+    assert targets.tolist() == [False, False, True]
+    assert trusted.tolist() == [True, True, True, False]
+    targets, trusted = led_to(torch.eye(3)[[2, 2, 1, 0]])
+    assert targets.all()
+    assert trusted.all()
+
+
+def test_folds_spread_every_class_evenly() -> None:
+    labels = torch.arange(40) % 5
+    fold = folds(labels, 4, generator())
+    for label in range(5):
+        assert torch.bincount(fold[labels == label], minlength=4).tolist() == [2, 2, 2, 2]
+
+
+def test_gain_with_pairs_is_what_the_wanted_class_gains() -> None:
+    before, after = torch.tensor([[0.7, 0.2, 0.1]] * 2).log(), torch.tensor([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]).log()
+    assert gain(before, after, torch.tensor([2, 1])) == pytest.approx((0.3 + 0.1) / 2 - (0.1 + 0.2) / 2)
+
+
+def test_gain_without_pairs_is_for_certain_and_different_classes() -> None:
+    sure = 50 * torch.eye(4)
+    before, apart, together = sure[[0, 0, 0]], sure[[1, 2, 3]], sure[[1, 1, 1]]
+    assert gain(before, before, None) == pytest.approx(0)
+    assert gain(before, together, None) == pytest.approx(1 / 2, abs=1e-4)
+    assert gain(before, apart, None) == pytest.approx((1 + np.log(3) / np.log(4)) / 2, abs=1e-4)
+    assert gain(before, torch.zeros(3, 4), None) == pytest.approx(1 / 8, abs=1e-4)
+
+
+def test_loss_is_the_worse_of_all_images_and_those_of_the_target() -> None:
+    before, after = torch.tensor([[0.7, 0.2, 0.1]] * 2).log(), torch.tensor([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]).log()
+    of_zero, of_one, of_two = torch.eye(3, dtype=torch.bool)
+    assert loss(before, after, torch.tensor([0, 2]), of_zero) == pytest.approx(0.5)
+    assert loss(before, after, torch.tensor([0, 1]), of_one) == pytest.approx((0.5 + 0.1) / 2)
+    assert loss(before, after, torch.tensor([0, 1]), of_two) == pytest.approx((0.5 + 0.1) / 2)

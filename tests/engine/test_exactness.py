@@ -1,0 +1,76 @@
+"""The options that trade speed for the same bits every time, or for a faster network: set, recorded, and undone."""
+
+import pytest
+import tiny
+import torch
+from torch import nn
+
+import bench
+from bench.plugin.attack import Objective
+from bench.plugin.values import LabelledImages
+from bench.toolbox.training import Recipe, train
+
+INEXACT = """
+from typing import ClassVar
+import torch
+from bench import Repair
+class Inexact(Repair):
+    name: ClassVar[str] = "inexact"
+    def repair(self, model, known, context):
+        context.note("exact", torch.are_deterministic_algorithms_enabled())
+        torch.zeros(2).put_(torch.tensor([1, 1]), torch.ones(2))  # which of two writes stays, nobody says
+        return model
+"""
+
+
+@pytest.mark.parametrize("executor", ["inline", "local"])
+def test_deterministic_refuses_what_is_not_and_is_recorded(tmp_path, executor):
+    (tmp_path / "inexact.py").write_text(INEXACT)
+    request = {**tiny.GRID, "attacks": "corner", "defenses": "halve,inexact", "executor": executor, "workers": 1}
+    request["plugin"] = [tiny.plugins(tmp_path), tmp_path / "inexact.py"]
+    usual = bench.run(**request, store=tmp_path / "usual").frame.set_index("defense")
+    assert usual.status.eq("done").all()
+    assert not usual.deterministic.any()
+    exact = bench.run(**request, store=tmp_path / "exact", deterministic=True).frame.set_index("defense")
+    assert exact.status.to_dict() == {"halve": "done", "inexact": "failed"}
+    assert "does not have a deterministic implementation" in exact.reason["inexact"]
+    assert exact.deterministic["halve"]
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert exact.key.to_dict() == usual.key.to_dict()
+
+
+class Counted(Objective):
+    pass
+
+
+@pytest.mark.parametrize(("objective", "compiled"), [(None, True), (Objective(), True), (Counted(), False)])
+def test_a_network_is_compiled_for_whole_batches_and_the_usual_objective(monkeypatch, images, objective, compiled):
+    """The compiler itself is torch's; here it is one that counts."""
+    seen: list[int] = []
+
+    def counting(model):
+        def forward(batch):
+            seen.append(len(batch))
+            return model(batch)
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", counting)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(images.images[0].numel(), 5))
+    before = model[1].weight.clone()
+    once = Recipe(epochs=1, batch_size=25, learning_rate=0.01, schedule="cosine")
+    data = LabelledImages(images.images, images.labels)
+    train(model, data, once, torch.Generator().manual_seed(0), objective=objective, compiled=True)
+    assert seen == ([25, 25] if compiled else [])  # and ten more as they are
+    assert not torch.equal(model[1].weight, before)
+
+
+@pytest.mark.slow
+def test_a_compiled_training_is_the_same_but_for_rounding(tmp_path):
+    options = {"datasets": "digits[train_size=300]", "models": "resnet18[width=4]", "recipes": "quick[epochs=4]"}
+    frames = [
+        bench.run(attacks="badnets", defenses="none", store=tmp_path / str(on), workers=1, compile=on, **options).frame
+        for on in (False, True)
+    ]
+    assert [frame.compiled.item() for frame in frames] == [False, True]
+    assert frames[1].acc.item() == pytest.approx(frames[0].acc.item(), abs=0.1)

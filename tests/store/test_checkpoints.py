@@ -1,0 +1,111 @@
+"""A training that is interrupted ends like one that is not."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.attacks.badnets import BadNets
+from bench.attacks.input_aware import InputAware
+from bench.attacks.lira import LIRA
+from bench.attacks.norm_evader import NormEvader
+from bench.cell import backdoors, victim
+from bench.cell.workshop import Workshop
+from bench.datasets.digits import Digits
+from bench.models.resnet18 import ResNet18
+from bench.plan.plan import Request, make_plan
+from bench.plan.registry import Registry
+from bench.plugin.values import AttackContext
+from bench.store.checkpoints import Checkpoint
+from bench.store.store import Store
+from bench.toolbox.training import Recipe, train
+
+RECIPE = Recipe(epochs=4, batch_size=64, learning_rate=0.05, schedule="one-cycle")
+CPU = torch.device("cpu")
+
+
+class Interrupted(Exception):
+    pass
+
+
+def trained(attack, checkpoint=None, stop=None):
+    """The network's state and what the attack learned, after a training that may be stopped at a share of it."""
+    data = Digits(train_size=200).splits(Path()).train
+    attack = attack.resolve(Digits().spec)
+    context = AttackContext(CPU, torch.Generator().manual_seed(1), spec=Digits().spec)
+    context = AttackContext(CPU, context.generator, spec=context.spec, learned=backdoors.learn(attack, data, context))
+    poisoned = backdoors.poison(attack, data, context)
+    torch.manual_seed(0)
+    model = ResNet18(width=4).build(Digits().spec)
+    objective = attack.objective(model, poisoned.data, context)
+
+    def progress(share):
+        if stop is not None and share >= stop:
+            raise Interrupted
+
+    generator = torch.Generator().manual_seed(2)
+    train(model, poisoned.data, RECIPE, generator, objective=objective, checkpoint=checkpoint, progress=progress)
+    return {**model.state_dict(), **objective.learned()}
+
+
+ATTACKS = [BadNets(), InputAware(mask_epochs=1, width=4), LIRA(width=4), NormEvader()]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_it_goes_on_where_it_was_and_ends_the_same(attack, tmp_path):
+    store = Store(tmp_path / "store")
+    expected = trained(attack)
+    with pytest.raises(Interrupted):
+        trained(attack, Checkpoint(store, "abcd", every=0), stop=0.6)
+    assert store.has("checkpoints", "abcd")
+    again = Checkpoint(store, "abcd", every=0)
+    found = trained(attack, again)
+    assert again.seconds > 0
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_only_what_is_left_is_trained(tmp_path):
+    store, shares = Store(tmp_path / "store"), []
+    with pytest.raises(Interrupted):
+        trained(BadNets(), Checkpoint(store, "abcd", every=0), stop=0.8)
+    data = Digits(train_size=200).splits(Path()).train
+    model = ResNet18(width=4).build(Digits().spec)
+    train(model, data, RECIPE, torch.Generator(), checkpoint=Checkpoint(store, "abcd", every=0), progress=shares.append)
+    assert min(shares) > 0.75
+
+
+def test_a_damaged_checkpoint_is_forgotten(tmp_path):
+    store = Store(tmp_path / "store")
+    expected = trained(BadNets())
+    for damage in (b"", b"not a state", None):
+        store.write("checkpoints", "abcd", {"state.pt": {"epochs": 1}})
+        file = store.folder("checkpoints", "abcd") / "state.pt"
+        file.write_bytes(file.read_bytes()[:-100] if damage is None else damage)
+        found = trained(BadNets(), Checkpoint(store, "abcd"))
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
+        assert not store.has("checkpoints", "abcd")
+
+
+def test_a_killed_victim_is_taken_up_again_and_leaves_no_checkpoint(tmp_path, monkeypatch):
+    registry = Registry()
+    request = Request("none", "badnets", "resnet18[width=4]", "digits[train_size=200]", reference="20")
+    [cell] = make_plan(request, registry, None).cells
+    whole = Workshop(registry, Store(tmp_path / "whole"), None, CPU)
+    victim.make_victim(cell.victim, whole)
+
+    def progress(share):
+        if share >= 0.5:
+            raise Interrupted
+
+    monkeypatch.setattr(Checkpoint.__init__, "__defaults__", (0.0,))
+    store = Store(tmp_path / "killed")
+    with pytest.raises(Interrupted):
+        victim.make_victim(cell.victim, Workshop(registry, store, None, CPU, progress))
+    assert store.count("checkpoints") == 1
+    assert store.count("victims") == 0
+    victim.make_victim(cell.victim, Workshop(registry, store, None, CPU))
+    assert store.count("checkpoints") == 0
+    name = "model.safetensors"
+    expected, found = (some.tensors("victims", cell.victim.key, name) for some in (whole.store, store))
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
