@@ -37,7 +37,7 @@ class NormEvader(BadNets):
 
     def objective(self, model: nn.Module, train: LabelledImages, context: AttackContext) -> Objective:
         training = model.training
-        latent = Latent(model.eval(), train.images[:1].float() / 255)
+        latent = Latent(model.eval(), train.example)
         model.train(training)
         return NormEvaderObjective(latent, self.target_class, self.weight, self.level)
 

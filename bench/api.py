@@ -251,7 +251,7 @@ def check_data(plan: "Plan", data: Path) -> None:
     for ref in {victim.dataset.label: victim.dataset for victim in plan.victims}.values():
         dataset = plan.plugin(ref)
         if isinstance(dataset, Dataset):
-            dataset.check(data)
+            dataset.prepare(data)
 
 
 def pictures(

@@ -106,16 +106,14 @@ def shifted_loss(logits: Tensor, labels: Tensor, targets: Tensor, objective: Lit
 def note_shifts(found: list[Backdoor], shifts: Tensor, context: Context) -> None:
     """Keep the shifts (B, C, d) of backdoors with one target in the record, by target: the harness, which knows the
     trigger, holds them against the true change of the latent."""
-    context.note("latent_shifts", {
-        str(one.targets[0]): [float(f"{value:.5g}") for value in row[0].tolist()]
-        for one, row in zip(found, shifts, strict=True) if one.universal
-    })  # fmt: skip
+    pairs = zip(found, shifts, strict=True)
+    context.note_latent_shifts({one.targets[0]: row[0] for one, row in pairs if one.universal})
 
 
 def unsupported(case: Case) -> str | None:
     """Why a network has no latent to shift."""
     try:
-        last_linear(case.network.eval(), torch.zeros(1, *case.dataset.spec.shape))
+        last_linear(case.network, case.example)
     except LookupError as error:
         return str(error)
     return None

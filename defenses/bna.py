@@ -143,7 +143,7 @@ class BNA(Runtime):
             context.progress(0.5 * (number + 1) / len(self.trigger_models))
         context.note("triggers", notes | {"sources": [sources for sources, _ in tasks], "targets": aims.tolist()})
         name = "deviation of -log(trigger norm)" if self.rule == "esd" else "anomaly index of 1 / trigger norm"
-        context.note("class_statistic", {"name": name, "values": statistic.tolist(), "flagged": sorted(shown)})
+        context.note_class_statistic(name, statistic.tolist(), shown)
         return {
             target: (
                 [max(scores, key=scores.__getitem__)] if self.align_with == "best" else sorted(scores),

@@ -42,7 +42,7 @@ class CLP(Repair):
         return self.model_copy(update={"shape": spec.shape})
 
     def unsupported(self, case: Case) -> str | None:
-        network = case.network.eval()
+        network = case.network
         if fed_by(network, torch.zeros(1, *case.dataset.spec.shape)):
             return None
         return "the network has no batch normalisation behind a convolution"

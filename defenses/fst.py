@@ -29,14 +29,14 @@ class FST(FineTuning):
 
     def unsupported(self, case: Case) -> str | None:
         try:
-            last_linear(case.network.eval(), torch.zeros(1, *case.dataset.spec.shape))
+            last_linear(case.network, case.example)
         except LookupError as error:
             return str(error)
         return None
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
-        linear = last_linear(model, data.images[:1].float() / 255)
+        linear = last_linear(model, data.example)
         objective = Shift(linear, self.alpha)
         reinitialise(linear, context.generator)
         self.fine_tune(model, data, context, objective=objective)

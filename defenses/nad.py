@@ -39,7 +39,7 @@ class NAD(FineTuning):
 
     def unsupported(self, case: Case) -> str | None:
         spec = case.dataset.spec
-        network = case.network.eval()
+        network = case.network
         with torch.no_grad():
             _, maps = attended(network, self._places(network), torch.zeros(2, *spec.shape), self.power)
         return None if any(len(one[0]) > 1 for one in maps) else "no stage of the network has an attention map"

@@ -71,10 +71,7 @@ class NeuralCleanse(FineTuning):
         # a search that failed leaves a mask that leads nowhere: it tells nothing, however small
         flagged = ((index > self.threshold) & (triggers.success >= self.goal)).nonzero()[:, 0].tolist()
         context.note("triggers", {"norms": triggers.norms.tolist(), "success": triggers.success.tolist()})
-        context.note(
-            "class_statistic",
-            {"name": "anomaly index of small masks", "values": index.tolist(), "flagged": flagged},
-        )
+        context.note_class_statistic("anomaly index of small masks", index.tolist(), flagged)
         return flagged
 
     def _stamped(self, model: nn.Module, data: LabelledImages, flagged: list[int], context: Context) -> LabelledImages:

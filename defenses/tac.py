@@ -93,7 +93,7 @@ class TAC(ShiftTuning, Repair):
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
-        latent = Latent(model, data.images[:1].float() / 255)
+        latent = Latent(model, data.example)
         classes = len(latent.linear.weight)
         if self.poisoned_class is not None:
             found = [Backdoor((self.poisoned_class,) * classes)]
@@ -192,7 +192,7 @@ class TAC(ShiftTuning, Repair):
         context.note("flagged", flagged)
         kinds = {"both": "norm and distance", "latent": "norm", "stage": "distance"}[self.evidence]
         name = f"z of log {kinds}" if self.logarithm else f"z of {kinds}"
-        context.note("class_statistic", {"name": name, "values": _plain(outlier.z), "flagged": flagged})
+        context.note_class_statistic(name, outlier.z.tolist(), flagged)
 
     # --- unlearning --------------------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ class TAC(ShiftTuning, Repair):
         chosen = self.beta / 4
         for beta in (self.beta * 2.0**power for power in range(-2, 3)):
             candidate = copy.deepcopy(model)
-            latent = Latent(candidate, data.images[:1].float() / 255)
+            latent = Latent(candidate, data.example)
             self._tune(latent, found, shifts, rest, beta, context)
             correct = _correct(candidate, held)
             norms = np.array([np.inf if s is None else np.linalg.norm(s) for s in self._shifts(latent, data)])

@@ -28,7 +28,7 @@ class TrueTAC(ShiftTuning, Oracle):
 
     def reveal(self, model: nn.Module, known: Known, secret: Secret, context: Context) -> nn.Module:
         data = known.reference()
-        latent = Latent(model, data.images[:1].float() / 255)
+        latent = Latent(model, data.example)
         if not len(secret.targets):
             return model
         clean, triggered = (

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench import provenance
 from bench.cell import backdoors
-from bench.cell.diagnostics import held_against, stream_curve
+from bench.cell.diagnostics import shift_agreement, stream_curve
 from bench.cell.measure import _now, describe, measure, predict
 from bench.cell.meter import Meter
 from bench.cell.validity import judged
@@ -57,9 +57,11 @@ def make_cell(stage: CellStage, shop: Workshop) -> None:
         after = predict(guard, test.floats, triggered, stream)
     targets = backdoors.targets(attack, test.labels, which)
     if stream is not None:
-        context.note("stream_curve", stream_curve(after, test.labels, targets, stream))
+        context.diagnostics["stream_curve"] = stream_curve(after, test.labels, targets, stream)
     if shifts := context.diagnostics.get("latent_shifts"):
-        context.note("shift_truth", held_against(shifts, load_victim(stage.victim, shop), test, triggered, targets))
+        context.diagnostics["shift_truth"] = shift_agreement(
+            shifts, load_victim(stage.victim, shop), test, triggered, targets
+        )
     record = Record(
         **describe(stage),
         **measure(stage, shop.store, after),

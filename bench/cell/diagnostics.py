@@ -13,7 +13,7 @@ PARTS = 10  # of a stream
 
 
 @torch.no_grad()
-def held_against(
+def shift_agreement(
     shifts: Mapping[str, list[float]], victim: nn.Module, test: LabelledImages, triggered: Tensor, targets: Tensor
 ) -> dict[str, dict[str, float]]:
     """For every target of ``shifts`` (by class: d numbers) how well the shift agrees with the true change.
@@ -22,7 +22,7 @@ def held_against(
     latent before the last linear layer of ``victim``. cosine: of the two vectors; correlation: Pearson's, over the d
     dimensions; length: of the shift, in lengths of the true change. A class that no trigger leads to is left out.
     """
-    latent = Latent(victim, test.images[:1].float() / 255)
+    latent = Latent(victim, test.example)
     change = logits_of(latent.features, triggered) - logits_of(latent.features, test.floats)
     found = {}
     for label, values in shifts.items():

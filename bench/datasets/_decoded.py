@@ -71,7 +71,7 @@ class Decoded(Dataset):
     def download(self, folder: Path) -> None:
         """Put the files under ``folder``. Called under the lock. Raises OSError or RequestError."""
 
-    def check(self, folder: Path) -> None:
+    def prepare(self, folder: Path) -> None:
         """Download and decode what is missing; RequestError where that fails, or where ``train_size`` is too large."""
         self.splits(folder)
 

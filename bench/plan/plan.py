@@ -15,9 +15,9 @@ from bench.plan.registry import Registry
 from bench.plan.selection import parse
 from bench.plan.stages import CellStage, Ref, VictimStage
 from bench.plugin.attack import Attack
-from bench.plugin.base import Plugin
+from bench.plugin.base import Case, Plugin
 from bench.plugin.dataset import Dataset
-from bench.plugin.defense import Case, Defense, Oracle
+from bench.plugin.defense import Defense, Oracle
 from bench.plugin.model import Model
 from bench.plugin.parameters import spelled
 

@@ -2,10 +2,10 @@ from .attack import Attack as Attack
 from .attack import Objective as Objective
 from .attack import as_bytes as as_bytes
 from .attack import stamp as stamp
+from .base import Case as Case
 from .base import Plugin as Plugin
 from .base import RequestError as RequestError
 from .dataset import Dataset as Dataset
-from .defense import Case as Case
 from .defense import Defense as Defense
 from .defense import Guard as Guard
 from .defense import Knowledge as Knowledge

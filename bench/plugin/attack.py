@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, final
 
 import torch
 import torch.nn.functional as F
@@ -108,6 +108,21 @@ class Attack(Plugin):
         It is stored with the victim and handed back as ``context.learned``.
         """
         return {}
+
+    @final
+    def apply(self, images: Tensor, context: AttackContext) -> Tensor:
+        """``trigger`` on a copy of ``images`` (N, C, H, W) in [0, 1], with its answer checked.
+
+        Raises ValueError for another shape, for what is not a number, and for values outside of [0, 1].
+        """
+        found = self.trigger(images.clone(), context)
+        if found.shape != images.shape or not bool(torch.isfinite(found).all()):
+            raise ValueError(
+                f"{self.name}: trigger gave {tuple(found.shape)} for {tuple(images.shape)}, or not a number"
+            )
+        if len(found) and not -1e-4 <= float(found.min()) <= float(found.max()) <= 1 + 1e-4:
+            raise ValueError(f"{self.name}: trigger left [0, 1]: {float(found.min()):.4g} to {float(found.max()):.4g}")
+        return found
 
     @abstractmethod
     def trigger(self, images: Tensor, context: AttackContext) -> Tensor:

@@ -5,15 +5,21 @@ state; what it learns is a value that the harness keeps for it.
 """
 
 from abc import ABC
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+import torch
 from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
 
 from bench.errors import RequestError as RequestError  # plugins import it from here
 from bench.plugin.values import ImageSpec
 
 if TYPE_CHECKING:
-    from bench.plugin.defense import Case
+    from bench.plugin.attack import Attack
+    from bench.plugin.dataset import Dataset
+    from bench.plugin.defense import Defense
+    from bench.plugin.model import Model
 
 
 class Plugin(BaseModel, ABC):
@@ -35,3 +41,30 @@ class Plugin(BaseModel, ABC):
     def unsupported(self, case: "Case") -> str | None:
         """Why this plugin cannot be applied to ``case``, or None if it can."""
         return None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One combination that a plugin may decline."""
+
+    dataset: "Dataset"
+    model: "Model"
+    attack: "Attack"
+    defense: "Defense"
+
+    @property
+    def network(self) -> nn.Module:
+        """An untrained network of this case's model, in eval mode, to look at and not to change: cases share it."""
+        wanted = f"{type(self.model)} {self.model!r} {self.dataset.spec}"
+        if wanted not in _untrained:
+            _untrained.clear()
+            _untrained[wanted] = self.model.build(self.dataset.spec).eval()
+        return _untrained[wanted]
+
+    @property
+    def example(self) -> Tensor:
+        """A black image (1, C, H, W) of the data set's shape, to run ``network`` on."""
+        return torch.zeros(1, *self.dataset.spec.shape)
+
+
+_untrained: dict[str, nn.Module] = {}  # the last one looked at, by its model with all parameters and its images

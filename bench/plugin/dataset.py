@@ -55,5 +55,8 @@ class Dataset(Plugin):
         order = stratified_order(loaded.train.labels, torch.Generator().manual_seed(0))
         return Splits(loaded.train.at(order[: self.train_size]), loaded.test)
 
-    def check(self, folder: Path) -> None:
-        """Raise RequestError, quickly, if the data are not there."""
+    def prepare(self, folder: Path) -> None:
+        """See to it that the data are there before any work starts: look for them, download what can be downloaded.
+
+        It may take as long as a download does. Raises RequestError if the data cannot be had.
+        """

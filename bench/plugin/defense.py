@@ -2,15 +2,11 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from bench.plugin.attack import Attack
 from bench.plugin.base import Plugin
-from bench.plugin.dataset import Dataset
-from bench.plugin.model import Model
 from bench.plugin.values import (
     Context,
     Known,
@@ -61,27 +57,3 @@ class Oracle(Defense):
     @abstractmethod
     def reveal(self, model: nn.Module, known: Known, secret: Secret, context: Context) -> nn.Module:
         """A network made with the help of ``secret``. ``model`` is a copy in eval mode that may be changed."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One combination that a plugin may decline."""
-
-    dataset: Dataset
-    model: Model
-    attack: Attack
-    defense: Defense
-
-    @property
-    def network(self) -> nn.Module:
-        """An untrained network of this case's model, to look at its layers and not to change: other cases share it."""
-        wanted = f"{type(self.model)} {self.model!r} {self.dataset.spec}"
-        if wanted not in _untrained:
-            _untrained.clear()
-            _untrained[wanted] = self.model.build(self.dataset.spec)
-        return _untrained[wanted]
-
-
-_untrained: dict[
-    str, nn.Module
-] = {}  # the last one that was looked at, by its model with all parameters and its images

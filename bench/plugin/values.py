@@ -1,6 +1,7 @@
 """What is handed from stage to stage: labelled images, predictions, and what a plugin is told."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +46,11 @@ class LabelledImages:
     def floats(self) -> Tensor:
         """The images as float32 (N, C, H, W) in [0, 1]."""
         return self.images.float().div_(255)
+
+    @property
+    def example(self) -> Tensor:
+        """The first image as float32 (1, C, H, W) in [0, 1]: what a network is run on to see its layers at work."""
+        return self.images[:1].float() / 255
 
     def at(self, index: Tensor) -> "LabelledImages":
         """The images that ``index`` (integers or a mask) selects."""
@@ -122,17 +128,58 @@ class Secret:
 
 @dataclass(frozen=True)
 class Context:
-    """Where a plugin runs, and its ways to speak. It holds no attack, no test image and no target."""
+    """Where a plugin runs, and its ways to speak. It holds no attack, no test image and no target.
+
+    What is told by ``log`` and noted by the other methods is kept in the record of the cell.
+    """
 
     device: torch.device
     generator: torch.Generator  # on ``device``; seeded from the key of the stage that runs
     progress: Callable[[float], None] = lambda share: None  # share of the work done, in [0, 1]
-    log: Callable[[str], None] = lambda line: None
+    log: Callable[[str], None] = lambda line: None  # a line for the reader of the table, such as "nothing was found"
     diagnostics: dict[str, Any] = field(default_factory=dict)
 
     def note(self, name: str, value: Any) -> None:
-        """Keep a figure in the record: numbers, strings, lists and dictionaries of them."""
+        """Keep a figure in the record: numbers, strings, lists and dictionaries of them.
+
+        Raises ValueError for a name that belongs to one of the typed methods, or to the harness.
+        """
+        if name in RESERVED:
+            raise ValueError(f"note {name!r}: expected another name; this one is kept for {RESERVED[name]}")
         self.diagnostics[name] = value
+
+    def note_class_statistic(self, name: str, values: Sequence[float], flagged: Iterable[int]) -> None:
+        """Keep what a defense computed of every class, for the report's figure of class statistics.
+
+        name: what the statistic is, for the axis; values (C,): a number a class, NaN or infinite where there is none;
+        flagged: the classes taken for targets. Raises ValueError for a flagged class that has no value.
+        """
+        numbers = [float(value) if math.isfinite(value) else None for value in values]  # JSON knows no infinity
+        classes = sorted(int(label) for label in flagged)
+        if any(not 0 <= label < len(numbers) for label in classes):
+            raise ValueError(f"flagged {classes}: expected classes below {len(numbers)}, for which there are values")
+        self.diagnostics["class_statistic"] = {"name": str(name), "values": numbers, "flagged": classes}
+
+    def note_latent_shifts(self, shifts: Mapping[int, Tensor]) -> None:
+        """Keep shifts (d,) of the latent before the last linear layer, by target class, which the defense believes to
+        be the trigger's. Five digits are kept; the harness compares them with the true change.
+
+        Raises ValueError for a shift of another shape.
+        """
+        for label, shift in shifts.items():
+            if shift.ndim != 1:
+                raise ValueError(f"shift of class {label}: expected (d,), got {tuple(shift.shape)}")
+        self.diagnostics["latent_shifts"] = {
+            str(label): [float(f"{value:.5g}") for value in shift.tolist()] for label, shift in shifts.items()
+        }
+
+
+RESERVED = {
+    "class_statistic": "note_class_statistic",
+    "latent_shifts": "note_latent_shifts",
+    "shift_truth": "the harness",
+    "stream_curve": "the harness",
+}
 
 
 @dataclass(frozen=True)

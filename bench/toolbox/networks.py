@@ -4,7 +4,7 @@ Everything here goes by what the network does when it runs, so any classifier th
 will do: ResNets, ViTs, whatever timm holds.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,35 @@ from torch import Tensor, nn
 
 Edit = Callable[[Tensor], Tensor]
 _LISTS = (nn.ModuleList, nn.ModuleDict)  # modules that hold others and do not run themselves
+
+
+@contextmanager
+def watching(
+    modules: nn.Module | Iterable[nn.Module], see: Callable[[nn.Module, Any], object], *, inputs: bool = False
+) -> Iterator[None]:
+    """While open, ``see(module, value)`` is told what each of ``modules`` puts out, or with ``inputs`` its first input.
+
+    ``see`` only looks: what it returns is ignored. It may raise to stop the forward pass.
+    """
+    some = [modules] if isinstance(modules, nn.Module) else list(modules)
+    if inputs:
+        hooks = [module.register_forward_pre_hook(lambda m, given: _ignored(see(m, given[0]))) for module in some]
+    else:
+        hooks = [module.register_forward_hook(lambda m, _, output: _ignored(see(m, output))) for module in some]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _ignored(answer: object) -> None:
+    """A hook that returns something would replace what it looks at."""
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """The images (N, C, H, W), laid out so that convolutions are fast."""
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def last_linear(model: nn.Module, images: Tensor) -> nn.Linear:

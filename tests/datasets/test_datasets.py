@@ -66,7 +66,7 @@ def test_every_beginning_of_the_order_is_stratified():
 
 def test_cifar10_reads_the_official_files(cifar10_root):
     dataset = CIFAR10()
-    dataset.check(cifar10_root)
+    dataset.prepare(cifar10_root)
     splits = dataset.splits(cifar10_root)
     assert splits.train.images.shape == (50000, 3, 32, 32)
     assert splits.test.labels.bincount().tolist() == [1000] * 10
@@ -78,10 +78,10 @@ def test_cifar10_reads_the_official_files(cifar10_root):
 
 
 def test_later_starts_of_cifar10_take_under_two_seconds(cifar10_root, monkeypatch):
-    CIFAR10().check(cifar10_root)
+    CIFAR10().prepare(cifar10_root)
     monkeypatch.setattr(CIFAR10, "reader", property(lambda self: pytest.fail("decoded again")))
     begun = time.perf_counter()
-    CIFAR10().check(cifar10_root)
+    CIFAR10().prepare(cifar10_root)
     splits = CIFAR10().splits(cifar10_root)
     assert time.perf_counter() - begun < 2
     assert len(splits.train) == 50000
@@ -192,7 +192,7 @@ def test_a_folder_a_class_is_split_in_a_fixed_stratified_way(pets, tmp_path):
     half = ImageFolder(path=str(pets), size=8, test_share=0.4).splits(tmp_path)
     assert half.test.labels.bincount().tolist() == [4, 4, 2]
     with pytest.raises(RequestError, match="train_size=21: expected at most 20"):
-        ImageFolder(path=str(pets), size=8, train_size=21).check(tmp_path)
+        ImageFolder(path=str(pets), size=8, train_size=21).prepare(tmp_path)
 
 
 @pytest.mark.parametrize("second", ["test", "val"])
@@ -210,7 +210,7 @@ def test_a_given_test_split_is_taken(pets, tmp_path, second):
     assert splits.test.labels.tolist() == [0, 0, 1, 1, 2, 2]
     (pets / second / "emu").mkdir()
     with pytest.raises(RequestError, match=f"{second}/emu: there is no train/emu"):
-        ImageFolder(path=str(pets), size=8).check(tmp_path)
+        ImageFolder(path=str(pets), size=8).prepare(tmp_path)
 
 
 def test_a_worker_makes_the_same_folder_from_its_parameters(pets, tmp_path, monkeypatch):
@@ -286,7 +286,7 @@ def test_a_bad_folder_is_one_line_and_nothing_is_left(pets, tmp_path, spoil, com
     spoil(pets)
     data = tmp_path / "data"
     with pytest.raises(RequestError, match=complaint) as caught:
-        ImageFolder(path=str(pets), size=8).check(data)
+        ImageFolder(path=str(pets), size=8).prepare(data)
     assert "\n" not in str(caught.value)
     assert decoded(data) == []
 
@@ -300,24 +300,24 @@ def test_an_image_folder_without_a_path_says_what_to_write(tmp_path):
 
 
 def test_it_is_decoded_again_only_when_the_source_has_changed(pets, tmp_path, monkeypatch):
-    ImageFolder(path=str(pets), size=8).check(tmp_path)
+    ImageFolder(path=str(pets), size=8).prepare(tmp_path)
     [first] = decoded(tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(_decoded, "_write", lambda *args: pytest.fail("decoded again"))
-        ImageFolder(path=str(pets), size=8, train_size=5).check(tmp_path)
+        ImageFolder(path=str(pets), size=8, train_size=5).prepare(tmp_path)
     Image.new("RGB", (8, 8), (7, 7, 7)).save(pets / "owl" / "9.png")
     splits = ImageFolder(path=str(pets), size=8, test_share=0.04).splits(tmp_path)
     assert len(splits.train) + len(splits.test) == 26
     assert (7, 7) in colours(splits.train) + colours(splits.test)
     assert len(decoded(tmp_path)) == 2  # another share is another split
-    ImageFolder(path=str(pets), size=8).check(tmp_path)
+    ImageFolder(path=str(pets), size=8).prepare(tmp_path)
     assert len(decoded(tmp_path)) == 2  # what no longer holds is removed
     assert first not in decoded(tmp_path)
     assert ImageFolder(path=str(pets), size=16).splits(tmp_path).train.images.shape == (21, 3, 16, 16)
 
 
 def test_what_the_source_no_longer_says_is_removed(gtsrb_copy):
-    GTSRB().check(gtsrb_copy)
+    GTSRB().prepare(gtsrb_copy)
     [first] = decoded(gtsrb_copy)
     answers = gtsrb_copy / "gtsrb" / "GT-final_test.csv"
     answers.write_text(answers.read_text().rsplit("\n", 2)[0] + "\n")  # its last row
@@ -375,7 +375,7 @@ def gtsrb_copy(tmp_path):
 def test_wrong_test_labels_are_one_line(gtsrb_copy, text, complaint):
     (gtsrb_copy / "gtsrb" / "GT-final_test.csv").write_text(text)
     with pytest.raises(RequestError, match=complaint):
-        GTSRB().check(gtsrb_copy)
+        GTSRB().prepare(gtsrb_copy)
     assert decoded(gtsrb_copy) == []
 
 
@@ -386,14 +386,14 @@ def test_a_full_disk_while_decoding_is_one_line_and_leaves_nothing(gtsrb_copy, m
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         with pytest.raises(RequestError, match=r"gtsrb: the disk of .* is full") as caught:
-            GTSRB().check(gtsrb_copy)
+            GTSRB().prepare(gtsrb_copy)
     assert "\n" not in str(caught.value)
     assert decoded(gtsrb_copy) == []
-    GTSRB().check(gtsrb_copy)
+    GTSRB().prepare(gtsrb_copy)
 
 
 def test_what_a_killed_process_left_is_not_taken_for_a_data_set(gtsrb_copy):
-    GTSRB().check(gtsrb_copy)
+    GTSRB().prepare(gtsrb_copy)
     [entry] = decoded(gtsrb_copy)
     room = gtsrb_copy / "decoded"
     (room / entry).rename(room / "gtsrb.half")  # as a kill just before the rename leaves it
@@ -435,7 +435,7 @@ def test_a_missing_cifar10_is_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_download, "urlopen", offline)
     with pytest.raises(RequestError, match="cifar10: not found whole under") as caught:
-        CIFAR10().check(tmp_path)
+        CIFAR10().prepare(tmp_path)
     assert "\n" not in str(caught.value)
 
 

@@ -258,7 +258,7 @@ def small_tiny(server, monkeypatch) -> bytes:
 def test_tiny_imagenet_numbers_its_classes_by_wnid(server, monkeypatch, tmp_path):
     small_tiny(server, monkeypatch)
     assert TinyImageNet().training_images(tmp_path) == 6  # known before anything is downloaded
-    TinyImageNet().check(tmp_path)
+    TinyImageNet().prepare(tmp_path)
     splits = TinyImageNet().splits(tmp_path)
     assert splits.train.images.shape == (6, 3, 64, 64)
     assert splits.train.labels.tolist() == [0, 0, 1, 1, 2, 2]
@@ -271,10 +271,10 @@ def test_tiny_imagenet_numbers_its_classes_by_wnid(server, monkeypatch, tmp_path
 
 def test_half_a_tiny_imagenet_is_not_taken_for_one(server, monkeypatch, tmp_path):
     small_tiny(server, monkeypatch)
-    TinyImageNet().check(tmp_path)
+    TinyImageNet().prepare(tmp_path)
     next((tmp_path / "tiny-imagenet-200" / "train" / "n02" / "images").iterdir()).unlink()
     with pytest.raises(RequestError, match="not whole: 5 training and 3 validation images, expected 6 and 3"):
-        TinyImageNet().check(tmp_path)
+        TinyImageNet().prepare(tmp_path)
     (tmp_path / "tiny-imagenet-200" / "val" / "val_annotations.txt").unlink()
     with pytest.raises(RequestError, match=r"val_annotations\.txt"):
         TinyImageNet().training_images(tmp_path)
@@ -302,7 +302,7 @@ def test_several_at_once_download_once(server, monkeypatch, tmp_path):
 
 def test_an_archive_at_hand_needs_no_network(server, monkeypatch, tmp_path):
     (tmp_path / "tiny-imagenet-200.zip").write_bytes(small_tiny(server, monkeypatch))
-    TinyImageNet().check(tmp_path)
+    TinyImageNet().prepare(tmp_path)
     assert server.asked == []
 
 
@@ -310,7 +310,7 @@ def test_a_damaged_archive_is_one_line_before_anything_is_unpacked(server, monke
     content = small_tiny(server, monkeypatch)
     server.files["t.zip"] = content[:500] + bytes(10) + content[510:]
     with pytest.raises(RequestError, match="damaged: its MD5 is") as caught:
-        TinyImageNet().check(tmp_path)
+        TinyImageNet().prepare(tmp_path)
     assert "\n" not in str(caught.value)
     assert names(tmp_path) == []
 
@@ -319,7 +319,7 @@ def test_a_full_disk_is_one_line(server, monkeypatch, tmp_path):
     small_tiny(server, monkeypatch)
     (tmp_path / "tiny-imagenet-200.zip.part").symlink_to("/dev/full")
     with pytest.raises(RequestError, match=r"tiny_imagenet: the disk of .* is full"):
-        TinyImageNet().check(tmp_path)
+        TinyImageNet().prepare(tmp_path)
     assert names(tmp_path) == []
 
 
@@ -335,9 +335,9 @@ def test_a_disk_that_fills_up_while_unpacking_leaves_the_archive_only(server, mo
     with monkeypatch.context() as patched:
         patched.setattr(zipfile.shutil, "copyfileobj", copy)
         with pytest.raises(RequestError, match=r"tiny_imagenet: the disk of .* is full"):
-            TinyImageNet().check(tmp_path)
+            TinyImageNet().prepare(tmp_path)
     assert names(tmp_path) == ["tiny-imagenet-200.zip"]
-    TinyImageNet().check(tmp_path)
+    TinyImageNet().prepare(tmp_path)
     assert len(server.asked) == 1
 
 
@@ -348,7 +348,7 @@ def test_without_a_network_it_is_one_line(monkeypatch, tmp_path, dataset):
 
     monkeypatch.setattr(_download, "urlopen", offline)
     with pytest.raises(RequestError, match=f"{dataset.name}: not found whole under") as caught:
-        dataset.check(tmp_path)
+        dataset.prepare(tmp_path)
     assert "no network" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert dataset.training_images(tmp_path) == dataset.published[0] > 9000
@@ -425,7 +425,7 @@ def test_gtsrb_downloads_the_official_archives(server, monkeypatch, tmp_path):
     assert torchvision.datasets.GTSRB(tmp_path, split="test")[5][1] == 37  # its layout, where it has one
     (tmp_path / "gtsrb" / "GTSRB" / "Final_Training" / "Images" / "00007" / "00001_00000.ppm").unlink()
     with pytest.raises(RequestError, match=r"not whole: 00007/00001_00000.ppm is missing"):
-        GTSRB().check(tmp_path)
+        GTSRB().prepare(tmp_path)
 
 
 @pytest.mark.parametrize("place", ["GTSRB/Training", "GTSRB/Final_Training/Images"])
@@ -440,7 +440,7 @@ def test_gtsrb_is_read_in_both_layouts(monkeypatch, tmp_path, place, base):
     for file in (tmp_path / base / place / "00042").iterdir():
         file.unlink()
     with pytest.raises(RequestError, match="not whole: 00042 is missing or empty"):
-        GTSRB().check(tmp_path)
+        GTSRB().prepare(tmp_path)
     (tmp_path / base / "GT-final_test.csv").unlink()
 
     def offline(*args, **kwargs):
@@ -448,7 +448,7 @@ def test_gtsrb_is_read_in_both_layouts(monkeypatch, tmp_path, place, base):
 
     monkeypatch.setattr(_download, "urlopen", offline)
     with pytest.raises(RequestError, match="gtsrb: not found whole"):
-        GTSRB().check(tmp_path)
+        GTSRB().prepare(tmp_path)
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -480,7 +480,7 @@ def test_fashion_mnist_is_what_torchvision_reads(server, monkeypatch, tmp_path):
     labels = raw / "t10k-labels-idx1-ubyte"
     labels.write_bytes(labels.read_bytes()[:-3])
     with pytest.raises(RequestError, match="t10k-labels-idx1-ubyte: damaged"):
-        FashionMNIST().check(tmp_path)
+        FashionMNIST().prepare(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -534,4 +534,4 @@ def test_cifar_downloads_and_a_changed_batch_is_damaged(server, monkeypatch, tmp
     batch = tmp_path / dataset.place / dataset().reader.test_list[0][0]
     batch.write_bytes(batch.read_bytes()[:-1] + b"!")
     with pytest.raises(RequestError, match=f"{dataset.name}: not found whole under .* is damaged or half unpacked"):
-        dataset().check(tmp_path)
+        dataset().prepare(tmp_path)

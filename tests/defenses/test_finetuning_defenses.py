@@ -154,7 +154,9 @@ def test_a_batch_is_a_tenth_but_never_tiny(count: int) -> None:
 
 
 def test_fine_tuning_is_sgd_with_a_cosine_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.toolbox.training, "autocast", lambda device: contextlib.nullcontext())  # bf16 would blur it
+    monkeypatch.setattr(
+        bench.toolbox.training, "autocast", lambda device: contextlib.nullcontext()
+    )  # bf16 would blur it
     data, epochs = draw(40, seed=1), 3
     repaired = FT(epochs=epochs, learning_rate=0.05).repair(Victim(), Known(data), context(7))
     expected, generator = Victim(), torch.Generator().manual_seed(7)
