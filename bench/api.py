@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import platformdirs
 
-from bench.cell.validity import judged
+from bench.cell.validity import judged_within
 from bench.errors import Damaged, RequestError
 from bench.records import Record, to_frame
 
@@ -152,7 +152,7 @@ def run(
             plugin_files=tuple(registry.files),
             threads=threads,
             timeout=timeout,
-            command=provenance.current(),
+            command=provenance.current_command(),
             deterministic=deterministic,
             compiled=compile,
         )
@@ -235,7 +235,7 @@ def collect(
         record = record or read_record(store, "cells", cell.key, note) or read_record(store, "failures", cell.key, note)
         if record is not None:
             found.append(record.model_copy(update=cell.labels))
-    return Results(judged(found))
+    return Results(judged_within(store, found))
 
 
 def data_folder(data: str | Path | None) -> Path:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
@@ -79,41 +81,56 @@ def host() -> str:
     return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
-def facts(
-    command: str, device: str = "", threads: int = 0, deterministic: bool = False, compiled: bool = False
-) -> dict[str, Any]:
-    """Where something comes from that ``command`` made; without ``device`` where nothing ran on any."""
-    head, dirty = commit()
-    return {
-        "device": device,
-        "threads": threads,
-        "deterministic": deterministic,
-        "compiled": compiled,
-        "host": host(),
-        "code_version": __version__,
-        "commit": head,
-        "dirty": dirty,
-        "packages": packages(),
-        "command": command,
-    }
+def now() -> str:
+    """The time in UTC, to the second, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def columns(command: str, *worker: Any) -> dict[str, Any]:
-    """The same as a record has it."""
-    found = facts(command, *worker)
-    return {**found, "packages": json.dumps(found["packages"])}
+@dataclass(frozen=True)
+class Maker:
+    """Who makes a result: the command, and the worker that carries it out.
+
+    ``command``: a line for a shell. ``device``: a name for a person; "" where nothing is computed. ``threads``: CPU
+    threads. ``deterministic``: whether only algorithms are taken that give the same bits every time. ``compiled``:
+    whether networks are compiled for training.
+    """
+
+    command: str = ""
+    device: str = ""
+    threads: int = 0
+    deterministic: bool = False
+    compiled: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        """Where something comes from that this maker made."""
+        head, dirty = commit()
+        return {
+            **asdict(self),
+            "host": host(),
+            "code_version": __version__,
+            "commit": head,
+            "dirty": dirty,
+            "packages": packages(),
+        }
+
+    def columns(self) -> dict[str, Any]:
+        """The same as a record has it."""
+        facts = self.facts()
+        return {**facts, "packages": json.dumps(facts["packages"])}
 
 
-typed: ContextVar[str | None] = ContextVar("typed", default=None)  # set by the command line while a command runs
+typed_command: ContextVar[str | None] = ContextVar(
+    "typed_command", default=None
+)  # set by the command line while a command runs
 
 
-def current() -> str:
+def current_command() -> str:
     """The ``bench …`` line that is being carried out; else the script or module that calls ``bench.run``."""
     path = Path(sys.argv[0] or "python")
-    return typed.get() or f"bench.run(…) in {path.parent.name if path.name == '__main__.py' else path.name}"
+    return typed_command.get() or f"bench.run(…) in {path.parent.name if path.name == '__main__.py' else path.name}"
 
 
-def line(arguments: Sequence[str], home: str | None = None) -> str:
+def command_line(arguments: Sequence[str], home: str | None = None) -> str:
     """``bench`` with its arguments, for a shell; paths below ``home`` (default: the user's) begin with ~."""
     owner = str(Path.home()) if home is None else home
     return " ".join(["bench", *(_quoted(_hidden(part, owner)) for part in arguments)])

@@ -24,13 +24,35 @@ Figure = Annotated[
 NAN = math.nan
 
 
+_VERDICT = {"valid", "doubt", "acc_benign"}  # depends on other records too: derived on reading, never stored
+
+
+class LogLines:
+    """What a plugin logs, as a record keeps it: lines without breaks, each and all of them of bounded length."""
+
+    LONGEST, MOST = 300, 20  # characters, lines
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def append(self, line: object) -> None:
+        if len(self.lines) < self.MOST:
+            text = " ".join(str(line).split())
+            self.lines.append(text if len(text) <= self.LONGEST else f"{text[: self.LONGEST - 1]}…")
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+
 class Record(BaseModel):
     """What is known of one cell. Shares are in [0, 1]; NaN where there is nothing to measure.
 
     ``oracle`` marks what is no defense: it knows what no defender knows. ``*_before`` are the values of the
-    undefended model; valid and doubt say whether it counts as attacked (``bench.validity``), psnr to linf how well the
-    trigger hides (``bench.stealth``). device to command say where it comes from (``bench.provenance``). ``params``,
-    ``packages`` and ``diagnostics`` are JSON texts.
+    undefended model; valid and doubt say whether it counts as attacked (``bench.cell.validity``), psnr to linf how well
+    the trigger hides (``bench.cell.stealth``). device to command say where it comes from (``bench.provenance``).
+    ``log`` and ``victim_log`` are what the defense and the attack said, line by line. ``params``, ``packages``,
+    ``fingerprints`` (of each plugin's code, by kind) and ``diagnostics`` are JSON texts.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -102,7 +124,14 @@ class Record(BaseModel):
     command: str = ""
     started: str = ""
     finished: str = ""
+    log: str = ""
+    victim_log: str = ""
+    fingerprints: str = "{}"
     diagnostics: str = "{}"
+
+    def to_json(self) -> str:
+        """The record as the store keeps it: without the verdict on its victim, which depends on other records too."""
+        return self.model_dump_json(indent=1, exclude=_VERDICT)
 
 
 def to_frame(records: Iterable[Record]) -> "pd.DataFrame":

@@ -19,11 +19,10 @@ from torch import Tensor
 
 import bench
 from bench.api import data_folder, open_registry, plan_of
-from bench.cell.defend import knowledge
-from bench.cell.victim import load_victim
+from bench.cell.knowledge import known
+from bench.cell.loaded import LoadedVictim
 from bench.cell.workshop import Workshop
-from bench.plugin.attack import Attack
-from bench.plugin.defense import Runtime
+from bench.plugin import Runtime
 from bench.plugin.values import Context
 from bench.store.store import Store
 
@@ -44,15 +43,12 @@ def main() -> None:
         for cell in plan.cells:
             defense = shop.plugin(cell.defense)
             if cell.defense.name == "none":
-                calls["bare network"] = load_victim(cell.victim, shop)
+                calls["bare network"] = LoadedVictim.read(cell.victim, shop).network()
                 test = shop.splits(cell.victim.dataset).test.floats
             elif isinstance(defense, Runtime):
-                attack = shop.plugin(cell.victim.attack)
-                assert isinstance(attack, Attack)
-                learned = shop.store.tensors("victims", cell.victim.key, "learned.safetensors")
-                known = knowledge(cell, shop, attack, learned)
+                victim = LoadedVictim.read(cell.victim, shop)
                 context = Context(device, shop.generator(cell.key, "defense"))
-                calls[cell.defense.name] = defense.guard(load_victim(cell.victim, shop), known, context)
+                calls[cell.defense.name] = defense.guard(victim.network(), known(cell, victim), context)
         assert test is not None
         for title, batches in {"batches of 256": test.split(256), "one by one": test[:SINGLE].split(1)}.items():
             report(title, calls, batches, device)

@@ -23,7 +23,6 @@ from statistics import median
 from typing import Any
 
 from bench.api import data_folder, open_registry, plan_of
-from bench.cell.measure import describe
 from bench.plan.stages import CellStage
 from bench.provenance import packages
 from bench.records import Record
@@ -75,7 +74,7 @@ def invented(cell: CellStage) -> Record:
     origin = {"device": "cpu", "code_version": "0.1.0", "commit": "0" * 40, "packages": json.dumps(packages())}
     noted = json.dumps({"values": [draw.random() for _ in range(20)]})
     return Record(
-        **describe(cell), **figures, **counts, **origin, status="done", started=now, finished=now, diagnostics=noted
+        **cell.columns, **figures, **counts, **origin, status="done", started=now, finished=now, diagnostics=noted
     )
 
 

@@ -46,13 +46,13 @@ OPTIONS = ["--datasets", "digits[train_size=200]", "--models", "resnet18[width=4
     ],
 )
 def test_a_command_line_can_be_pasted_and_names_no_home(arguments, expected):
-    assert provenance.line(arguments, home="/home/ann") == expected
+    assert provenance.command_line(arguments, home="/home/ann") == expected
     again = [part.replace("~", "/home/ann") for part in shlex.split(expected)[1:]]
     assert again == arguments
 
 
 def test_a_user_without_a_home_has_nothing_hidden():
-    assert provenance.line(["run", "/a"], home="/") == "bench run /a"
+    assert provenance.command_line(["run", "/a"], home="/") == "bench run /a"
 
 
 def test_records_of_every_status_say_where_they_come_from(tmp_path, capsys, monkeypatch):
@@ -62,7 +62,7 @@ def test_records_of_every_status_say_where_they_come_from(tmp_path, capsys, monk
     arguments += ["--store", str(tmp_path / "s"), "--workers", "1"]
     with pytest.raises(SystemExit):
         main(arguments)
-    assert provenance.typed.get() is None
+    assert provenance.typed_command.get() is None
     store = Store(tmp_path / "s", create=False)
     records = {record.defense: record for record in store.records()}
     assert {name: record.status for name, record in records.items()} == {
@@ -100,11 +100,11 @@ def test_records_of_every_status_say_where_they_come_from(tmp_path, capsys, monk
 
 def test_the_python_interface_names_its_script(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/home/ann/private/compare.py", "--secret"])
-    assert provenance.current() == "bench.run(…) in compare.py"
+    assert provenance.current_command() == "bench.run(…) in compare.py"
     monkeypatch.setattr(sys, "argv", ["/home/ann/compare/__main__.py"])
-    assert provenance.current() == "bench.run(…) in compare"
+    assert provenance.current_command() == "bench.run(…) in compare"
     monkeypatch.setattr(sys, "argv", [""])
-    assert provenance.current() == "bench.run(…) in python"
+    assert provenance.current_command() == "bench.run(…) in python"
 
 
 def test_the_commit_says_whether_the_tree_was_changed(tmp_path, monkeypatch):

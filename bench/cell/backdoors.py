@@ -1,9 +1,9 @@
-"""One attack may plant several backdoors, each with its own trigger and target: how images are dealt out among them.
+"""One attack may plant several backdoors, each with its own trigger and target: how images are assigned to them.
 
 An attack with one backdoor is the case of one: everything goes to it, and what it learned has no prefix.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,30 +15,49 @@ from bench.plugin.values import AttackContext, LabelledImages, Poisoned
 BATCH = 1000
 
 
-def deal(attack: Attack, count: int, generator: torch.Generator) -> Tensor:
-    """Which backdoor each of ``count`` images is for (N,): in equal shares, at random."""
+@dataclass(frozen=True)
+class TriggeredSet:
+    """N images without and with the trigger, and the class that it is to lead each of them to."""
+
+    originals: LabelledImages
+    images: Tensor  # (N, C, H, W) in [0, 1], of 8 bits a channel
+    targets: Tensor  # (N,)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def eligible(self) -> Tensor:
+        """Whether the trigger changes the label (N,): only these images count for ASR and RA."""
+        return self.targets != self.originals.labels
+
+
+def assign(attack: Attack, count: int, generator: torch.Generator) -> Tensor:
+    """The number of the backdoor that each of ``count`` images is for (N,): in equal shares, at random."""
     order = torch.randperm(count, generator=generator, device=generator.device)
     return order % len(attack.backdoors())
 
 
-def targets(attack: Attack, labels: Tensor, which: Tensor) -> Tensor:
+def targets(attack: Attack, labels: Tensor, assignment: Tensor) -> Tensor:
     """The label (N,) that each triggered image of true class ``labels`` (N,) is to be given."""
-    found = labels.clone()
-    for place, part in enumerate(attack.backdoors()):
-        found[which == place] = part.target(labels[which == place])
-    return found
+    answer = labels.clone()
+    for number, backdoor in enumerate(attack.backdoors()):
+        answer[assignment == number] = backdoor.target(labels[assignment == number])
+    return answer
 
 
-def triggered(attack: Attack, data: LabelledImages, which: Tensor, context: AttackContext) -> Tensor:
-    """Triggered images (N, C, H, W) in [0, 1], of 8 bits a channel; ValueError if the attack breaks its contract."""
-    found = torch.empty_like(data.images)
+def with_trigger(attack: Attack, data: LabelledImages, assignment: Tensor, context: AttackContext) -> TriggeredSet:
+    """``data`` with the triggers of the backdoors that ``assignment`` (N,) says.
+
+    Raises ValueError if the attack breaks its contract.
+    """
+    triggered = torch.empty_like(data.images)
     parts = attack.backdoors()
-    for place, part in enumerate(parts):
-        own = _own(context, place, len(parts))
-        for index in (which == place).nonzero()[:, 0].split(BATCH):
-            images = data.at(index).floats
-            found[index] = as_bytes(part.apply(images, own))
-    return found.float().div_(255)
+    for number, backdoor in enumerate(parts):
+        own = _own(context, number, len(parts))
+        for index in (assignment == number).nonzero()[:, 0].split(BATCH):
+            triggered[index] = as_bytes(backdoor.apply(data.at(index).floats, own))
+    return TriggeredSet(data, triggered.float().div_(255), targets(attack, data.labels, assignment))
 
 
 def learn(attack: Attack, train: LabelledImages, context: AttackContext) -> dict[str, Tensor]:

@@ -1,32 +1,52 @@
 """What only the harness can tell of a defense: how true its reconstruction is, how it does as a stream passes."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.plugin.values import LabelledImages
+from bench.cell.backdoors import TriggeredSet
+from bench.cell.loaded import LoadedVictim
 from bench.toolbox.networks import Latent
 from bench.toolbox.training import logits_of
 
 PARTS = 10  # of a stream
 
 
+def compare_with_truth(
+    diagnostics: dict[str, Any],
+    victim: LoadedVictim,
+    test: TriggeredSet,
+    after: Mapping[str, Tensor],
+    stream: Tensor | None,
+) -> None:
+    """Add to a defense's ``diagnostics`` what follows from them and from what the harness alone knows.
+
+    after, stream: as ``predict`` returned and was given them.
+    """
+    if stream is not None:
+        diagnostics["stream_curve"] = stream_curve(after, test.originals.labels, test.targets, stream)
+    if shifts := diagnostics.get("latent_shifts"):
+        diagnostics["shift_truth"] = shift_agreement(shifts, victim.network(), test)
+
+
 @torch.no_grad()
 def shift_agreement(
-    shifts: Mapping[str, list[float]], victim: nn.Module, test: LabelledImages, triggered: Tensor, targets: Tensor
+    shifts: Mapping[str, list[float]], network: nn.Module, test: TriggeredSet
 ) -> dict[str, dict[str, float]]:
     """For every target of ``shifts`` (by class: d numbers) how well the shift agrees with the true change.
 
     The true change is the mean over the test images that the trigger leads to this target of what it adds to the
-    latent before the last linear layer of ``victim``. cosine: of the two vectors; correlation: Pearson's, over the d
-    dimensions; length: of the shift, in lengths of the true change. A class that no trigger leads to is left out.
+    latent before the last linear layer of ``network``, the victim's. cosine: of the two vectors; correlation:
+    Pearson's, over the d dimensions; length: of the shift, in lengths of the true change. A class that no trigger leads
+    to is left out.
     """
-    latent = Latent(victim, test.example)
-    change = logits_of(latent.features, triggered) - logits_of(latent.features, test.floats)
+    latent = Latent(network, test.originals.example)
+    change = logits_of(latent.features, test.images) - logits_of(latent.features, test.originals.floats)
     found = {}
     for label, values in shifts.items():
-        led = (targets == int(label)) & (test.labels != int(label))
+        led = test.eligible & (test.targets == int(label))
         if not bool(led.any()):
             continue
         true = change[led].mean(0).double().cpu()

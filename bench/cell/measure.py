@@ -1,17 +1,16 @@
 """What a network says of the test images, and every metric of that."""
 
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.cell import metrics
-from bench.plan import identity
-from bench.plan.stages import CellStage
+from bench.errors import Damaged
 from bench.plugin.values import Prediction
+from bench.records import Record
 from bench.store.store import Store
 
 BATCH = 250
@@ -53,49 +52,55 @@ def _checked(prediction: Prediction, count: int) -> Prediction:
 # --- records -----------------------------------------------------------------------------------------
 
 
-def describe(stage: CellStage) -> dict[str, Any]:
-    """The columns of a record that say which cell it is."""
-    victim = stage.victim
-    return {
-        "key": stage.key,
-        "victim_key": victim.key,
-        **{kind: ref.name for kind, ref in stage.refs.items()},
-        **stage.labels,
-        **{f"{kind}_params": identity.canonical(ref.parameters) for kind, ref in stage.refs.items()},
-        "profile": victim.profile,
-        "recipe": victim.recipe,
-        "seed": victim.seed,
-        "reference": stage.reference,
-        "suspects": stage.suspects,
-        "knowledge": stage.knowledge,
-        "oracle": stage.oracle,
-    }
+def measure(victim_key: str, store: Store, after: dict[str, Tensor]) -> dict[str, Any]:
+    """Every metric of a cell, by the name of its column, from stored predictions alone.
 
-
-def measure(stage: CellStage, store: Store, after: dict[str, Tensor]) -> dict[str, Any]:
-    """Every metric of a cell, from stored predictions alone."""
-    facts = store.read_json("victims", stage.victim.key, "stage.json")
-    before = store.tensors("victims", stage.victim.key, "predictions.safetensors")
+    victim_key: that of the cell's victim; after: what the defended network said, by name, as ``predict`` returns it.
+    Raises Damaged for a stored file that is not what was written.
+    """
+    facts = store.read_json("victims", victim_key, "stage.json")
+    before = store.tensors("victims", victim_key, "predictions.safetensors")
     labels, targets = before["labels"], before["targets"]
     after = {name: value.cpu() for name, value in after.items()}
-    then = _figures(before, labels, targets)
-    now = _figures(after, labels, targets)
+    then, now = _figures(before, labels, targets), _figures(after, labels, targets)
     eligible = targets != labels
-    found: dict[str, Any] = {**now, **{f"{name}_before": value for name, value in then.items()}}
-    found["der"] = metrics.defense_effectiveness(then["acc"], then["asr"], now["acc"], now["asr"])
+    columns: dict[str, Any] = {**now, **{f"{name}_before": value for name, value in then.items()}}
+    columns["der"] = metrics.defense_effectiveness(then["acc"], then["asr"], now["acc"], now["asr"])
     if "clean_score" in after:
-        found["auroc"] = metrics.auroc(after["clean_score"], after["triggered_score"][eligible])
+        columns["auroc"] = metrics.auroc(after["clean_score"], after["triggered_score"][eligible])
     if "clean_flagged" in after:
-        found["tpr"] = metrics.share(after["triggered_flagged"][eligible])
-        found["fpr"] = metrics.share(after["clean_flagged"])
+        columns["tpr"] = metrics.share(after["triggered_flagged"][eligible])
+        columns["fpr"] = metrics.share(after["clean_flagged"])
     counts = ("n_train", "n_poisoned", "n_cover", "n_test", "n_triggered", "train_seconds")
     return {
-        **found,
+        **columns,
         **{name: facts[name] for name in counts},
         **facts["stealth"],
         "targets": json.dumps(facts["targets"]),
+        "victim_log": facts.get("log", ""),
         "ms_per_sample_before": facts["ms_per_sample"],
     }
+
+
+def measure_again(store: Store, damaged: Callable[[Damaged], object]) -> Iterator[tuple[Record, Record]]:
+    """Every finished cell's record as it is stored and with its metrics derived anew, where the two differ.
+
+    The new ones are put in place of the old ones. Cells with a damaged file are handed to ``damaged`` and stay.
+    """
+    for key in store.keys("cells"):
+        try:
+            record = store.record(key)
+            if record is None or record.status != "done":
+                continue
+            after = store.tensors("cells", key, "predictions.safetensors")
+            again = Record.model_validate({**record.model_dump(), **measure(record.victim_key, store, after)})
+            if again.to_json() == record.to_json():
+                continue
+            store.write("cells", key, {**store.contents("cells", key), "record.json": again.to_json()}, replace=True)
+        except Damaged as error:
+            damaged(error)
+        else:
+            yield record, again
 
 
 def _figures(predictions: dict[str, Tensor], labels: Tensor, targets: Tensor) -> dict[str, float]:
@@ -106,7 +111,3 @@ def _figures(predictions: dict[str, Tensor], labels: Tensor, targets: Tensor) ->
         "ra": metrics.robust_accuracy(triggered, labels, targets),
         "acc_target": metrics.target_accuracy(clean, labels, targets[targets != labels].unique()),
     }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

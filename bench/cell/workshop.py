@@ -3,49 +3,76 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from bench import provenance
 from bench.plan import identity
 from bench.plan.registry import Registry
-from bench.plan.stages import Ref
+from bench.plan.stages import Ref, VictimStage
 from bench.plugin.dataset import Dataset
+from bench.plugin.images import stratified_order
+from bench.plugin.model import Model
 from bench.plugin.values import Splits
+from bench.provenance import Maker
 from bench.store.store import Store
 
 
 @dataclass
 class Workshop:
-    """What a stage needs besides its own description. It keeps the data set and the victim that it has loaded last."""
+    """A worker's tools. It keeps the data set, the reference order and the victim that it has used last."""
 
     registry: Registry
     store: Store
     data: Path
     device: torch.device
     progress: Callable[[float], None] = lambda share: None
-    command: str = ""
-    compiled: bool = False
+    maker: Maker = field(default_factory=Maker)
     _splits: dict[str, Splits] = field(default_factory=dict)
+    _order: dict[str, Tensor] = field(default_factory=dict)
     _victim: dict[str, nn.Module] = field(default_factory=dict)
 
     def plugin(self, ref: Ref) -> Any:
+        """The plugin with its parameters."""
         return self.registry.create(ref.kind, ref.name, ref.parameters)
 
     def splits(self, ref: Ref) -> Splits:
+        """The data set's training and test images, on the workshop's device."""
         key = identity.canonical(ref.identity)
         if key not in self._splits:
-            loaded = cast(Dataset, self.plugin(ref)).splits(self.data)
+            dataset: Dataset = self.plugin(ref)
+            loaded = dataset.splits(self.data)
             self._splits = {key: Splits(loaded.train.to(self.device), loaded.test.to(self.device))}
         return self._splits[key]
 
-    @property
-    def worker(self) -> tuple[str, str, int, bool, bool]:
-        """What a record says of who made it, in the order of ``provenance.facts``."""
-        exact = torch.are_deterministic_algorithms_enabled()
-        return self.command, provenance.device_name(self.device), torch.get_num_threads(), exact, self.compiled
+    def reference_order(self, stage: VictimStage) -> Tensor:
+        """Indices (N,) of all training images: the reference set is at the beginning, the rest follows.
+
+        They depend on data set and seed alone, so that a defender is given the same images against every attack.
+        """
+        if stage.data_key not in self._order:
+            labels = self.splits(stage.dataset).train.labels
+            order = stratified_order(labels, self.generator(stage.data_key, "reference"))
+            self._order = {stage.data_key: order}
+        return self._order[stage.data_key]
+
+    def build(self, stage: VictimStage, purpose: str = "initialisation") -> nn.Module:
+        """The stage's network, freshly initialised from a seed of its own for each purpose, on this device."""
+        model: Model = self.plugin(stage.model)
+        dataset: Dataset = self.plugin(stage.dataset)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(identity.seed(stage.key, purpose))
+            return model.build(dataset.spec).to(self.device)
+
+    def victim(self, stage: VictimStage) -> nn.Module:
+        """A victim's network from the store, in eval mode; not to be changed: others share it."""
+        if stage.key not in self._victim:
+            model = self.build(stage)
+            model.load_state_dict(self.store.tensors("victims", stage.key, "model.safetensors"))
+            self._victim = {stage.key: model.eval().to(memory_format=torch.channels_last)}
+        return self._victim[stage.key]
 
     def generator(self, key: str, purpose: str) -> torch.Generator:
+        """A generator on this device, seeded for one purpose within the stage of this key."""
         return torch.Generator(self.device).manual_seed(identity.seed(key, purpose))

@@ -219,13 +219,13 @@ def report(*, store: StorePath = None, out: Path = Path("bench-report"), with_in
         The directory for them; made if it is not there.
     """
     from bench.api import DEFAULT_STORE, pictures
-    from bench.cell.validity import judged
+    from bench.cell.validity import judged_records
     from bench.records import to_frame
     from bench.reports import write_report
     from bench.store.store import Store
 
     kept = Store(store or DEFAULT_STORE, create=False)
-    frame = to_frame(judged(kept.records(_left_out)))
+    frame = to_frame(judged_records(kept, _left_out))
     if frame.empty:
         raise RequestError(f"--store {kept.root}: holds no results yet")
     if out.exists() and not out.is_dir():
@@ -238,11 +238,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 all well, 1 a cell failed or a file is damaged, 2 the request was wrong."""
     gc.set_threshold(50_000, 20, 20)  # the default looks through torch's modules and 10,000 records again and again
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    before = provenance.typed.set(provenance.line(tokens))
+    before = provenance.typed_command.set(provenance.command_line(tokens))
     try:
         status = _guarded(lambda: app(tokens, exit_on_error=False, print_error=False, result_action="return_value"))
     finally:
-        provenance.typed.reset(before)
+        provenance.typed_command.reset(before)
     sys.exit(status)
 
 

@@ -12,10 +12,10 @@ from torch import nn
 from bench.attacks.none import NoAttack
 from bench.plan.profiles import PROFILES
 from bench.plan.registry import Registry
+from bench.plugin import Defense, Oracle, Repair, Runtime
 from bench.plugin.attack import Attack
 from bench.plugin.base import Case, Plugin
 from bench.plugin.dataset import Dataset
-from bench.plugin.defense import Defense, Oracle, Repair, Runtime
 from bench.plugin.model import Model
 from bench.plugin.parameters import bound, spelled
 from bench.plugin.values import ImageSpec

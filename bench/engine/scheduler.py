@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
 
 from bench import provenance
-from bench.cell.measure import describe
 from bench.engine.executor import Executor, Outcome
 from bench.errors import Damaged
 from bench.plan.plan import Plan
@@ -73,7 +72,10 @@ def outstanding(
             found[cell.key] = record
         elif (reason := plan.unsupported(cell)) is not None:
             found[cell.key] = Record(
-                **describe(cell), **provenance.columns(provenance.current()), status="not-applicable", reason=reason
+                **cell.columns,
+                **provenance.Maker(provenance.current_command()).columns(),
+                status="not-applicable",
+                reason=reason,
             )
             _put(store, "cells", found[cell.key], {}, note)
         elif not (retry or only) or cell.key in fresh or store.has("failures", cell.key) == (retry is not None):
@@ -210,8 +212,8 @@ class _Run:
             reason = f"its victim could not be made: {reason}"
         for cell in failed:
             status = _final(outcome)
-            origin = provenance.columns(provenance.current(), self.executor.devices[outcome.slot])
-            record = Record(**describe(cell), **origin, status=status, reason=reason)
+            origin = provenance.Maker(provenance.current_command(), self.executor.devices[outcome.slot]).columns()
+            record = Record(**cell.columns, **origin, status=status, reason=reason)
             files = {"traceback.txt": outcome.traceback or reason}
             if not _put(self.store, "failures", record, files, self.listener.note):
                 self.unsaved[cell.key] = record
@@ -267,7 +269,7 @@ def _put(store: Store, room: Room, record: Record, files: dict[str, str], note: 
     """Keep a record that this process makes itself; a full disk does not end the run."""
     try:
         store.write(
-            room, record.key, {"record.json": record.model_dump_json(indent=1), **files}, durable=False
+            room, record.key, {"record.json": record.to_json(), **files}, durable=False
         )  # nothing was computed for it
     except OSError as error:
         note(f"{record.attack_label} × {record.defense_label}: its {record.status} could not be kept: {error}")

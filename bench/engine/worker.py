@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from bench import provenance
 from bench.cell.defend import make_cell
 from bench.cell.victim import make_victim
 from bench.cell.workshop import Workshop
@@ -25,7 +26,9 @@ def open_workshop(site: Site, device: str, progress: Callable[[float], None]) ->
     devices.set_deterministic(site.deterministic)
     store = Store(site.store, create=False)
     registry = Registry(site.plugin_files)
-    return Workshop(registry, store, site.data, torch.device(device), progress, site.command, site.compiled)
+    name = provenance.device_name(torch.device(device))
+    maker = provenance.Maker(site.command, name, site.threads, site.deterministic, site.compiled)
+    return Workshop(registry, store, site.data, torch.device(device), progress, maker)
 
 
 def work(stage: Stage, shop: Workshop, slot: int) -> Outcome:

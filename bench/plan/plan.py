@@ -14,10 +14,10 @@ from bench.plan.profiles import PROFILES, Profile
 from bench.plan.registry import Registry
 from bench.plan.selection import parse
 from bench.plan.stages import CellStage, Ref, VictimStage
+from bench.plugin import Defense, Oracle
 from bench.plugin.attack import Attack
 from bench.plugin.base import Case, Plugin
 from bench.plugin.dataset import Dataset
-from bench.plugin.defense import Defense, Oracle
 from bench.plugin.model import Model
 from bench.plugin.parameters import spelled
 

@@ -9,7 +9,8 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -19,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_origin
 
 from bench.errors import RequestError, one_line
+from bench.plan import fingerprints
 from bench.plan.selection import Choice
 from bench.plugin.parameters import explained
 
@@ -42,13 +44,14 @@ class Entry:
 
 
 class Registry:
-    """All plugins that are to be had. ``problems`` holds a line for every plugin file that cannot be used."""
+    """All available plugins. ``problems`` holds a line for every plugin file that cannot be used."""
 
     def __init__(self, files: Sequence[Path] = ()) -> None:
         self.files = tuple(files)
         self.problems: list[str] = []
         self.skipped: list[str] = []  # what was left out of a glob or of all because it is broken
         self._entries: dict[tuple[str, str], Entry] = {}
+        self._fingerprints: dict[tuple[str, str], str] = {}
         for kind in KINDS:
             for point in sorted(entry_points(group=f"bench.{kind}s"), key=lambda point: point.name):
                 package = point.dist.name if point.dist else "unknown"
@@ -114,6 +117,21 @@ class Registry:
         own = str(self.load(kind, name).version)
         return f"{own}+{fingerprint}" if fingerprint else own
 
+    def fingerprint(self, kind: str, name: str) -> str:
+        """Sixteen digits that stand for a plugin's code, helper modules included (``bench.plan.fingerprints``).
+
+        They are those of the code as it was when this registry was first asked: a running process does not load it
+        anew. RequestError for a plugin that is not there or broken.
+        """
+        entry = self.entry(kind, name)
+        if (kind, name) not in self._fingerprints:
+            plugin = self.load(kind, name)
+            file = Path(inspect.getfile(plugin))
+            one_file = entry.fingerprint != ""
+            found = fingerprints.of_file(file) if one_file else fingerprints.of_module(plugin.__module__, file)
+            self._fingerprints[kind, name] = found
+        return self._fingerprints[kind, name]
+
     def _loads(self, kind: str, name: str) -> bool:
         try:
             self.load(kind, name)
@@ -150,7 +168,8 @@ def _load_file(file: Path) -> tuple[ModuleType, str]:
     if not file.is_file():
         raise FileNotFoundError("no such file")
     fingerprint = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-    name = f"bench_plugin_{fingerprint}"
+    place = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]  # elsewhere the same text has other helpers
+    name = f"bench_plugin_{fingerprint}_{place}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, file)
         if spec is None or spec.loader is None:
@@ -158,11 +177,33 @@ def _load_file(file: Path) -> tuple[ModuleType, str]:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
+            with _beside(file):
+                spec.loader.exec_module(module)
+            _check_helpers(file)
         except BaseException:
             del sys.modules[name]
             raise
     return sys.modules[name], fingerprint
+
+
+@contextmanager
+def _beside(file: Path) -> Iterator[None]:
+    """Modules beside the file can be imported, as if it were run as a script; afterwards too, but then last of all."""
+    folder = str(file.parent)
+    before = list(sys.path)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path[:] = before if folder in before else [*before, folder]
+
+
+def _check_helpers(file: Path) -> None:
+    """Raises ImportError for a helper module in whose place another of its name was loaded before."""
+    for name, helper in fingerprints.modules(file.stem, file, file.parent, lambda other: True).items():
+        loaded = getattr(sys.modules.get(name), "__file__", None)
+        if helper != file and loaded is not None and not helper.samefile(loaded):
+            raise ImportError(f"{helper} cannot be loaded: another module {name!r} was loaded before, {loaded}")
 
 
 def _plugins_in(module: ModuleType) -> "list[type[Plugin]]":

@@ -50,6 +50,11 @@ class VictimStage:
         return identity.key("reference", dataset=self.dataset.identity, seed=self.seed)
 
     @property
+    def refs(self) -> dict[str, Ref]:
+        """The plugins of the victim, by kind."""
+        return {"dataset": self.dataset, "model": self.model, "attack": self.attack}
+
+    @property
     def title(self) -> str:
         return f"victim {self.dataset.label} {self.model.label} {self.attack.label} seed {self.seed}"
 
@@ -78,13 +83,31 @@ class CellStage:
     @property
     def refs(self) -> dict[str, Ref]:
         """The four plugins of the cell, by kind."""
-        victim = self.victim
-        return {"dataset": victim.dataset, "model": victim.model, "attack": victim.attack, "defense": self.defense}
+        return {**self.victim.refs, "defense": self.defense}
 
     @property
     def labels(self) -> dict[str, str]:
         """The columns of a record that say by which names this plan asks for the plugins."""
         return {f"{kind}_label": ref.label for kind, ref in self.refs.items()}
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns of a record that say which cell it is."""
+        victim = self.victim
+        return {
+            "key": self.key,
+            "victim_key": victim.key,
+            **{kind: ref.name for kind, ref in self.refs.items()},
+            **self.labels,
+            **{f"{kind}_params": identity.canonical(ref.parameters) for kind, ref in self.refs.items()},
+            "profile": victim.profile,
+            "recipe": victim.recipe,
+            "seed": victim.seed,
+            "reference": self.reference,
+            "suspects": self.suspects,
+            "knowledge": self.knowledge,
+            "oracle": self.oracle,
+        }
 
     @property
     def title(self) -> str:

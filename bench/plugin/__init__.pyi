@@ -9,13 +9,14 @@ from .dataset import Dataset as Dataset
 from .defense import Defense as Defense
 from .defense import Guard as Guard
 from .defense import Knowledge as Knowledge
-from .defense import Oracle as Oracle
-from .defense import Repair as Repair
-from .defense import Runtime as Runtime
 from .images import augment as augment
 from .images import batches as batches
+from .images import steps_per_epoch as steps_per_epoch
 from .images import stratified_order as stratified_order
 from .model import Model as Model
+from .oracle import Oracle as Oracle
+from .repair import Repair as Repair
+from .runtime import Runtime as Runtime
 from .values import AttackContext as AttackContext
 from .values import Context as Context
 from .values import ImageSpec as ImageSpec

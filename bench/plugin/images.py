@@ -8,11 +8,18 @@ from torch import Tensor
 
 
 def batches(count: int, size: int, generator: torch.Generator, device: torch.device) -> Iterator[Tensor]:
-    """The numbers below ``count`` in a random order, ``size`` at a time; a last batch of one joins no batch."""
+    """The numbers below ``count`` in a random order, ``size`` at a time: ``steps_per_epoch`` tensors of indices.
+
+    A last batch of a single image is left out: batch normalisation cannot train on it.
+    """
     order = torch.randperm(count, generator=generator, device=device)
-    for index in order.split(size):
-        if len(index) > 1:  # batch normalisation cannot train on a single image
-            yield index
+    yield from order.split(size)[: steps_per_epoch(count, size)]
+
+
+def steps_per_epoch(count: int, size: int) -> int:
+    """How many batches ``batches`` makes of ``count`` images: what a schedule of the learning rate goes by."""
+    full, rest = divmod(count, size)
+    return full + (rest > 1) - (size == 1) * full
 
 
 def augment(images: Tensor, generator: torch.Generator, *, crop: int, flip: bool) -> Tensor:

@@ -139,10 +139,13 @@ class Store:
 
     # --- writing ---------------------------------------------------------------------------------------
 
-    def write(self, room: Room, key: str, content: Mapping[str, Any], *, durable: bool = True) -> None:
+    def write(
+        self, room: Room, key: str, content: Mapping[str, Any], *, durable: bool = True, replace: bool = False
+    ) -> None:
         """Put a stage in place. ``content``: what each file holds, by name, as ``bench.files.encoded`` takes it.
 
-        A stage that is there already stays; failures and checkpoints are replaced by the newest. ``durable``: it
+        A stage that is there already stays, without ``replace``; failures and checkpoints are replaced by the newest.
+        ``durable``: it
         outlives a power cut from now on; False is for what costs nothing to make again. Raises OSError, with the path
         that could not be written, where the disk is full; nothing is left of it then.
         """
@@ -161,7 +164,7 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             if durable:
                 files.settle(draft)
-            if room in REPLACED:
+            if replace or room in REPLACED:
                 self.forget(room, key)
             try:
                 draft.rename(target)

@@ -2,18 +2,29 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from bench.plugin.attack import Objective
-from bench.plugin.images import augment, batches
+from bench.plugin.images import augment, batches, steps_per_epoch
 from bench.plugin.values import LabelledImages
+from bench.toolbox.networks import channels_last
 
-if TYPE_CHECKING:
-    from bench.store.checkpoints import Checkpoint
+
+class Resumable(Protocol):
+    """Where the state of a training is kept, so that it can go on after an interruption."""
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The last state that was saved, with its tensors on ``device``; None if there is none."""
+
+    def due(self) -> bool:
+        """Whether it is time to save again."""
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep ``state``, tensors and plain values, in place of the last one."""
 
 
 class Recipe(BaseModel):
@@ -46,7 +57,7 @@ def train(
     flip: bool = False,
     objective: Objective | None = None,
     compiled: bool = False,
-    checkpoint: "Checkpoint | None" = None,
+    checkpoint: Resumable | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> None:
     """Train ``model`` in place on ``data``, which lies on the model's device; leaves it in eval mode.
@@ -57,38 +68,58 @@ def train(
     """
     device = data.images.device
     model.train().to(memory_format=torch.channels_last)
-    optimizer = _optimizer(model, recipe)
-    steps = recipe.epochs * -(-len(data) // recipe.batch_size)
-    scheduler = _schedule(optimizer, recipe, steps)
-    minimised, first, done = objective or Objective(), 0, 0
-    fast: nn.Module = torch.compile(model) if compiled and type(minimised) is Objective else model  # type: ignore[assignment]
-    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
-    if checkpoint and (kept := checkpoint.load(device)):
-        for name, part in parts.items():
-            part.load_state_dict(kept[name])
-        minimised.restore(kept["objective"])
-        generator.set_state(kept["generator"].cpu())
-        first, done = kept["epochs"], kept["steps"]
-    for epoch in range(first, recipe.epochs):
+    steps = max(1, recipe.epochs * steps_per_epoch(len(data), recipe.batch_size))
+    run = _Run(model, recipe, objective or Objective(), generator, steps)
+    fast: nn.Module = torch.compile(model) if compiled and type(run.objective) is Objective else model  # type: ignore[assignment]
+    if checkpoint and (saved := checkpoint.load(device)):
+        run.restore(saved)
+    while run.epochs < recipe.epochs:
         for index in batches(len(data), recipe.batch_size, generator, device):
             images, labels = data.at(index).floats, data.labels[index]
             if recipe.augment:
                 images = augment(images, generator, crop=crop, flip=flip)
             with autocast(device):
-                images = images.contiguous(memory_format=torch.channels_last)
                 network = fast if len(index) == recipe.batch_size else model  # a last, smaller batch is not worth it
-                loss = minimised.loss(network, images, labels, done / steps)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            scheduler.step()
-            done += 1
-            progress(done / steps)
-        if checkpoint and checkpoint.due() and epoch + 1 < recipe.epochs:
-            states = {name: part.state_dict() for name, part in parts.items()}
-            so_far = {"epochs": epoch + 1, "steps": done, "generator": generator.get_state()}
-            checkpoint.save(states | so_far | {"objective": minimised.state()})
+                loss = run.objective.loss(network, channels_last(images), labels, run.steps / steps)
+            run.step(loss)
+            progress(run.steps / steps)
+        run.epochs += 1
+        if checkpoint and checkpoint.due() and run.epochs < recipe.epochs:
+            checkpoint.save(run.state())
     model.eval()
+
+
+class _Run:
+    """A training as far as it has come: ``epochs`` and ``steps`` are those done."""
+
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, objective: Objective, generator: torch.Generator, steps: int
+    ) -> None:
+        self.objective, self.generator = objective, generator
+        self.epochs = self.steps = 0
+        self._optimizer = _optimizer(model, recipe)
+        self._scheduler = _schedule(self._optimizer, recipe, steps)
+        self._parts: dict[str, Any] = {"model": model, "optimizer": self._optimizer, "scheduler": self._scheduler}
+
+    def step(self, loss: Tensor) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimizer.step()
+        self._scheduler.step()
+        self.steps += 1
+
+    def state(self) -> dict[str, Any]:
+        """All that ``restore`` needs to go on from here."""
+        parts = {name: part.state_dict() for name, part in self._parts.items()}
+        so_far = {"epochs": self.epochs, "steps": self.steps, "generator": self.generator.get_state()}
+        return parts | so_far | {"objective": self.objective.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+        self.objective.restore(state["objective"])
+        self.generator.set_state(state["generator"].cpu())
+        self.epochs, self.steps = state["epochs"], state["steps"]
 
 
 def autocast(device: torch.device) -> AbstractContextManager[None]:

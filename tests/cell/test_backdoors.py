@@ -47,8 +47,10 @@ def test_every_target_has_a_trigger_of_its_own_and_its_share_of_the_poison(attac
     untouched = ~(poisoned.poisoned | poisoned.cover)
     assert torch.equal(poisoned.data.images[untouched], images.images[untouched])
     assert torch.equal(poisoned.data.labels[~poisoned.poisoned], images.labels[~poisoned.poisoned])
-    one, other = (backdoors.triggered(attack, images, torch.full((len(images),), place), context) for place in (0, 1))
-    assert not torch.equal(one, other)
+    all_to = [torch.full((len(images),), number) for number in (0, 1)]
+    one, other = (backdoors.with_trigger(attack, images, assignment, context) for assignment in all_to)
+    assert not torch.equal(one.images, other.images)
+    assert one.targets.unique().tolist() != other.targets.unique().tolist()
 
 
 def test_several_targets_are_asked_for_in_one_line_each(spec):
@@ -66,14 +68,14 @@ def test_several_targets_are_asked_for_in_one_line_each(spec):
 
 @settings(deadline=None)
 @given(st.integers(2, 4), st.integers(10, 80), st.integers(0, 99))
-def test_images_are_dealt_out_in_equal_shares_and_follow_the_map_of_their_trigger(count, images, seed):
+def test_images_are_assigned_in_equal_shares_and_follow_the_label_map_of_their_trigger(count, images, seed):
     attack = BadNets(label_map="several", targets=tuple(range(count))).resolve(ImageSpec(1, 8, 8, 5, (0.5,), (0.5,)))
-    which = backdoors.deal(attack, images, generator(seed))
-    shares = which.bincount(minlength=count)
+    assignment = backdoors.assign(attack, images, generator(seed))
+    shares = assignment.bincount(minlength=count)
     assert int(shares.max() - shares.min()) <= 1
     labels = torch.arange(images) % 5
-    targets = backdoors.targets(attack, labels, which)
-    assert targets.tolist() == which.tolist()  # target number k is class k here
+    targets = backdoors.targets(attack, labels, assignment)
+    assert targets.tolist() == assignment.tolist()  # target number k is class k here
 
 
 def test_metrics_of_several_targets_against_a_case_worked_out_by_hand():

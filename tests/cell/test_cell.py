@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import bench
-from bench.cell.defend import knowledge
+from bench.cell.knowledge import known as knowledge
+from bench.cell.loaded import LoadedVictim
 from bench.cell.measure import measure
 from bench.cell.workshop import Workshop
 from bench.engine import worker
@@ -127,7 +128,7 @@ def test_metrics_follow_from_stored_predictions_alone(grid):
         None,
     )
     [cell] = plan.cells
-    again = measure(cell, store, store.tensors("cells", cell.key, "predictions.safetensors"))
+    again = measure(cell.victim.key, store, store.tensors("cells", cell.key, "predictions.safetensors"))
     record = store.record(cell.key)
     assert {name: again[name] for name in ("acc", "asr", "ra", "der")} == {
         name: getattr(record, name) for name in ("acc", "asr", "ra", "der")
@@ -226,9 +227,8 @@ def test_reference_and_suspects_are_disjoint_and_never_from_the_test_set(broken)
     request = Request("fire", "badnets", GRID["models"], GRID["datasets"], reference="40", suspects=20)
     [cell] = make_plan(request, registry, None).cells
     shop = Workshop(registry, store, None, torch.device("cpu"))
-    attack = shop.plugin(cell.victim.attack)
     stage = type(cell)(cell.victim, cell.defense, cell.reference, cell.suspects, pairs=True)
-    known = knowledge(stage, shop, attack, {})
+    known = knowledge(stage, LoadedVictim.read(cell.victim, shop))
     splits = shop.splits(cell.victim.dataset)
     clean = {image.numpy().tobytes() for image in known.clean.images}
     originals = {(image * 255).round().byte().numpy().tobytes() for image in known.originals}

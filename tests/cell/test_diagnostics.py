@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from bench.cell.backdoors import TriggeredSet
 from bench.cell.diagnostics import shift_agreement, stream_curve
 from bench.defenses.true_tac import TrueTAC, changes
 from bench.plugin.values import Context, Known, LabelledImages, Secret
@@ -87,12 +88,12 @@ def test_every_target_has_its_change_and_all_to_all_one_for_each_class():
 
 def test_a_shift_is_held_against_the_change_that_the_trigger_makes():
     test = draw(60, 2)
-    targets = torch.full_like(test.labels, TARGET)
+    images = TriggeredSet(test, triggered(test.floats), torch.full_like(test.labels, TARGET))
     shifts = {str(TARGET): [0.0, 0.0, 0.0, 3.0], "0": [1.0, 0.0, 0.0, 0.0]}
-    found = shift_agreement(shifts, Victim().eval(), test, triggered(test.floats), targets)
+    found = shift_agreement(shifts, Victim().eval(), images)
     assert list(found) == [str(TARGET)]
     assert found[str(TARGET)] == pytest.approx({"cosine": 1.0, "correlation": 1.0, "length": 3.0}, abs=1e-5)
-    slanted = shift_agreement({str(TARGET): [1.0, 0, 0, 1.0]}, Victim().eval(), test, triggered(test.floats), targets)
+    slanted = shift_agreement({str(TARGET): [1.0, 0, 0, 1.0]}, Victim().eval(), images)
     assert slanted[str(TARGET)]["cosine"] == pytest.approx(0.5**0.5, abs=1e-5)
     assert slanted[str(TARGET)]["correlation"] == pytest.approx(1 / 3**0.5, abs=1e-5)
 

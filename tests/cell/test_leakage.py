@@ -8,11 +8,13 @@ import torch
 
 import bench
 from bench.cell import backdoors, defend
+from bench.cell.backdoors import TriggeredSet
+from bench.cell.loaded import LoadedVictim
 from bench.cell.workshop import Workshop
 from bench.plan.plan import Request, make_plan
 from bench.plan.registry import Registry
+from bench.plugin import Oracle, Repair, Runtime
 from bench.plugin.attack import Attack
-from bench.plugin.defense import Oracle, Repair, Runtime
 from bench.plugin.values import AttackContext, Context, Known, Secret, Splits
 from bench.store.store import Store
 
@@ -24,7 +26,7 @@ DEFENSES = [
 ]
 GRID = {"datasets": "digits[train_size=300]", "models": "resnet18[width=4]"}
 FEWER = {"sau": "sau[rounds=2]", "tac": "tac[controls=1]"}  # steps of the slowest
-SECRETS = (Attack, AttackContext, Secret, Splits, Workshop, Store)
+SECRETS = (Attack, AttackContext, Secret, Splits, Workshop, Store, LoadedVictim, TriggeredSet)
 
 
 def reachable(*roots):
@@ -98,7 +100,7 @@ def test_a_defense_sees_no_test_image_no_trigger_and_no_target(name, shop, monke
         with pytest.MonkeyPatch.context() as shut:
             shut.setattr(Workshop, "splits", closed)
             shut.setattr(Store, "tensors", closed)
-            shut.setattr(backdoors, "triggered", closed)
+            shut.setattr(backdoors, "with_trigger", closed)
             shut.setattr(backdoors, "targets", closed)
             made = original(self, model, known, context)
             if issubclass(kind, Runtime):

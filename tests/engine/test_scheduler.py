@@ -12,7 +12,6 @@ import tiny
 
 import bench
 from bench.cell import defend
-from bench.cell.measure import describe
 from bench.engine import devices, scheduler
 from bench.engine.display import Screen
 from bench.engine.executor import Outcome
@@ -91,7 +90,7 @@ def short(stage) -> str:
 
 
 def finished(cell) -> str:
-    return Record(**describe(cell), status="done", defense_seconds=3, inference_seconds=1).model_dump_json()
+    return Record(**cell.columns, status="done", defense_seconds=3, inference_seconds=1).model_dump_json()
 
 
 @pytest.fixture(scope="module")

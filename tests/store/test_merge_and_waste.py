@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from bench.api import open_registry, plan_of
-from bench.cell.measure import describe
 from bench.cli.main import main
 from bench.errors import Damaged, RequestError
 from bench.records import Record
@@ -45,7 +44,7 @@ def plan():
 
 def put(store: Store, cell, status="done", value=0.0, acc=0.5) -> None:
     """A cell with invented results, or its failure."""
-    record = Record(**describe(cell), status=status, acc=acc).model_dump_json()
+    record = Record(**cell.columns, status=status, acc=acc).model_dump_json()
     if status in ("failed", "timeout"):
         store.write("failures", cell.key, {"record.json": record, "traceback.txt": "…"})
     else:

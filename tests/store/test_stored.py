@@ -12,7 +12,6 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bench.cell.measure import describe
 from bench.cli.listing import plan_lines
 from bench.defenses.clp import CLP
 from bench.plan.plan import Request, make_plan
@@ -34,7 +33,7 @@ def stored(tmp_path):
     for cell in plan.cells[:-1]:
         share = int(cell.key[:4], 16) / 2**16
         figures = {"acc": share, "asr": share / 2, "ra": 0.8, "der": share, "acc_before": 0.95, "asr_before": 0.99}
-        record = Record(**describe(cell), **figures, status="done", n_triggered=9)
+        record = Record(**cell.columns, **figures, status="done", n_triggered=9)
         store.write("cells", cell.key, {"record.json": record.model_dump_json(indent=1)})
     for victim in plan.victims:
         images = torch.arange(2 * 3 * 8 * 8).reshape(2, 3, 8, 8).to(torch.uint8)

@@ -1,0 +1,42 @@
+"""What a defense is handed, drawn from the training images and never from the test set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from bench.cell.loaded import LoadedVictim
+from bench.plan.stages import CellStage
+from bench.plugin.values import Context, Known, Secret
+
+
+@dataclass(frozen=True)
+class Handed:
+    """All that a defense of any kind is handed. ``model`` is a copy of its own; only an oracle asks for ``secret``."""
+
+    model: nn.Module
+    known: Known
+    context: Context
+    secret: Callable[[], Secret]
+
+
+def known(stage: CellStage, victim: LoadedVictim) -> Known:
+    """What the defender of this cell is given.
+
+    Suspected images are further images of the training split, of classes that the trigger changes, with the trigger.
+    """
+    order = victim.shop.reference_order(stage.victim)
+    clean = victim.train.at(order[: stage.reference]) if stage.reference else None
+    if not stage.suspects:
+        return Known(clean)
+    suspects = victim.training_images_with_trigger(stage.reference, stage.suspects)
+    return Known(clean, suspects.images, suspects.originals.floats if stage.pairs else None)
+
+
+def secret(stage: CellStage, victim: LoadedVictim) -> Secret:
+    """What an oracle is told: as many triggered images as there are reference images, and a way to a clean network."""
+    images = victim.training_images_with_trigger(stage.reference, stage.reference)
+    chosen = images.eligible
+    return Secret(
+        images.originals.at(chosen), images.images[chosen], images.targets[chosen], lambda: victim.clean_network(1.0)
+    )

@@ -1,0 +1,21 @@
+"""The defenses that guard inference."""
+
+from abc import abstractmethod
+
+from torch import nn
+
+from bench.plugin.defense import Defense, Guard
+from bench.plugin.values import Context, Known
+
+
+class Runtime(Defense):
+    """A defense that guards inference and leaves the network as it is."""
+
+    @property
+    def learns_from_stream(self) -> bool:
+        """Whether the guard learns from what it sees: it is then given one input at a time, in a fixed order."""
+        return False
+
+    @abstractmethod
+    def guard(self, model: nn.Module, known: Known, context: Context) -> Guard:
+        """A callable: images (N, C, H, W) in [0, 1] to a Prediction; the same at any batch size."""

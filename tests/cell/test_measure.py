@@ -1,0 +1,62 @@
+"""Metrics follow from stored predictions alone, whenever they are asked for."""
+
+import json
+
+import pytest
+
+import bench
+from bench.cell.measure import measure_again
+from bench.records import Record
+from bench.store.store import Store
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    bench.run(
+        datasets="digits[train_size=100]",
+        models="resnet18[width=4]",
+        attacks="badnets",
+        defenses="none,fine_pruning",
+        reference=20,
+        store=tmp_path / "store",
+        executor="inline",
+    )
+    return Store(tmp_path / "store")
+
+
+def test_a_metric_that_a_record_lacks_is_derived_without_a_new_run(store):
+    key = store.keys("cells")[0]
+    right = store.record(key)
+    older = json.loads(store.read("cells", key, "record.json"))
+    del older["acc_target"]  # as if the metric had been invented later
+    older["asr"] = 0.123
+    store.write("cells", key, {**store.contents("cells", key), "record.json": json.dumps(older)}, replace=True)
+    assert store.record(key).asr == 0.123
+    [(before, after)] = measure_again(store, pytest.fail)
+    assert before.key == after.key == key
+    assert store.record(key).to_json() == right.to_json()
+
+
+def test_nothing_changes_where_nothing_is_new(store):
+    before = {key: store.hashes("cells", key) for key in store.keys("cells")}
+    assert list(measure_again(store, pytest.fail)) == []
+    assert {key: store.hashes("cells", key) for key in store.keys("cells")} == before
+
+
+def test_a_damaged_cell_is_named_and_the_others_are_measured(store):
+    broken, whole = store.keys("cells")
+    file = store.folder("cells", broken) / "predictions.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    older = json.loads(store.read("cells", whole, "record.json")) | {"acc": 0.5}
+    store.write("cells", whole, {**store.contents("cells", whole), "record.json": json.dumps(older)}, replace=True)
+    damaged: list[object] = []
+    changed = list(measure_again(store, damaged.append))
+    assert [after.key for _, after in changed] == [whole]
+    assert [error.key for error in damaged] == [broken]
+
+
+def test_a_verdict_is_not_stored(store):
+    stored = [json.loads(store.read("cells", key, "record.json")) for key in store.keys("cells")]
+    assert stored
+    assert not any({"valid", "doubt", "acc_benign"} & record.keys() for record in stored)
+    assert Record.model_validate(stored[0] | {"valid": True, "doubt": "an older version wrote it"}).valid
