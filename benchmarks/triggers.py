@@ -43,8 +43,9 @@ def main() -> None:
     for entry in registry.entries("attack"):
         attack = registry.create("attack", entry.name, {}).resolve(SPEC)
         context = ready(attack, few, device)
-        assignment = torch.zeros(IMAGES, dtype=torch.int64, device=device)
-        seconds = timed(partial(backdoors.with_trigger, attack, data, assignment, context), device)
+        seconds = timed(
+            partial(backdoors.with_trigger, attack.backdoors(), data, torch.Generator(device), context), device
+        )
         share = seconds / epoch
         kind = "generator" if any("weight" in name for name in context.learned) else ""
         verdict = kind or ("within" if share < LIMIT else "OVER")

@@ -3,6 +3,7 @@
 An attack with one backdoor is the case of one: everything goes to it, and what it learned has no prefix.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -32,32 +33,47 @@ class TriggeredSet:
         return self.targets != self.originals.labels
 
 
-def assign(attack: Attack, count: int, generator: torch.Generator) -> Tensor:
+def with_trigger(
+    backdoors: Sequence[Attack],
+    data: LabelledImages,
+    generator: torch.Generator,
+    context: AttackContext,
+    candidates: Tensor | None = None,
+    most: int = 0,
+) -> TriggeredSet:
+    """Images of ``data`` without and with a trigger, each assigned to one of an attack's ``backdoors`` at random.
+
+    All of them; with ``candidates`` (M,), indices of images, at most the first ``most`` of these whose label the
+    trigger changes. The control row changes no label: there they are any images, and false alarms if somebody
+    suspects them. The context's generator is left where it stands. Raises ValueError if the attack breaks its contract.
+    """
+    context = replace(context, generator=context.generator.clone_state())
+    contexts = [_own(context, number, len(backdoors)) for number in range(len(backdoors))]
+    labels = data.labels if candidates is None else data.labels[candidates]
+    assignment = assign(len(backdoors), len(labels), generator)
+    wanted = targets(backdoors, labels, assignment)
+    if candidates is not None:
+        changed = (wanted != labels).nonzero()[:, 0]
+        chosen = (changed if len(changed) else torch.arange(len(labels), device=labels.device))[:most]
+        data, assignment, wanted = data.at(candidates[chosen]), assignment[chosen], wanted[chosen]
+    triggered = torch.empty_like(data.images)
+    for number, backdoor in enumerate(backdoors):
+        for index in (assignment == number).nonzero()[:, 0].split(BATCH):
+            triggered[index] = as_bytes(backdoor.apply(data.at(index).floats, contexts[number]))
+    return TriggeredSet(data, triggered.float().div_(255), wanted)
+
+
+def assign(backdoors: int, count: int, generator: torch.Generator) -> Tensor:
     """The number of the backdoor that each of ``count`` images is for (N,): in equal shares, at random."""
-    order = torch.randperm(count, generator=generator, device=generator.device)
-    return order % len(attack.backdoors())
+    return torch.randperm(count, generator=generator, device=generator.device) % backdoors
 
 
-def targets(attack: Attack, labels: Tensor, assignment: Tensor) -> Tensor:
+def targets(backdoors: Sequence[Attack], labels: Tensor, assignment: Tensor) -> Tensor:
     """The label (N,) that each triggered image of true class ``labels`` (N,) is to be given."""
     answer = labels.clone()
-    for number, backdoor in enumerate(attack.backdoors()):
+    for number, backdoor in enumerate(backdoors):
         answer[assignment == number] = backdoor.target(labels[assignment == number])
     return answer
-
-
-def with_trigger(attack: Attack, data: LabelledImages, assignment: Tensor, context: AttackContext) -> TriggeredSet:
-    """``data`` with the triggers of the backdoors that ``assignment`` (N,) says.
-
-    Raises ValueError if the attack breaks its contract.
-    """
-    triggered = torch.empty_like(data.images)
-    parts = attack.backdoors()
-    for number, backdoor in enumerate(parts):
-        own = _own(context, number, len(parts))
-        for index in (assignment == number).nonzero()[:, 0].split(BATCH):
-            triggered[index] = as_bytes(backdoor.apply(data.at(index).floats, own))
-    return TriggeredSet(data, triggered.float().div_(255), targets(attack, data.labels, assignment))
 
 
 def learn(attack: Attack, train: LabelledImages, context: AttackContext) -> dict[str, Tensor]:

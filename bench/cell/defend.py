@@ -24,7 +24,7 @@ _KINDS: dict[type[Defense], Any] = {Repair: repair, Runtime: runtime, Oracle: or
 
 def make_cell(stage: CellStage, shop: Workshop) -> LogLines:
     """Defend, predict, measure; the record is put into the store. Returns what the defense logged."""
-    started, log = now(), LogLines()
+    started, log, code = now(), LogLines(), _fingerprints(stage, shop)
     victim = LoadedVictim.read(stage.victim, shop)
     defense: Defense = shop.plugin(stage.defense)
     context = Context(shop.device, shop.generator(stage.key, "defense"), progress=shop.progress, log=log.append)
@@ -36,7 +36,7 @@ def make_cell(stage: CellStage, shop: Workshop) -> LogLines:
     stream = runtime.stream_order(defense, 2 * len(test), shop.generator(stage.key, "stream"))
     with Meter(shop.device) as inference:
         after = predict(guard, test.originals.floats, test.images, stream)
-    compare_with_truth(context.diagnostics, victim, test, after, stream)
+    compare_with_truth(context.diagnostics, shop.victim(stage.victim), test, after, stream)
     record = Record(
         **stage.columns,
         **measure(stage.victim.key, shop.store, after),
@@ -48,7 +48,7 @@ def make_cell(stage: CellStage, shop: Workshop) -> LogLines:
         started=started,
         finished=now(),
         log=log.text,
-        fingerprints=json.dumps(_fingerprints(stage, shop), sort_keys=True),
+        fingerprints=json.dumps(code, sort_keys=True),
         diagnostics=json.dumps(context.diagnostics, default=_plain),
         **shop.maker.columns(),
     )

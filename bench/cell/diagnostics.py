@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from bench.cell.backdoors import TriggeredSet
-from bench.cell.loaded import LoadedVictim
 from bench.toolbox.networks import Latent
 from bench.toolbox.training import logits_of
 
@@ -16,19 +15,19 @@ PARTS = 10  # of a stream
 
 def compare_with_truth(
     diagnostics: dict[str, Any],
-    victim: LoadedVictim,
+    network: nn.Module,
     test: TriggeredSet,
     after: Mapping[str, Tensor],
     stream: Tensor | None,
 ) -> None:
     """Add to a defense's ``diagnostics`` what follows from them and from what the harness alone knows.
 
-    after, stream: as ``predict`` returned and was given them.
+    network: the victim's; after, stream: as ``predict`` returned and was given them.
     """
     if stream is not None:
         diagnostics["stream_curve"] = stream_curve(after, test.originals.labels, test.targets, stream)
     if shifts := diagnostics.get("latent_shifts"):
-        diagnostics["shift_truth"] = shift_agreement(shifts, victim.network(), test)
+        diagnostics["shift_truth"] = shift_agreement(shifts, network, test)
 
 
 @torch.no_grad()

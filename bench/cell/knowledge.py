@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from bench.cell.backdoors import TriggeredSet, with_trigger
+from bench.cell.clean_network import CleanNetworks
 from bench.cell.loaded import LoadedVictim
 from bench.plan.stages import CellStage
 from bench.plugin.values import Context, Known, Secret
@@ -29,14 +31,21 @@ def known(stage: CellStage, victim: LoadedVictim) -> Known:
     clean = victim.train.at(order[: stage.reference]) if stage.reference else None
     if not stage.suspects:
         return Known(clean)
-    suspects = victim.training_images_with_trigger(stage.reference, stage.suspects)
+    suspects = _beside_the_reference_set(stage, victim, stage.suspects)
     return Known(clean, suspects.images, suspects.originals.floats if stage.pairs else None)
 
 
 def secret(stage: CellStage, victim: LoadedVictim) -> Secret:
     """What an oracle is told: as many triggered images as there are reference images, and a way to a clean network."""
-    images = victim.training_images_with_trigger(stage.reference, stage.reference)
+    images = _beside_the_reference_set(stage, victim, stage.reference)
     chosen = images.eligible
     return Secret(
-        images.originals.at(chosen), images.images[chosen], images.targets[chosen], lambda: victim.clean_network(1.0)
+        images.originals.at(chosen), images.images[chosen], images.targets[chosen], lambda: CleanNetworks(victim)(1.0)
     )
+
+
+def _beside_the_reference_set(stage: CellStage, victim: LoadedVictim, most: int) -> TriggeredSet:
+    """At most ``most`` training images behind those of the reference set, without and with the trigger."""
+    rest = victim.shop.reference_order(stage.victim)[stage.reference :]
+    generator = victim.shop.generator(stage.victim.key, "suspects")
+    return with_trigger(victim.backdoors, victim.train, generator, victim.inference, rest, most)

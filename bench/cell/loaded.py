@@ -2,62 +2,54 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Self
 
-import torch
 from torch import Tensor, nn
 
-from bench.cell import backdoors
-from bench.cell.backdoors import TriggeredSet
+from bench.cell.backdoors import TriggeredSet, with_trigger
 from bench.cell.workshop import Workshop
-from bench.plan.recipes import recipe
 from bench.plan.stages import VictimStage
 from bench.plugin.attack import Attack
 from bench.plugin.dataset import Dataset
-from bench.plugin.values import AttackContext, ImageSpec, LabelledImages
-from bench.toolbox.training import train
+from bench.plugin.values import AttackContext, LabelledImages
 
 
 @dataclass(frozen=True)
 class LoadedVictim:
-    """A victim, opened once for a stage. ``learned``: what its attack learned, by name, on the workshop's device."""
+    """A victim, opened once for a stage, whether its network is in the store already or is still to be trained.
+
+    backdoors: the attack for each of its triggers. train, test: the clean images. inference: the context in which
+    triggers are put on images after the training. Everything is on the workshop's device.
+    """
 
     stage: VictimStage
     shop: Workshop
-    learned: Mapping[str, Tensor]
-    _clean_networks: dict[int, nn.Module] = field(default_factory=dict, repr=False)
+    dataset: Dataset
+    attack: Attack
+    backdoors: list[Attack]
+    train: LabelledImages
+    test: LabelledImages
+    inference: AttackContext
+
+    @classmethod
+    def open(cls, stage: VictimStage, shop: Workshop) -> Self:
+        """A victim of which there is nothing but its description yet."""
+        dataset: Dataset = shop.plugin(stage.dataset)
+        attack: Attack = shop.plugin(stage.attack)
+        splits = shop.splits(stage.dataset)
+        inference = AttackContext(shop.device, shop.generator(stage.key, "inference"), spec=dataset.spec)
+        return cls(stage, shop, dataset, attack, attack.backdoors(), splits.train, splits.test, inference)
 
     @classmethod
     def read(cls, stage: VictimStage, shop: Workshop) -> Self:
         """A victim that is in the store."""
         learned = shop.store.tensors("victims", stage.key, "learned.safetensors")
-        return cls(stage, shop, {name: value.to(shop.device) for name, value in learned.items()})
+        return cls.open(stage, shop).with_learned({name: value.to(shop.device) for name, value in learned.items()})
 
-    @cached_property
-    def dataset(self) -> Dataset:
-        dataset: Dataset = self.shop.plugin(self.stage.dataset)
-        return dataset
-
-    @cached_property
-    def attack(self) -> Attack:
-        attack: Attack = self.shop.plugin(self.stage.attack)
-        return attack
-
-    @property
-    def spec(self) -> ImageSpec:
-        return self.dataset.spec
-
-    @property
-    def train(self) -> LabelledImages:
-        """The clean training images."""
-        return self.shop.splits(self.stage.dataset).train
-
-    @property
-    def test(self) -> LabelledImages:
-        """The clean test images."""
-        return self.shop.splits(self.stage.dataset).test
+    def with_learned(self, learned: Mapping[str, Tensor]) -> Self:
+        """The same victim after its attack has learned what its triggers need, by name."""
+        return replace(self, inference=replace(self.inference, learned=learned))
 
     def network(self) -> nn.Module:
         """A copy of the network in eval mode, which may be changed."""
@@ -65,46 +57,5 @@ class LoadedVictim:
 
     def test_set(self) -> TriggeredSet:
         """All test images without and with the trigger, assigned to the backdoors at random."""
-        assignment = backdoors.assign(self.attack, len(self.test), self.shop.generator(self.stage.key, "deal"))
-        return backdoors.with_trigger(self.attack, self.test, assignment, self._context())
-
-    def training_images_with_trigger(self, first: int, count: int) -> TriggeredSet:
-        """At most ``count`` training images behind the ``first`` ones of the reference order whose label the trigger
-        changes.
-
-        The control row changes no label: there they are any images, and false alarms if somebody suspects them.
-        """
-        rest = self.shop.reference_order(self.stage)[first:]
-        labels = self.train.labels[rest]
-        assignment = backdoors.assign(self.attack, len(rest), self.shop.generator(self.stage.key, "suspects"))
-        eligible = backdoors.targets(self.attack, labels, assignment) != labels
-        if bool(eligible.any()):
-            chosen = eligible.nonzero()[:count, 0]
-        else:
-            chosen = torch.arange(min(count, len(rest)), device=labels.device)
-        return backdoors.with_trigger(self.attack, self.train.at(rest[chosen]), assignment[chosen], self._context())
-
-    def clean_network(self, share: float) -> nn.Module:
-        """A fresh network, trained on the clean training images by the victim's recipe, cut to ``share`` of its epochs.
-
-        It is in eval mode and not to be changed: who asks for the same share again is given the same network.
-        """
-        usual = recipe(self.stage.recipe)
-        epochs = max(1, round(share * usual.epochs))
-        if epochs not in self._clean_networks:
-            model = self.shop.build(self.stage, "surrogate")
-            train(
-                model,
-                self.train,
-                usual.model_copy(update={"epochs": epochs}),
-                self.shop.generator(self.stage.key, "surrogate training"),
-                crop=self.dataset.crop,
-                flip=self.dataset.flip,
-            )
-            self._clean_networks[epochs] = model.requires_grad_(False)
-        return self._clean_networks[epochs]
-
-    def _context(self) -> AttackContext:
-        """The context in which triggers are put on images at inference: the same for all images."""
-        generator = self.shop.generator(self.stage.key, "inference")
-        return AttackContext(self.shop.device, generator, spec=self.spec, learned=self.learned)
+        generator = self.shop.generator(self.stage.key, "deal")
+        return with_trigger(self.backdoors, self.test, generator, self.inference)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bench.cell import backdoors
 from bench.cell.backdoors import TriggeredSet
+from bench.cell.clean_network import CleanNetworks
 from bench.cell.loaded import LoadedVictim
 from bench.cell.measure import predict
 from bench.cell.meter import Meter
@@ -28,10 +29,10 @@ PICTURES = 6
 def make_victim(stage: VictimStage, shop: Workshop) -> LogLines:
     """Poison, train and predict; everything is put into the store. Returns what the attack logged."""
     started, log = now(), LogLines()
-    victim, checkpoint = LoadedVictim(stage, shop, {}), Checkpoint(shop.store, stage.key)
+    victim, checkpoint = LoadedVictim.open(stage, shop), Checkpoint(shop.store, stage.key)
     with Meter(shop.device) as training:
         model, poisoned, learned = _trained(victim, checkpoint, log)
-    test = replace(victim, learned=learned).test_set()
+    test = victim.with_learned(learned).test_set()
     with Meter(shop.device) as inference:
         before = predict(lambda images: Prediction(model(images)), test.originals.floats, test.images)
     facts = {
@@ -73,8 +74,8 @@ def _trained(
         shop.device,
         shop.generator(stage.key, "attack"),
         log=log.append,
-        spec=victim.spec,
-        surrogate=victim.clean_network,
+        spec=victim.dataset.spec,
+        surrogate=CleanNetworks(victim),
     )
     context = replace(context, learned=backdoors.learn(attack, victim.train, context))
     poisoned = backdoors.poison(attack, victim.train, context)

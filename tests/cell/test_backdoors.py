@@ -47,10 +47,11 @@ def test_every_target_has_a_trigger_of_its_own_and_its_share_of_the_poison(attac
     untouched = ~(poisoned.poisoned | poisoned.cover)
     assert torch.equal(poisoned.data.images[untouched], images.images[untouched])
     assert torch.equal(poisoned.data.labels[~poisoned.poisoned], images.labels[~poisoned.poisoned])
-    all_to = [torch.full((len(images),), number) for number in (0, 1)]
-    one, other = (backdoors.with_trigger(attack, images, assignment, context) for assignment in all_to)
-    assert not torch.equal(one.images, other.images)
-    assert one.targets.unique().tolist() != other.targets.unique().tolist()
+    everything = backdoors.with_trigger(attack.backdoors(), images, generator(0), context)
+    assert sorted(everything.targets.unique().tolist()) == [1, 4]
+    parts = enumerate(attack.backdoors())
+    one, other = (part.apply(images.floats, backdoors._own(context, number, 2)) for number, part in parts)
+    assert not torch.equal(one, other)
 
 
 def test_several_targets_are_asked_for_in_one_line_each(spec):
@@ -70,11 +71,11 @@ def test_several_targets_are_asked_for_in_one_line_each(spec):
 @given(st.integers(2, 4), st.integers(10, 80), st.integers(0, 99))
 def test_images_are_assigned_in_equal_shares_and_follow_the_label_map_of_their_trigger(count, images, seed):
     attack = BadNets(label_map="several", targets=tuple(range(count))).resolve(ImageSpec(1, 8, 8, 5, (0.5,), (0.5,)))
-    assignment = backdoors.assign(attack, images, generator(seed))
+    assignment = backdoors.assign(count, images, generator(seed))
     shares = assignment.bincount(minlength=count)
     assert int(shares.max() - shares.min()) <= 1
     labels = torch.arange(images) % 5
-    targets = backdoors.targets(attack, labels, assignment)
+    targets = backdoors.targets(attack.backdoors(), labels, assignment)
     assert targets.tolist() == assignment.tolist()  # target number k is class k here
 
 
@@ -90,7 +91,7 @@ def test_metrics_of_several_targets_against_a_case_worked_out_by_hand():
 def test_metrics_of_all_to_all_against_a_case_worked_out_by_hand():
     attack = BadNets(label_map="all-to-all", classes=3)
     labels = torch.tensor([0, 1, 2, 2])
-    targets = backdoors.targets(attack, labels, torch.zeros(4, dtype=torch.int64))
+    targets = backdoors.targets(attack.backdoors(), labels, torch.zeros(4, dtype=torch.int64))
     assert targets.tolist() == [1, 2, 0, 0]  # none is left out: no class leads to itself
     predicted = torch.tensor([1, 1, 0, 1])
     assert metrics.attack_success(predicted, labels, targets) == 2 / 4

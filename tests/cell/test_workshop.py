@@ -16,7 +16,7 @@ REQUEST = Request("fire", "badnets", "resnet18[width=4]", "digits[train_size=300
 def test_handing_out_reference_images_never_copies_the_training_set(tmp_path, monkeypatch):
     registry = Registry()
     [cell] = make_plan(REQUEST, registry, None).cells
-    victim = LoadedVictim(cell.victim, Workshop(registry, Store(tmp_path / "store"), None, torch.device("cpu")), {})
+    victim = LoadedVictim.open(cell.victim, Workshop(registry, Store(tmp_path / "store"), None, torch.device("cpu")))
     copied, at = [], LabelledImages.at
 
     def counted(self, index):
