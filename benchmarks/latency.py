@@ -19,8 +19,8 @@ from torch import Tensor
 
 import bench
 from bench.api import data_folder, open_registry, plan_of
-from bench.cell.knowledge import known
 from bench.cell.loaded import LoadedVictim
+from bench.cell.reference import known
 from bench.cell.workshop import Workshop
 from bench.plugin import Runtime
 from bench.plugin.values import Context

@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-from bench.cell import knowledge, oracle, repair, runtime
+from bench.cell import oracle, reference, repair, runtime
 from bench.cell.diagnostics import compare_with_truth
-from bench.cell.knowledge import Handed
 from bench.cell.loaded import LoadedVictim
 from bench.cell.measure import measure, predict
 from bench.cell.meter import Meter
+from bench.cell.reference import Handed
 from bench.cell.workshop import Workshop
 from bench.plan.stages import CellStage
 from bench.plugin.defense import Defense, Guard
@@ -28,8 +28,8 @@ def make_cell(stage: CellStage, shop: Workshop) -> LogLines:
     victim = LoadedVictim.read(stage.victim, shop)
     defense: Defense = shop.plugin(stage.defense)
     context = Context(shop.device, shop.generator(stage.key, "defense"), progress=shop.progress, log=log.append)
-    known = knowledge.known(stage, victim)
-    handed = Handed(victim.network(), known, context, lambda: knowledge.secret(stage, victim))
+    known = reference.known(stage, victim)
+    handed = Handed(victim.network(), known, context, lambda: reference.secret(stage, victim))
     with Meter(shop.device) as defending:
         guard = _guard(defense, handed)
     test = victim.test_set()

@@ -69,8 +69,8 @@ def measure(victim_key: str, store: Store, after: dict[str, Tensor]) -> dict[str
     if "clean_score" in after:
         columns["auroc"] = metrics.auroc(after["clean_score"], after["triggered_score"][eligible])
     if "clean_flagged" in after:
-        columns["tpr"] = metrics.share(after["triggered_flagged"][eligible])
-        columns["fpr"] = metrics.share(after["clean_flagged"])
+        columns["tpr"] = metrics.true_positive_rate(after["triggered_flagged"][eligible])
+        columns["fpr"] = metrics.false_positive_rate(after["clean_flagged"])
     counts = ("n_train", "n_poisoned", "n_cover", "n_test", "n_triggered", "train_seconds")
     return {
         **columns,

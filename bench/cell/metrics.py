@@ -34,6 +34,16 @@ def target_accuracy(predicted: Tensor, labels: Tensor, target_classes: Tensor) -
     return share(predicted[members] == labels[members])
 
 
+def true_positive_rate(flagged: Tensor) -> float:
+    """TPR: share of the triggered images that are flagged, from the verdicts (N,) on them."""
+    return share(flagged)
+
+
+def false_positive_rate(flagged: Tensor) -> float:
+    """FPR: share of the clean images that are flagged, from the verdicts (N,) on them."""
+    return share(flagged)
+
+
 def defense_effectiveness(acc_before: float, asr_before: float, acc_after: float, asr_after: float) -> float:
     """DER = [max(0, drop of ASR) - max(0, drop of ACC) + 1] / 2, in [0, 1]; 0.5 is no change.
 

@@ -1,6 +1,6 @@
 """How an ``Oracle`` runs: it is told the secret, and what it returns is the network to compare with."""
 
-from bench.cell.knowledge import Handed
+from bench.cell.reference import Handed
 from bench.plugin.defense import Guard
 from bench.plugin.oracle import Oracle
 from bench.plugin.values import Prediction

@@ -1,6 +1,6 @@
 """How a ``Repair`` runs: what it returns is the defended network."""
 
-from bench.cell.knowledge import Handed
+from bench.cell.reference import Handed
 from bench.plugin.defense import Guard
 from bench.plugin.repair import Repair
 from bench.plugin.values import Prediction

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bench.cell.knowledge import Handed
+from bench.cell.reference import Handed
 from bench.plugin.defense import Defense, Guard
 from bench.plugin.runtime import Runtime
 

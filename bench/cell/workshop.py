@@ -12,7 +12,6 @@ from bench.plan import identity
 from bench.plan.registry import Registry
 from bench.plan.stages import Ref, VictimStage
 from bench.plugin.dataset import Dataset
-from bench.plugin.images import stratified_order
 from bench.plugin.model import Model
 from bench.plugin.values import Splits
 from bench.provenance import Maker
@@ -30,7 +29,7 @@ class Workshop:
     progress: Callable[[float], None] = lambda share: None
     maker: Maker = field(default_factory=Maker)
     _splits: dict[str, Splits] = field(default_factory=dict)
-    _order: dict[str, Tensor] = field(default_factory=dict)
+    orders: dict[str, Tensor] = field(default_factory=dict)  # of the training images, see ``bench.cell.reference``
     _victim: dict[str, nn.Module] = field(default_factory=dict)
 
     def plugin(self, ref: Ref) -> Any:
@@ -45,17 +44,6 @@ class Workshop:
             loaded = dataset.splits(self.data)
             self._splits = {key: Splits(loaded.train.to(self.device), loaded.test.to(self.device))}
         return self._splits[key]
-
-    def reference_order(self, stage: VictimStage) -> Tensor:
-        """Indices (N,) of all training images: the reference set is at the beginning, the rest follows.
-
-        They depend on data set and seed alone, so that a defender is given the same images against every attack.
-        """
-        if stage.data_key not in self._order:
-            labels = self.splits(stage.dataset).train.labels
-            order = stratified_order(labels, self.generator(stage.data_key, "reference"))
-            self._order = {stage.data_key: order}
-        return self._order[stage.data_key]
 
     def build(self, stage: VictimStage, purpose: str = "initialisation") -> nn.Module:
         """The stage's network, freshly initialised from a seed of its own for each purpose, on this device."""

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import bench
-from bench.cell.knowledge import known as knowledge
 from bench.cell.loaded import LoadedVictim
 from bench.cell.measure import measure
+from bench.cell.reference import known as knowledge
 from bench.cell.workshop import Workshop
 from bench.engine import worker
 from bench.plan.plan import Request, make_plan

@@ -1,9 +1,9 @@
-"""What a workshop keeps between stages."""
+"""What a defender is given: drawn once, and without copies of the training set."""
 
 import torch
 
-from bench.cell.knowledge import known
 from bench.cell.loaded import LoadedVictim
+from bench.cell.reference import known
 from bench.cell.workshop import Workshop
 from bench.plan.plan import Request, make_plan
 from bench.plan.registry import Registry
@@ -36,11 +36,11 @@ def test_handing_out_reference_images_never_copies_the_training_set(tmp_path, mo
 def test_the_reference_order_is_drawn_once_for_a_data_set_and_seed(tmp_path, monkeypatch):
     registry, drawn = Registry(), []
     [cell] = make_plan(REQUEST, registry, None).cells
-    shop = Workshop(registry, Store(tmp_path / "store"), None, torch.device("cpu"))
+    victim = LoadedVictim.open(cell.victim, Workshop(registry, Store(tmp_path / "store"), None, torch.device("cpu")))
     generator = Workshop.generator
     monkeypatch.setattr(
         Workshop, "generator", lambda self, key, purpose: drawn.append(purpose) or generator(self, key, purpose)
     )
-    orders = [shop.reference_order(cell.victim) for _ in range(3)]
+    images = [known(cell, victim).clean.images for _ in range(3)]
     assert drawn.count("reference") == 1
-    assert all(torch.equal(order.sort().values, torch.arange(300)) for order in orders)
+    assert all(torch.equal(some, images[0]) for some in images)

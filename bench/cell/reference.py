@@ -1,14 +1,15 @@
-"""What a defense is handed, drawn from the training images and never from the test set."""
+"""What a defense is handed: reference images and suspects, drawn from the training images, never from the test set."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from bench.cell.backdoors import TriggeredSet, with_trigger
 from bench.cell.clean_network import CleanNetworks
 from bench.cell.loaded import LoadedVictim
 from bench.plan.stages import CellStage
+from bench.plugin.images import stratified_order
 from bench.plugin.values import Context, Known, Secret
 
 
@@ -27,7 +28,7 @@ def known(stage: CellStage, victim: LoadedVictim) -> Known:
 
     Suspected images are further images of the training split, of classes that the trigger changes, with the trigger.
     """
-    order = victim.shop.reference_order(stage.victim)
+    order = _order(victim)
     clean = victim.train.at(order[: stage.reference]) if stage.reference else None
     if not stage.suspects:
         return Known(clean)
@@ -46,6 +47,19 @@ def secret(stage: CellStage, victim: LoadedVictim) -> Secret:
 
 def _beside_the_reference_set(stage: CellStage, victim: LoadedVictim, most: int) -> TriggeredSet:
     """At most ``most`` training images behind those of the reference set, without and with the trigger."""
-    rest = victim.shop.reference_order(stage.victim)[stage.reference :]
+    rest = _order(victim)[stage.reference :]
     generator = victim.shop.generator(stage.victim.key, "suspects")
     return with_trigger(victim.backdoors, victim.train, generator, victim.inference, rest, most)
+
+
+def _order(victim: LoadedVictim) -> Tensor:
+    """Indices (N,) of all training images: the reference set is at the beginning, the rest follows.
+
+    They depend on data set and seed alone, so that a defender is given the same images against every attack. They are
+    drawn once for both and kept in the workshop.
+    """
+    key, shop = victim.stage.data_key, victim.shop
+    if key not in shop.orders:
+        shop.orders.clear()
+        shop.orders[key] = stratified_order(victim.train.labels, shop.generator(key, "reference"))
+    return shop.orders[key]
