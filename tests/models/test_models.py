@@ -30,7 +30,7 @@ from bench.models.vit_small import ViTSmall
 from bench.models.vit_tiny import ViTTiny
 from bench.plan.plan import Request, make_plan
 from bench.plan.registry import Registry
-from bench.plugin.defense import Case
+from bench.plugin.base import Case
 from bench.plugin.model import Model
 from bench.plugin.values import ImageSpec
 from bench.toolbox.networks import Cut, Latent, batch_norms, last_linear, stages
