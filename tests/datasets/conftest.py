@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import SHARED
-from dataset_files import (
-    Server,
-)
+from dataset_files import Server
 from PIL import Image
 
 from bench.datasets import _download

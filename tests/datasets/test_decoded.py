@@ -5,10 +5,7 @@ import os
 
 import pytest
 import torch
-from dataset_files import (
-    colours,
-    decoded_entries,
-)
+from dataset_files import colours, decoded_entries
 from PIL import Image
 
 from bench.datasets import _decoded

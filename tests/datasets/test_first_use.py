@@ -5,10 +5,7 @@ import threading
 import zipfile
 
 import pytest
-from dataset_files import (
-    files_below,
-    small_tiny_imagenet,
-)
+from dataset_files import files_below, small_tiny_imagenet
 
 from bench.datasets.cifar10 import CIFAR10
 from bench.datasets.cifar100 import CIFAR100

@@ -93,7 +93,16 @@ def test_gtsrb_is_read_in_both_layouts(offline, tmp_path, place, base):
 
 def test_a_part_of_gtsrb_has_another_key_than_the_whole(gtsrb_copy):
     def key(**changes):
-        request = Request("none", "badnets", **{"datasets": "gtsrb", "reference": "1", "suspects": 0, **changes})
+        request = Request(
+            **{
+                "defenses": "none",
+                "attacks": "badnets",
+                "datasets": "gtsrb",
+                "reference": "1",
+                "suspects": 0,
+                **changes,
+            }
+        )
         [cell] = make_plan(request, Registry(), gtsrb_copy).cells
         assert cell.victim.dataset.label == request.datasets
         return cell.victim.key, cell.victim.dataset.parameters["images"]
