@@ -89,8 +89,8 @@ def installed(wheel: Path, editable: Path, tmp_path_factory: pytest.TempPathFact
 
 def run(command: list[str], folder: Path, packages: Path) -> str:
     """What a Python command prints in ``folder``, with the packages installed in ``packages``."""
-    kept = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and Path(part) != ROOT]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(packages), *kept])}
+    others = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and Path(part) != ROOT]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(packages), *others])}
     done = subprocess.run(
         [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
