@@ -1,4 +1,4 @@
-"""A network of our own as a chain of named parts that declares its stages as timm's networks do."""
+"""A chain of named modules that declares its stages in the way of timm's networks."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,12 +6,12 @@ from torch import nn
 
 
 class Chain(nn.Sequential):
-    """``parts`` that run one after the other; ``bench.networks.stages`` finds those named in ``stages``."""
+    """``modules`` run one after the other. ``bench.toolbox.networks.stages`` finds those named in ``stages``."""
 
     feature_info: list[dict[str, str]]
 
-    def __init__(self, parts: Mapping[str, nn.Module], stages: Iterable[str]) -> None:
+    def __init__(self, modules: Mapping[str, nn.Module], stages: Iterable[str]) -> None:
         super().__init__()
-        for name, part in parts.items():
-            self.add_module(name, part)
+        for name, module in modules.items():
+            self.add_module(name, module)
         self.feature_info = [{"module": name} for name in stages]

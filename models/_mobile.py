@@ -1,4 +1,4 @@
-"""What MobileNet and EfficientNet share: timm's network, whose first halvings small images are spared."""
+"""Base of MobileNet and EfficientNet: timm's network, whose first two strides are 1 for small images."""
 
 from typing import ClassVar, Literal
 
@@ -12,14 +12,14 @@ from bench.plugin import ImageSpec
 
 
 class Mobile(Pretrainable):
-    """Base of the networks of inverted residual blocks; a subclass sets ``architecture``, timm's name with a tag."""
+    """Base of the networks of inverted residual blocks. A subclass sets ``architecture``, timm's name with a tag."""
 
     architecture: ClassVar[str]
 
     stem: Literal["auto", "small", "imagenet"] = Field(
         "auto",
         description="small: the first two strides are 1, so that 32x32 pixels end as 4x4; imagenet: all strides are 2, "
-        "and they end as one; auto: small up to 64 pixels, else imagenet",
+        "so that 32x32 pixels end as 1x1; auto: small up to 64 pixels, else imagenet",
     )
 
     def build(self, spec: ImageSpec) -> nn.Module:

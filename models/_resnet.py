@@ -1,4 +1,4 @@
-"""What the ResNets share: timm's network with a width and a stem for small images."""
+"""Base of the ResNets: timm's network with a width and a stem for small images."""
 
 from torch import nn
 
@@ -8,12 +8,12 @@ from bench.plugin import ImageSpec
 
 
 class ResNet(Residual):
-    """Base of ResNet-18 and ResNet-50; a subclass sets ``name``, which is timm's name too."""
+    """Base of ResNet-18 and ResNet-50. A subclass sets ``name``, which is timm's name as well."""
 
     def build(self, spec: ImageSpec) -> nn.Module:
         stem = self.stem_for(spec)
         channels = tuple(self.width * factor for factor in (1, 2, 4, 8))
-        # timm gives the single-convolution stem 64 channels always; its deep stem has a width, and is replaced here
+        # timm's plain stem always has 64 channels; its deep stem has a width and is replaced below
         net = create(self.name, spec, channels=channels, stem_type="deep", stem_width=self.width // 2)
         net.conv1 = first_convolution(spec.channels, self.width, stem)
         if stem == "small":

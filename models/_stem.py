@@ -1,4 +1,4 @@
-"""Stems: how soon a network gives up resolution, which decides whether it sees small images at all."""
+"""Stems: how early a network reduces the resolution, which decides how much it sees of small images."""
 
 from typing import Literal
 
@@ -7,17 +7,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.plugin import ImageSpec, Model
+from bench.toolbox.networks import watching
 
 Stem = Literal["small", "pooled", "imagenet"]
 
 
 def is_small(spec: ImageSpec) -> bool:
-    """Whether images are so small, up to 64 pixels, that a stem made for ImageNet would leave little of them."""
+    """Whether the images have at most 64 pixels a side: a stem made for ImageNet would leave little of them."""
     return max(spec.height, spec.width) <= 64
 
 
 class Residual(Model):
-    """Base of the residual networks: a width, and a stem that fits the images."""
+    """Base of the residual networks, with a width and a stem that fits the images."""
 
     width: int = Field(
         64,
@@ -39,7 +40,7 @@ class Residual(Model):
 
 
 def first_convolution(channels: int, width: int, stem: Stem) -> nn.Conv2d:
-    """The convolution of a residual network's stem, from ``channels`` to ``width``."""
+    """The convolution of a residual network's stem, from ``channels`` to ``width`` channels."""
     kernel, stride = (7, 2) if stem == "imagenet" else (3, 1)
     convolution = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
@@ -47,15 +48,15 @@ def first_convolution(channels: int, width: int, stem: Stem) -> nn.Conv2d:
 
 
 def keep_resolution(net: nn.Module, images: Tensor, levels: int = 2) -> None:
-    """Let ``net``, in place, take ``images`` (N, C, H, W) through its first ``levels`` halvings at full resolution.
+    """Change ``net`` in place so that its first ``levels`` reductions of ``images`` (N, C, H, W) keep the resolution.
 
-    Convolutions there get stride 1, poolings do nothing; parameters stay as they are. A network that reduces its input
-    32 times then reduces it 8 times, as the ResNets for CIFAR-10 do. One that cuts its input into patches, in
-    which a convolution's stride is its kernel's size, is left alone.
+    The convolutions in question get stride 1 and the poolings do nothing; parameters stay as they are. A network that
+    reduces its input 32 times then reduces it 8 times, as the ResNets for CIFAR-10 do. A network that divides its input
+    into patches, by a convolution whose stride is its kernel's size, is not changed.
     """
-    sides = _sides(net, images)
-    first = sorted(set(sides.values()), reverse=True)[:levels]
-    early = [module for module, side in sides.items() if side in first]
+    heights = _input_heights(net, images)
+    largest = sorted(set(heights.values()), reverse=True)[:levels]
+    early = [module for module, height in heights.items() if height in largest]
     if any(isinstance(module, nn.Conv2d) and 1 < module.kernel_size[0] == module.stride[0] for module in early):
         return
     for module in early:
@@ -65,23 +66,22 @@ def keep_resolution(net: nn.Module, images: Tensor, levels: int = 2) -> None:
 
 
 @torch.no_grad()
-def _sides(net: nn.Module, images: Tensor) -> dict[nn.Module, int]:
-    """The height of what enters every layer with a stride when ``net`` sees ``images``."""
-    sides: dict[nn.Module, int] = {}
+def _input_heights(net: nn.Module, images: Tensor) -> dict[nn.Module, int]:
+    """The height of the input of every layer with a stride, when ``net`` runs on ``images``."""
+    heights: dict[nn.Module, int] = {}
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        sides[module] = inputs[0].shape[-2]
+    def note(module: nn.Module, entering: Tensor) -> None:
+        heights[module] = entering.shape[-2]
 
-    hooks = [
-        module.register_forward_pre_hook(note)
+    strided = [
+        module
         for module in net.modules()
         if not list(module.children()) and getattr(module, "stride", 1) not in (1, (1, 1))
     ]
     was_training = net.training
     try:
-        net.eval()(images)
+        with watching(strided, note, inputs=True):
+            net.eval()(images)
     finally:
         net.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return sides
+    return heights

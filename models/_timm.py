@@ -1,4 +1,4 @@
-"""Networks from timm, ready for images in [0, 1] of any size: what the plugins in this folder share."""
+"""Networks from timm, ready for images in [0, 1]: normalisation, pretrained weights, and errors of one line."""
 
 import logging
 from dataclasses import replace
@@ -13,7 +13,7 @@ from bench.toolbox.networks import last_linear
 
 
 class Normalised(nn.Module):
-    """``net`` behind the normalisation of its inputs: images (N, C, H, W) in [0, 1] to logits."""
+    """``net`` on normalised images: takes images (N, C, H, W) in [0, 1], gives logits (N, classes)."""
 
     mean: Tensor
     std: Tensor
@@ -30,7 +30,7 @@ class Normalised(nn.Module):
 
 
 class Pretrainable(Model):
-    """Base of the networks of which timm has weights."""
+    """Base of the networks for which timm has weights."""
 
     pretrained: bool = Field(
         False,
@@ -40,43 +40,44 @@ class Pretrainable(Model):
 
     def resolve(self, spec: ImageSpec) -> Self:
         if self.pretrained:
-            tried(self, spec)  # so that missing weights are found missing before any work starts
+            check_builds(self, spec)  # so that missing weights are reported before any work starts
         return self
 
     def normalised(self, net: nn.Module, spec: ImageSpec) -> Normalised:
-        """``net`` behind the normalisation that its weights expect."""
-        return Normalised(net, of_weights(net, spec) if self.pretrained else spec)
+        """``net`` with the normalisation that its weights expect."""
+        return Normalised(net, spec_of_weights(net, spec) if self.pretrained else spec)
 
 
 def create(name: str, spec: ImageSpec, *, pretrained: bool = False, **options: Any) -> nn.Module:
-    """timm's architecture ``name`` for the images and classes of ``spec``, freshly initialised or with its weights.
+    """timm's architecture ``name`` for the images and classes of ``spec``, freshly initialised or with timm's weights.
 
-    The last layer of a pretrained one is fresh unless there are 1000 classes. Raises RequestError where the weights
-    cannot be had.
+    The last layer of a pretrained network is fresh unless there are 1000 classes. Raises RequestError if the weights
+    are not available.
     """
-    import timm  # heavy: planning does without
+    import timm  # heavy: planning does without it
 
     options |= {"num_classes": spec.classes, "in_chans": spec.channels}
     if not pretrained:
         return timm.create_model(name, **options)
-    hub = logging.getLogger("huggingface_hub")  # it reports each of its retries, where one line at the end is wanted
+    hub = logging.getLogger("huggingface_hub")  # it reports every retry; one line at the end is enough
     level = hub.level
     try:
         hub.setLevel(logging.ERROR)
         return timm.create_model(name, pretrained=True, **options)
-    except Exception as error:  # a download fails in many ways, and not every architecture has weights that fit
+    except Exception as error:  # a download fails in many ways, and some architectures have no weights
         raise RequestError(
-            f"pretrained=true: expected weights of {name} that timm can download or has in its cache: {_line(error)}"
+            f"pretrained=true: expected weights of {name} that timm can download or has in its cache: "
+            f"{_first_line(error)}"
         ) from error
     finally:
         hub.setLevel(level)
 
 
-def tried(model: Model, spec: ImageSpec, label: str | None = None) -> None:
-    """Build ``model`` and run it on a blank image; the global random state stays as it is.
+def check_builds(model: Model, spec: ImageSpec, label: str | None = None) -> None:
+    """Build ``model`` and run it on a black image. The global random state stays as it is.
 
-    Raises RequestError, which calls the model ``label`` or else by its name, where it does not take images of this size
-    or does not end in a linear layer.
+    Raises RequestError, in which the model is called ``label`` (default: its name), if it does not take images of this
+    size or does not end in a linear layer.
     """
     label, size = label or model.name, f"{spec.channels}x{spec.height}x{spec.width}"
     try:
@@ -86,13 +87,15 @@ def tried(model: Model, spec: ImageSpec, label: str | None = None) -> None:
         raise RequestError(f"{label}: {error}") from error
     except LookupError as error:
         raise RequestError(f"{label}: expected a classifier that ends in a linear layer: {error}") from error
-    except Exception as error:  # whatever an architecture raises, it is the request that does not fit it
-        raise RequestError(f"{label}: cannot be built for images of {size}: {_line(error)}") from error
+    except Exception as error:  # whatever an architecture raises, the request does not fit it
+        raise RequestError(f"{label}: cannot be built for images of {size}: {_first_line(error)}") from error
 
 
-def of_weights(net: nn.Module, spec: ImageSpec) -> ImageSpec:
-    """``spec`` with the statistics that the weights of timm's ``net`` were trained with; for another number of channels
-    than theirs with the mean of these, as timm sums or repeats the weights of the channels."""
+def spec_of_weights(net: nn.Module, spec: ImageSpec) -> ImageSpec:
+    """``spec`` with the mean and std that the weights of timm's ``net`` were trained with.
+
+    For another number of channels than theirs their average is used, as timm sums or repeats the channels' weights.
+    """
     config = cast(dict[str, Any], net.pretrained_cfg)
     mean, std = tuple(config["mean"]), tuple(config["std"])
     if len(mean) != spec.channels:
@@ -100,6 +103,6 @@ def of_weights(net: nn.Module, spec: ImageSpec) -> ImageSpec:
     return replace(spec, mean=mean, std=std)
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """The first line of an error's text, after its kind."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

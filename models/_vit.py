@@ -1,4 +1,4 @@
-"""What the vision transformers share: timm's network with patches that fit the images."""
+"""Base of the vision transformers: timm's network with patches that fit the images."""
 
 from typing import ClassVar, Self
 
@@ -11,7 +11,7 @@ from bench.plugin import ImageSpec
 
 
 class VisionTransformer(Pretrainable):
-    """Base of the vision transformers; a subclass sets ``architecture``, timm's name with a tag."""
+    """Base of the vision transformers. A subclass sets ``architecture``, timm's name with a tag."""
 
     architecture: ClassVar[str]
 

@@ -1,8 +1,8 @@
 """ConvNeXt-T: a convolutional network modelled on vision transformers. Liu et al., CVPR 2022; built by timm.
 
-It cuts the image into patches of 4 pixels and halves the sides three times more, which would leave one pixel of a
-CIFAR-10 image: the patches fit the images, 2 pixels up to 64x64. Layer normalisation, no batch normalisation. Without
-stochastic depth.
+It divides the image into patches of 4 pixels and halves the sides three times more, which would leave one pixel of a
+CIFAR-10 image. The patches therefore fit the images: 2 pixels up to 64x64. It has layer normalisation, no batch
+normalisation, and here no stochastic depth.
 """
 
 from typing import ClassVar, Self
@@ -43,7 +43,7 @@ class ConvNeXtTiny(Pretrainable):
     def build(self, spec: ImageSpec) -> nn.Module:
         size = self._patch_size(spec)
         net = create("convnext_tiny.in12k_ft_in1k", spec, pretrained=self.pretrained, patch_size=size)
-        if size == 2:  # here timm's first stage would halve the sides once more, to end as small as ever
+        if size == 2:  # timm's first stage would halve the sides here, and the patches would have gained nothing
             net.get_submodule("stages.0").downsample = nn.Identity()
         return self.normalised(net, spec)
 

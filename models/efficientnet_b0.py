@@ -1,7 +1,7 @@
 """EfficientNet-B0: a network of inverted residual blocks found by search. Tan and Le, ICML 2019; built by timm.
 
-It reduces an image 32 times, which would leave one pixel of a CIFAR-10 image: for small images the strides of the stem
-and of the next halving are 1. Without dropout and stochastic depth.
+It reduces the sides of an image 32 times, which would leave one pixel of a CIFAR-10 image. For small images its first
+two strides, that of the stem and the next, are 1. It has no dropout and no stochastic depth here.
 """
 
 from typing import ClassVar

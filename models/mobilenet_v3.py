@@ -1,7 +1,7 @@
 """MobileNetV3-Large: a network of inverted residual blocks for phones. Howard et al., ICCV 2019; built by timm.
 
-It reduces an image 32 times, which would leave one pixel of a CIFAR-10 image: for small images the strides of the stem
-and of the next halving are 1, as in the forms of MobileNet in common use for CIFAR-10. Without dropout.
+It reduces the sides of an image 32 times, which would leave one pixel of a CIFAR-10 image. For small images its first
+two strides, that of the stem and the next, are 1, as is common for MobileNets on CIFAR-10. It has no dropout here.
 """
 
 from typing import ClassVar

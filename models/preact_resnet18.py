@@ -1,8 +1,8 @@
 """PreActResNet-18: a residual network of 18 layers that normalises before each convolution. He et al., ECCV 2016.
 
-In each block batch normalisation and ReLU come before the convolution, so that the shortcuts add up undisturbed. This
-is the form in which the backdoor literature trains it on CIFAR-10: a 3x3 stem and four stages of two blocks, 64 to 512
-channels, whose sum goes to the linear layer as it is. The paper normalises it once more: ``last_norm=true``.
+In each block batch normalisation and ReLU come before the convolution, and nothing is applied to the sum. This is the
+form that the backdoor literature trains on CIFAR-10: a 3x3 stem and four stages of two blocks, 64 to 512 channels. The
+last sum is averaged for the linear layer; the paper normalises it first: ``last_norm=true``.
 """
 
 from typing import ClassVar
@@ -22,29 +22,31 @@ class PreActResNet18(Residual):
 
     last_norm: bool = Field(
         False,
-        description="batch normalisation and ReLU behind the last block, as in the paper; without in the common form",
+        description="batch normalisation and ReLU after the last block, as in the paper; the common form has neither",
     )
 
     def build(self, spec: ImageSpec) -> nn.Module:
         stem, widths = self.stem_for(spec), [self.width * factor for factor in (1, 2, 4, 8)]
-        parts: dict[str, nn.Module] = {"conv1": first_convolution(spec.channels, self.width, stem)}
+        modules: dict[str, nn.Module] = {"conv1": first_convolution(spec.channels, self.width, stem)}
         if stem != "small":
-            parts["maxpool"] = nn.MaxPool2d(3, stride=2, padding=1)
+            modules["maxpool"] = nn.MaxPool2d(3, stride=2, padding=1)
         before = self.width
         for number, width in enumerate(widths, 1):
-            parts[f"layer{number}"] = nn.Sequential(
+            modules[f"layer{number}"] = nn.Sequential(
                 _Block(before, width, 1 if number == 1 else 2), _Block(width, width)
             )
             before = width
         if self.last_norm:
-            parts["norm"], parts["relu"] = nn.BatchNorm2d(before), nn.ReLU()
-        parts |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(before, spec.classes)}
-        return Normalised(Chain(parts, [f"layer{number}" for number in (1, 2, 3, 4)]), spec)
+            modules["norm"], modules["relu"] = nn.BatchNorm2d(before), nn.ReLU()
+        modules |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(before, spec.classes)}
+        return Normalised(Chain(modules, [f"layer{number}" for number in (1, 2, 3, 4)]), spec)
 
 
 class _Block(nn.Module):
-    """Normalisation, ReLU, 3x3 convolution, twice. Where the shape changes, the shortcut is a 1x1 convolution of the
-    first ReLU's output, else it is the block's input."""
+    """Normalisation, ReLU and 3x3 convolution, twice, added to a shortcut.
+
+    The shortcut is the block's input, or, where the shape changes, a 1x1 convolution of the first ReLU's output.
+    """
 
     def __init__(self, before: int, width: int, stride: int = 1) -> None:
         super().__init__()

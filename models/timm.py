@@ -1,10 +1,10 @@
 """timm: any classifier of the timm library by its name there, as in ``timm[name=densenet121]``. Wightman, 2019.
 
-A network that wants to know the image size is told it. Where timm's name speaks of patches of 8 pixels or more, as
-in vit_base_patch16_224, small images are cut into smaller ones, as for ``vit_tiny``. Other convolutional networks get a
-stem for small images: the layers that would halve the resolution first and second leave it as it is. A name with a
-tag, as in resnet50.a1_in1k, chooses among pretrained weights. The network is built once when the plan is made, so that
-one that does not take such images, or does not end in a linear layer, is refused before any work starts.
+A network for one image size is built for the data set's. If its name contains a patch size of 8 or more, as in
+vit_base_patch16_224, small images get smaller patches, as for ``vit_tiny``. Other networks get a stem for small images:
+the first two layers that reduce the resolution keep it. A name with a tag, as in resnet50.a1_in1k, chooses among
+pretrained weights. The network is built once while the run is planned: if it does not take such images, or does not end
+in a linear layer, the request is refused before any work starts.
 """
 
 import re
@@ -17,7 +17,7 @@ from torch import nn
 
 from bench.models._patches import check_patches, transformer_patches
 from bench.models._stem import is_small, keep_resolution
-from bench.models._timm import Pretrainable, create, tried
+from bench.models._timm import Pretrainable, check_builds, create
 from bench.plugin import ImageSpec, RequestError
 
 
@@ -26,7 +26,7 @@ class Timm(Pretrainable):
     by_name_only: ClassVar[bool] = True
     source: ClassVar[str] = "Wightman, PyTorch Image Models, 2019"
 
-    # every plugin has a name already, so timm's is called otherwise inside, and name= wherever it is written
+    # a plugin has a ``name`` of its own, so timm's name is ``architecture`` here and name= wherever it is written
     architecture: str = Field(
         "densenet121",
         validation_alias=AliasChoices("architecture", "name"),
@@ -35,7 +35,7 @@ class Timm(Pretrainable):
     patch_size: int | None = Field(
         None,
         ge=1,
-        description="side of a patch in pixels, for a network that cuts its images into patches; filled in from the "
+        description="side of a patch in pixels, for a network that divides its images into patches; filled in from the "
         "data set for patches of 8 pixels or more",
     )
     stem: Literal["auto", "small", "imagenet"] = Field(
@@ -56,7 +56,7 @@ class Timm(Pretrainable):
             check_patches(label, size, spec)
         chosen = _with_tag(self.architecture) if self.pretrained else self.architecture
         fitted = self.model_copy(update={"patch_size": size, "architecture": chosen})
-        tried(fitted, spec, label)
+        check_builds(fitted, spec, label)
         return fitted
 
     def build(self, spec: ImageSpec) -> nn.Module:
@@ -69,7 +69,7 @@ class Timm(Pretrainable):
         return self.normalised(net, spec)
 
     def _patch_size(self, spec: ImageSpec) -> int | None:
-        """The patches asked for, or those that fit small images if timm's are large; else None, for timm's own."""
+        """The requested patch size, or one that fits the images if timm's is 8 or more; None leaves timm's own."""
         own = re.search(r"patch(\d+)", self.architecture)
         if self.patch_size is not None or own is None or int(own[1]) < 8:
             return self.patch_size
@@ -77,21 +77,21 @@ class Timm(Pretrainable):
 
 
 def _check_known(name: str) -> None:
-    """RequestError with the nearest name unless timm has an architecture ``name``, of that tag if it has one."""
-    import timm  # heavy: only who asks for it pays for it
+    """Raise RequestError, with the nearest name, unless timm has the architecture ``name`` (with the tag, if any)."""
+    import timm  # heavy: only requests for a timm network need it
 
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        near = get_close_matches(architecture, timm.list_models(), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else "expected one of timm.list_models()"
+        nearest = get_close_matches(architecture, timm.list_models(), n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else "expected one of timm.list_models()"
         raise RequestError(f"timm: unknown architecture name={architecture}: {hint}")
-    known = [each.partition(".")[2] for each in timm.list_pretrained(f"{architecture}.*")]
-    if tag and tag not in known:
-        raise RequestError(f"timm: unknown weights name={name}: expected one of {', '.join(known) or 'none'}")
+    tags = [full_name.partition(".")[2] for full_name in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        raise RequestError(f"timm: unknown weights name={name}: expected one of {', '.join(tags) or 'none'}")
 
 
 def _with_tag(name: str) -> str:
-    """The name with the tag of the weights that it stands for, which another version of timm may choose otherwise."""
+    """The name with the tag of its default weights, which may differ between versions of timm."""
     import timm
 
     config = timm.get_pretrained_cfg(name)

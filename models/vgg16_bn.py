@@ -1,9 +1,8 @@
 """VGG-16 with batch normalisation: a plain chain of 13 convolutions and one linear layer.
 
-Simonyan and Zisserman, ICLR 2015. Of its three linear layers one is left, behind the mean over the last feature map:
-the form in which it is trained on CIFAR-10, with 15 million parameters in place of 138. Poolings round sides up, so
-that no border of an image is lost and an image may be of any size. The original, with all its layers, is
-``timm[name=vgg16_bn]``.
+Simonyan and Zisserman, ICLR 2015. As is usual on CIFAR-10, one of its three linear layers remains, after the mean over
+the last feature map: 15 million parameters instead of 138. Poolings round sides up, so that images of any size are
+possible and no border is lost. The original, with all its layers, is ``timm[name=vgg16_bn]``.
 """
 
 from typing import ClassVar, Self
@@ -12,10 +11,16 @@ from pydantic import Field
 from torch import nn
 
 from bench.models._chain import Chain
-from bench.models._timm import Normalised, Pretrainable, create, of_weights
+from bench.models._timm import Normalised, Pretrainable, create, spec_of_weights
 from bench.plugin import ImageSpec, RequestError
 
-CONVOLUTIONS = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))  # of each stage: their number, and channels by width
+CONVOLUTIONS = (
+    (2, 1),
+    (2, 2),
+    (3, 4),
+    (3, 8),
+    (3, 8),
+)  # of each stage: their number, and their channels divided by ``width``
 
 
 class VGG16BN(Pretrainable):
@@ -34,25 +39,25 @@ class VGG16BN(Pretrainable):
         return super().resolve(spec)
 
     def build(self, spec: ImageSpec) -> nn.Module:
-        parts: dict[str, nn.Module] = {}
+        modules: dict[str, nn.Module] = {}
         channels = spec.channels
         for number, (count, factor) in enumerate(CONVOLUTIONS, 1):
-            parts[f"stage{number}"] = _stage(channels, factor * self.width, count)
+            modules[f"stage{number}"] = _stage(channels, factor * self.width, count)
             channels = factor * self.width
-        stages = list(parts)
-        parts |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(channels, spec.classes)}
-        net = Chain(parts, stages)
+        stages = list(modules)
+        modules |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(channels, spec.classes)}
+        net = Chain(modules, stages)
         if not self.pretrained:
             return Normalised(net, spec)
         source = create("vgg16_bn.tv_in1k", spec, pretrained=True)
         learned = source.get_submodule("features").state_dict().values()
         own = [name for name in net.state_dict() if name.startswith("stage")]
         net.load_state_dict(dict(zip(own, learned, strict=True)), strict=False)
-        return Normalised(net, of_weights(source, spec))
+        return Normalised(net, spec_of_weights(source, spec))
 
 
 def _stage(before: int, width: int, count: int) -> nn.Sequential:
-    """``count`` times 3x3 convolution, normalisation and ReLU, then pooling."""
+    """3x3 convolution, normalisation and ReLU, ``count`` times, then pooling."""
     stage = nn.Sequential()
     for _ in range(count):
         convolution = nn.Conv2d(before, width, 3, padding=1)

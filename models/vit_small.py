@@ -1,7 +1,7 @@
 """ViT-S: a vision transformer with 12 blocks, 384 dimensions and 6 heads. Touvron et al., ICML 2021; built by timm.
 
-The vision transformer is Dosovitskiy et al.'s, ICLR 2021; this size is DeiT's. The patches fit the images: 4 pixels
-at 32x32, 8 at 64x64, 16 from 160x160 on. An image size that they do not divide is refused.
+The vision transformer is by Dosovitskiy et al., ICLR 2021; this size is that of DeiT. The patches fit the images: 4
+pixels at 32x32, 8 at 64x64, 16 from 160x160 on. Images whose sides the patches do not divide are refused.
 """
 
 from typing import ClassVar

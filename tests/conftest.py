@@ -67,3 +67,10 @@ def cifar10_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     subprocess.run([sys.executable, str(SHARED), "--root", str(root), "cifar10"], check=True, capture_output=True)
     return root
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes for the suite or a folder of it, none for single files or tests: each loads torch anew."""
+    narrowed = any("::" in argument or Path(argument).is_file() for argument in config.args)
+    return 0 if narrowed or config.option.keyword else 2

@@ -1,4 +1,4 @@
-"""From arrays to labelled images, and a fixed stratified split of them."""
+"""Labelled images from arrays, and a fixed stratified split of them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from bench.plugin import LabelledImages, Splits, stratified_order
 
 
 def labelled(pixels: NDArray[Any], labels: Any) -> LabelledImages:
-    """Pixels (N, C, H, W) in 0..255 and labels (N,) as labelled images on the CPU."""
+    """Labelled images on the CPU from pixels (N, C, H, W) in 0..255 and labels (N,)."""
     return LabelledImages(
         torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.uint8)),
         torch.from_numpy(np.asarray(labels, dtype=np.int64)),
@@ -18,7 +18,7 @@ def labelled(pixels: NDArray[Any], labels: Any) -> LabelledImages:
 
 
 def stratified_split(pixels: NDArray[Any], labels: NDArray[Any], test_share: float) -> Splits:
-    """The beginning of the stratified order for training, its end for testing."""
+    """Split pixels (N, C, H, W) and labels (N,): the last ``test_share`` of a fixed stratified order is for testing."""
     data = labelled(pixels, labels)
     order = stratified_order(data.labels, torch.Generator().manual_seed(0))
     cut = len(data) - round(test_share * len(data))

@@ -12,7 +12,7 @@ from bench.plugin import ImageSpec
 class CIFAR10(CIFAR):
     name: ClassVar[str] = "cifar10"
     source: ClassVar[str] = "Krizhevsky 2009"
-    place: ClassVar[str] = "cifar-10-batches-py"
+    directory: ClassVar[str] = "cifar-10-batches-py"
 
     @property
     def spec(self) -> ImageSpec:

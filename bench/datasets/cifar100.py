@@ -1,7 +1,7 @@
 """CIFAR-100: 50,000 training and 10,000 test photographs of 32x32 pixels in 100 classes.
 
-The fine labels, in the order of the official files. Downloaded at first use (170 MB) and checked against the official
-MD5 sums. Krizhevsky, 2009.
+Its labels are the fine ones, numbered as in the official files. Downloaded at first use (170 MB) and checked against
+the official MD5 sums. Krizhevsky, 2009.
 """
 
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from bench.plugin import ImageSpec
 class CIFAR100(CIFAR):
     name: ClassVar[str] = "cifar100"
     source: ClassVar[str] = "Krizhevsky 2009"
-    place: ClassVar[str] = "cifar-100-python"
+    directory: ClassVar[str] = "cifar-100-python"
 
     @property
     def spec(self) -> ImageSpec:

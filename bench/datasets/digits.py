@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits of scikit-learn, 8x8 grey: the smallest real data set, for tests.
+"""Digits: the 1,797 handwritten digits that scikit-learn ships, 8x8 grey; the smallest real data set, for tests.
 
 Four fifths of each class are for training, the rest for testing. Alpaydin and Kaynak, UCI, 1998.
 """

@@ -1,6 +1,6 @@
 """Fashion-MNIST: 60,000 training and 10,000 test pictures of clothes, 28x28 grey, in ten classes.
 
-Downloaded at first use (30 MB) and checked against the MD5 sums that torchvision holds. Xiao, Rasul and Vollgraf, 2017.
+Downloaded at first use (30 MB) and checked against torchvision's MD5 sums. Xiao, Rasul and Vollgraf, 2017.
 """
 
 import gzip
@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.datasets._decoded import Decoded, Part, Source
+from bench.datasets._decoded import Decoded, EncodedSplit, Source
 from bench.datasets._download import fetch, md5_of
 from bench.plugin import ImageSpec, RequestError
 
@@ -28,38 +28,40 @@ class FashionMNIST(Decoded):
         return ImageSpec(1, 28, 28, classes=10, mean=(0.2860,), std=(0.3530,))
 
     def find(self, folder: Path) -> Source | None:
-        room = folder / "FashionMNIST" / "raw"
+        root = folder / "FashionMNIST" / "raw"
         packed = [f"{split}-{what}-ubyte.gz" for split in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
-        files = [name if (room / name).is_file() else name.removesuffix(".gz") for name in packed]
-        if not all((room / name).is_file() for name in files):
+        files = [name if (root / name).is_file() else name.removesuffix(".gz") for name in packed]
+        if not all((root / name).is_file() for name in files):
             return None
-        return Source(room, files, self.published[0], lambda: self._read(room, files))
+        return Source(root, files, self.published[0], lambda: self._read(root, files))
 
     def download(self, folder: Path) -> None:
         from torchvision.datasets import FashionMNIST as Reader
 
-        room = folder / "FashionMNIST" / "raw"
+        root = folder / "FashionMNIST" / "raw"
         for name, md5 in Reader.resources:
-            if not (room / name).is_file():
-                fetch(f"{Reader.mirrors[0]}{name}", room / name, md5)
+            if not (root / name).is_file():
+                fetch(f"{Reader.mirrors[0]}{name}", root / name, md5)
 
-    def _read(self, room: Path, files: list[str]) -> tuple[Part, Part]:
+    def _read(self, root: Path, files: list[str]) -> tuple[EncodedSplit, EncodedSplit]:
         from torchvision.datasets import FashionMNIST as Reader
 
         for name, md5 in Reader.resources:
-            if name in files and md5_of(room / name) != md5:
-                raise RequestError(f"{room / name}: damaged: expected the MD5 {md5}; delete it to have it downloaded")
+            if name in files and md5_of(root / name) != md5:
+                raise RequestError(f"{root / name}: damaged: expected the MD5 {md5}; delete it to have it downloaded")
         counts = np.repeat(self.published, 2)
-        arrays = [idx(room / name, int(count)) for name, count in zip(files, counts, strict=True)]
+        arrays = [read_idx(root / name, int(count)) for name, count in zip(files, counts, strict=True)]
         train, train_labels, test, test_labels = arrays
-        return Part(train_labels.tolist(), [train[:, None]]), Part(test_labels.tolist(), [test[:, None]])
+        return EncodedSplit(train_labels.tolist(), [train[:, None]]), EncodedSplit(
+            test_labels.tolist(), [test[:, None]]
+        )
 
 
-def idx(file: Path, count: int) -> NDArray[np.uint8]:
-    """The bytes of an IDX file, packed by gzip or not: labels (count,), or pictures (count, H, W).
+def read_idx(file: Path, count: int) -> NDArray[np.uint8]:
+    """The values of an IDX file, compressed by gzip or not: labels (count,) or pictures (count, H, W).
 
     Format: two zero bytes, 8 for "unsigned byte", the number of axes, their lengths as big-endian int32, the values.
-    Raises RequestError if the file is anything else.
+    Raises RequestError for any other content.
     """
     try:
         content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()

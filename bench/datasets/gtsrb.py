@@ -1,9 +1,9 @@
 """GTSRB: German traffic signs in 43 classes, with the published test split; pictures of 15 to 250 pixels.
 
-Read in torchvision's layout (gtsrb/GTSRB/Training: the 26,640 images of the competition) or in that of the official
-archives (GTSRB/Final_Training/Images: all 39,209), under DATA/gtsrb or DATA; where both lie there, the official one.
-Downloaded at first use: the official archives (360 MB), checked by MD5. Every image is stretched to a square.
-Stallkamp et al., Neural Networks 2012.
+Two layouts are read, under DATA/gtsrb or DATA: that of the official archives (GTSRB/Final_Training/Images, 39,209
+training images) and torchvision's (GTSRB/Training, the 26,640 of the competition). The official one wins if both exist.
+It is downloaded at first use (360 MB) and checked by MD5. Every image is stretched to a square. Stallkamp et al.,
+Neural Networks 2012.
 """
 
 import csv
@@ -21,11 +21,11 @@ CLASSES = 43
 URL = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370"
 TRAIN = ("GTSRB/Final_Training/Images", "GTSRB/Training")
 TEST = "GTSRB/Final_Test/Images"
-ANSWERS = "GT-final_test.csv"
-ARCHIVES = {  # name: MD5, and what of it goes where
+TEST_LABELS = "GT-final_test.csv"
+ARCHIVES = {  # name: MD5, and the member that is kept
     "GTSRB_Final_Training_Images.zip": ("f33fd80ac59bff73c82d25ab499e03a3", "GTSRB/Final_Training"),
     "GTSRB_Final_Test_Images.zip": ("c7e4e6327067d32654124b0fe9e82185", "GTSRB/Final_Test"),
-    "GTSRB_Final_Test_GT.zip": ("fe31e9c9270bbcd7b84b7f21a9d9d9e5", ANSWERS),
+    "GTSRB_Final_Test_GT.zip": ("fe31e9c9270bbcd7b84b7f21a9d9d9e5", TEST_LABELS),
 }
 
 
@@ -34,12 +34,12 @@ class GTSRB(Decoded):
     source: ClassVar[str] = "Stallkamp et al., Neural Networks 2012"
     flip: ClassVar[bool] = False  # the mirror image of "keep right" is "keep left"
     published: ClassVar[tuple[int, int]] = (39209, 12630)
-    found_out: ClassVar[frozenset[str]] = frozenset({"images"})
+    inferred: ClassVar[frozenset[str]] = frozenset({"images"})
     size: int = Field(32, ge=8, le=512, description="side of the square images, in pixels")
     images: int | None = Field(
         None,
         ge=1,
-        description="how many training images must lie there; filled in from the directory, so that results on the "
+        description="number of training images that must exist; filled in from the directory, so that results on the "
         "official 39,209 are never mixed with those on the competition's 26,640 or on a part",
     )
 
@@ -53,69 +53,70 @@ class GTSRB(Decoded):
         return ImageSpec(3, self.size, self.size, classes=CLASSES, mean=mean, std=std)
 
     def located(self, folder: Path) -> Self:
-        there = Decoded.training_images(self.model_copy(update={"train_size": None}), folder)
-        return self.model_copy(update={"images": self.images or there})
+        count = Decoded.training_images(self.model_copy(update={"train_size": None}), folder)
+        return self.model_copy(update={"images": self.images or count})
 
     def training_images(self, folder: Path) -> int:
         return self.train_size or self.images or super().training_images(folder)
 
     def find(self, folder: Path) -> Source | None:
-        root, train, answers = _places(folder)
-        if not (train and answers and (root / TEST).is_dir()):
+        root, train, labels = _layout(folder)
+        if not (train and labels and (root / TEST).is_dir()):
             return None
-        learned = [
+        train_samples = [
             (name, label) for label in range(CLASSES) for name in _pictures.pictures(root, f"{train}/{label:05d}")
         ]
-        if self.images not in (None, len(learned)):
-            raise RequestError(f"gtsrb: images={self.images}: {root / train} holds {len(learned)} training images")
-        _complete(root / train, {name.removeprefix(f"{train}/") for name, _ in learned})
-        asked = [(f"{TEST}/{name}", label) for name, label in _rows(root / answers)]
-        return _pictures.source(root, learned, asked, self.size, "stretch", beside=[answers])
+        if self.images not in (None, len(train_samples)):
+            raise RequestError(
+                f"gtsrb: images={self.images}: {root / train} holds {len(train_samples)} training images"
+            )
+        _check_complete(root / train, {name.removeprefix(f"{train}/") for name, _ in train_samples})
+        test_samples = [(f"{TEST}/{name}", label) for name, label in _rows(root / labels)]
+        return _pictures.source(root, train_samples, test_samples, self.size, "stretch", lists=[labels])
 
     def download(self, folder: Path) -> None:
-        root, train, answers = _places(folder)
-        there = {"GTSRB/Final_Training": train, "GTSRB/Final_Test": (root / TEST).is_dir(), ANSWERS: answers}
+        root, train, labels = _layout(folder)
+        present = {"GTSRB/Final_Training": train, "GTSRB/Final_Test": (root / TEST).is_dir(), TEST_LABELS: labels}
         for archive, (md5, member) in ARCHIVES.items():
-            if not there[member]:
+            if not present[member]:
                 fetch(f"{URL}/{archive}", root / archive, md5)
                 unpack(root / archive, {member: root / member})
 
 
-def _places(folder: Path) -> tuple[Path, str | None, str | None]:
-    """The directory that holds GTSRB/, the training images in it, and the file with the test labels, or None."""
+def _layout(folder: Path) -> tuple[Path, str | None, str | None]:
+    """The directory that holds GTSRB/, and in it the training images and the file of test labels, None if missing."""
+    label_files = (TEST_LABELS, f"GTSRB/{TEST_LABELS}", f"{TEST}/{TEST_LABELS}")
     for root in (folder / "gtsrb", folder):
-        train = next((place for place in TRAIN if (root / place).is_dir()), None)
-        answers = next(
-            (name for name in (ANSWERS, f"GTSRB/{ANSWERS}", f"{TEST}/{ANSWERS}") if (root / name).is_file()), None
-        )
-        if train or answers or (root / TEST).is_dir():
-            return root, train, answers
+        train = next((name for name in TRAIN if (root / name).is_dir()), None)
+        labels = next((name for name in label_files if (root / name).is_file()), None)
+        if train or labels or (root / TEST).is_dir():
+            return root, train, labels
     return folder / "gtsrb", None, None
 
 
-def _rows(answers: Path) -> list[tuple[str, int]]:
-    """File names and classes of the test images, in the order of the official file."""
+def _rows(listing: Path) -> list[tuple[str, int]]:
+    """The file names and classes in one of the official lists, in its order. Raises RequestError for another file."""
     try:
-        with answers.open(newline="") as stream:
+        with listing.open(newline="") as stream:
             rows = [(row["Filename"], int(row["ClassId"])) for row in csv.DictReader(stream, delimiter=";")]
     except (KeyError, TypeError, ValueError) as error:
-        raise RequestError(f"{answers}: expected columns Filename and ClassId, separated by semicolons") from error
+        raise RequestError(f"{listing}: expected columns Filename and ClassId, separated by semicolons") from error
     wrong = next((label for _, label in rows if not 0 <= label < CLASSES), None)
     if wrong is not None or not rows:
-        raise RequestError(f"{answers}: expected test images of classes 0 to {CLASSES - 1}, found {wrong}")
+        raise RequestError(f"{listing}: expected test images of classes 0 to {CLASSES - 1}, found {wrong}")
     return rows
 
 
-def _complete(train: Path, found: set[str]) -> None:
-    """RequestError for a class without images, or where one is missing of those in the archive's own lists.
+def _check_complete(train: Path, files: set[str]) -> None:
+    """Raise RequestError for a class without images, or for an image of the archive's own lists that is missing.
 
-    The lists are GT-00000.csv and so on, one a class; a copy without any of them is taken as it is.
+    The lists are GT-00000.csv and so on, one for each class. A copy without any of them is taken as it is.
     """
     classes = [f"{label:05d}" for label in range(CLASSES)]
     lists = {name: train / name / f"GT-{name}.csv" for name in classes}
     listed = [name for name in classes if lists[name].is_file()]
     expected = {f"{name}/{file}" for name in listed for file, _ in _rows(lists[name])}
-    missing = sorted(set(classes) - {name.partition("/")[0] for name in found}) + sorted(expected - found)
+    missing = sorted(set(classes) - {name.partition("/")[0] for name in files}) + sorted(expected - files)
     if listed:
         missing += [f"{name}/{lists[name].name}" for name in classes if name not in listed]
     if missing:

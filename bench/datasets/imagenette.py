@@ -1,8 +1,8 @@
-"""Imagenette: 9,469 training and 3,925 validation photographs of ten easily told classes of ImageNet.
+"""Imagenette: 9,469 training and 3,925 validation photographs of ten classes of ImageNet that are easy to tell apart.
 
-The published validation split is the test set. The middle of every photograph, scaled to ``size``; the archive is the
-smallest of the three official ones that holds as many pixels (160: 99 MB, 320: 341 MB, full: 1.6 GB), downloaded at
-first use and checked by MD5. Howard, fast.ai, 2019 (the second version).
+The published validation split is the test set. The middle square of every photograph is scaled to ``size``. Of the
+three official archives the smallest with enough pixels is downloaded at first use (160: 99 MB, 320: 341 MB, full:
+1.6 GB) and checked by MD5. Howard, fast.ai, 2019 (the second version).
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from bench.datasets._download import fetch, unpack
 from bench.plugin import ImageSpec, RequestError
 
 URL = "https://s3.amazonaws.com/fast-ai-imageclas"
-ARCHIVES = {  # name: the largest size that it serves, MD5
+ARCHIVES = {  # name: the largest ``size`` that it is used for, MD5
     "imagenette2-160": (160, "e793b78cc4c9e9a4ccc0c1155377a412"),
     "imagenette2-320": (320, "3df6f0d01a2c9592104656642f5e78a3"),
     "imagenette2": (512, "fe2fc210e6bb7c5664d602c3cd71e612"),
@@ -40,12 +40,12 @@ class Imagenette(Decoded):
         return ImageSpec(3, self.size, self.size, classes=10, mean=mean, std=std)
 
     @property
-    def place(self) -> str:
+    def directory(self) -> str:
         """The directory that the archive of this size unpacks to."""
         return next(name for name, (side, _) in ARCHIVES.items() if self.size <= side)
 
     def find(self, folder: Path) -> Source | None:
-        root = folder / self.place
+        root = folder / self.directory
         if not root.is_dir():
             return None
         train, test = ([*self._samples(root, split)] for split in ("train", "val"))
@@ -57,9 +57,9 @@ class Imagenette(Decoded):
         return _pictures.source(root, train, test, self.size, "crop")
 
     def download(self, folder: Path) -> None:
-        archive = folder / f"{self.place}.tgz"
-        fetch(f"{URL}/{archive.name}", archive, ARCHIVES[self.place][1])
-        unpack(archive, {self.place: folder / self.place})
+        archive = folder / f"{self.directory}.tgz"
+        fetch(f"{URL}/{archive.name}", archive, ARCHIVES[self.directory][1])
+        unpack(archive, {self.directory: folder / self.directory})
 
     def _samples(self, root: Path, split: str) -> list[_pictures.Sample]:
         wnids = _pictures.folders(root / split) if (root / split).is_dir() else []

