@@ -15,7 +15,6 @@ from bench.plan.registry import Registry
 from bench.plan.selection import parse
 from bench.plan.stages import CellStage, Ref, VictimStage
 from bench.plugin import Defense, Oracle
-from bench.plugin.attack import Attack
 from bench.plugin.base import Case, Plugin
 from bench.plugin.dataset import Dataset
 from bench.plugin.model import Model
@@ -61,7 +60,7 @@ class Plan:
 
     def _declines(self, cell: CellStage) -> str | None:
         parts = [self.plugin(ref) for ref in cell.refs.values()]
-        case = Case(cast(Dataset, parts[0]), cast(Model, parts[1]), cast(Attack, parts[2]), cast(Defense, parts[3]))
+        case = Case(cast(Dataset, parts[0]), cast(Model, parts[1]), *parts[2:])
         return next((reason for part in parts if (reason := part.unsupported(case))), None)
 
 

@@ -6,7 +6,7 @@ state; what it learns is a value that the harness keeps for it.
 
 from abc import ABC
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Protocol, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -15,11 +15,18 @@ from torch import Tensor, nn
 from bench.errors import RequestError as RequestError  # plugins import it from here
 from bench.plugin.values import ImageSpec
 
-if TYPE_CHECKING:
-    from bench.plugin.attack import Attack
-    from bench.plugin.dataset import Dataset
-    from bench.plugin.defense import Defense
-    from bench.plugin.model import Model
+
+class HasImages(Protocol):
+    """What a case shows of its data set."""
+
+    @property
+    def spec(self) -> ImageSpec: ...
+
+
+class Builds(Protocol):
+    """What a case shows of its architecture."""
+
+    def build(self, spec: ImageSpec) -> nn.Module: ...
 
 
 class Plugin(BaseModel, ABC):
@@ -47,10 +54,10 @@ class Plugin(BaseModel, ABC):
 class Case:
     """One combination that a plugin may decline."""
 
-    dataset: "Dataset"
-    model: "Model"
-    attack: "Attack"
-    defense: "Defense"
+    dataset: HasImages
+    model: Builds
+    attack: Plugin
+    defense: Plugin
 
     @property
     def network(self) -> nn.Module:
