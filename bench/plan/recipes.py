@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench.errors import RequestError, meant
+from bench.errors import RequestError, did_you_mean
 from bench.plan.selection import parse
 from bench.plugin.parameters import explained
 from bench.toolbox.training import Recipe
@@ -50,7 +50,7 @@ def recipe(label: str) -> Recipe:
 
 def _made(name: str, parameters: dict[str, Any]) -> Recipe:
     if name not in RECIPES:
-        raise RequestError(f"--recipes {name}: expected one of {', '.join(RECIPES)}{meant(name, RECIPES)}")
+        raise RequestError(f"--recipes {name}: expected one of {', '.join(RECIPES)}{did_you_mean(name, RECIPES)}")
     try:
         return Recipe.model_validate({**RECIPES[name].model_dump(), **parameters})
     except ValidationError as error:

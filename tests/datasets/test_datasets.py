@@ -25,8 +25,9 @@ from bench.datasets.imagenette import Imagenette
 from bench.datasets.mnist5k import MNIST5k
 from bench.datasets.tiny_imagenet import TinyImageNet
 from bench.errors import RequestError
-from bench.plan.plan import Request, make_plan
+from bench.plan.plan import make_plan
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 from bench.plugin.images import augment, batches, stratified_order
 
 
@@ -329,7 +330,8 @@ def test_what_the_source_no_longer_says_is_removed(gtsrb_copy):
 
 def test_results_on_a_part_of_gtsrb_are_never_taken_for_those_on_the_whole(gtsrb_copy):
     def key(**changes):
-        request = Request("none", "badnets", **{"datasets": "gtsrb", "reference": "1", "suspects": 0, **changes})
+        asked = {"datasets": "gtsrb", "reference": "1", "suspects": 0, **changes}
+        request = Request(defenses="none", attacks="badnets", **asked)
         [cell] = make_plan(request, Registry(), gtsrb_copy).cells
         assert cell.victim.dataset.label == request.datasets
         return cell.victim.key, cell.victim.dataset.parameters["images"]

@@ -28,8 +28,9 @@ from bench.models.timm import Timm
 from bench.models.vgg16_bn import VGG16BN
 from bench.models.vit_small import ViTSmall
 from bench.models.vit_tiny import ViTTiny
-from bench.plan.plan import Request, make_plan
+from bench.plan.plan import make_plan
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 from bench.plugin.defense import Case
 from bench.plugin.model import Model
 from bench.plugin.values import ImageSpec

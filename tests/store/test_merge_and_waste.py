@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.api import open_registry, plan_of
+from bench.api import open_registry
 from bench.cell.measure import describe
 from bench.cli.main import main
 from bench.errors import Damaged, RequestError
+from bench.plan.plan import make_plan
+from bench.plan.request import Request
 from bench.records import Record
 from bench.store import locks
 from bench.store.merge import merge
@@ -40,7 +42,7 @@ with FileLock(sys.argv[1]):
 @pytest.fixture(scope="module")
 def plan():
     """Four cells of two victims."""
-    return plan_of(open_registry(), Path(), **{**SELECTED, "seeds": (0,)})
+    return make_plan(Request(**{**SELECTED, "seeds": 0}), open_registry(), Path())
 
 
 def put(store: Store, cell, status="done", value=0.0, acc=0.5) -> None:
