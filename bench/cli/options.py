@@ -64,6 +64,7 @@ def merge_options(
 ) -> tuple[Request, RunOptions]:
     """What a study file and the command line say together; the command line wins. Raises RequestError."""
     written = _read_study(study) if study else {}
+    typed = {name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in typed.items()}
     try:
         return read_options({**written, **typed}, request, run)
     except OptionError as error:
