@@ -48,17 +48,18 @@ class Results:
 def run(*, listener: "Listener | None" = None, **options: Any) -> Results:
     """Run every cell of a cross-product that the store does not hold yet, and return all of them.
 
-    ``listener`` is told what happens, as ``bench.engine.display.Lines`` is. Every option may also be given as text, as
-    on the command line. Selections may be lists: ``["tac[beta=1|2]", "bna"]``; seeds any whole numbers: ``range(3)``.
+    Options are those of the command line and may be written as there; switches are booleans. A selection may also be a
+    list, such as ``["tac[beta=1|2]", "bna"]``, and seeds any whole numbers, such as ``range(3)``. ``listener`` hears
+    what happens; ``bench.engine.display.Lines`` is one.
 
     Ctrl-C stops after the stages in flight, a second one at once; both raise KeyboardInterrupt, and the same request
-    goes on from there. Raises RequestError, before anything runs, if the request cannot be met.
+    continues from there. Raises RequestError, before anything runs, if the request cannot be met.
     """
     return run_request(*read_options(options), listener)
 
 
 def run_request(request: Request, options: RunOptions, listener: "Listener | None" = None) -> Results:
-    """What ``run`` does, with options that were read already."""
+    """``run`` with options that have been read."""
     from bench.engine import scheduler
     from bench.engine.display import Silent
     from bench.plan.plan import make_plan
@@ -94,8 +95,10 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
 
 
 def _connector(options: RunOptions, note: Callable[[str], None]) -> "Callable[[Site, int], Executor]":
-    """What makes the executor from what its workers are told and the number of stages. Raises RequestError, before any
-    work, for devices that are not there."""
+    """Makes an executor from the settings of its workers and the number of stages.
+
+    Raises RequestError at once, not when called later, for devices that are not there.
+    """
     from bench.engine import devices
     from bench.engine.ray import nodes
 

@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from bench.errors import OptionError, did_you_mean
+
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
 @dataclass(frozen=True)
 class OptionGroup:
-    """A heading of the help under which options stand together, with what is to be said of all of them."""
+    """A heading of the help, with what is said of all options under it."""
 
     title: str
     help: str = ""
@@ -37,7 +40,7 @@ class Form:
 
 
 class Options(BaseModel):
-    """Options with their defaults. Names that are not there and values of another type are refused."""
+    """Options with their defaults. Unknown names and values of another type are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -47,7 +50,7 @@ class Options(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise _option_error(error, values, list(cls.model_fields)) from None
+            raise _option_error(error, values, cls.model_fields) from None
 
 
 def flag(name: str) -> str:
@@ -67,27 +70,25 @@ def wrong_value(name: str, value: Any, expected: str) -> OptionError:
     return OptionError(f"{flag(name)} {shown}: expected {expected}", name)
 
 
-def _option_error(error: ValidationError, values: Mapping[str, Any], names: list[str]) -> OptionError:
+def _option_error(error: ValidationError, values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> OptionError:
     first = error.errors(include_url=False)[0]
     context = first.get("ctx", {})
     if not first["loc"]:  # a rule about several options, which writes its whole message
         return OptionError(str(context["error"]))
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
-        return unknown_option(name, names)
-    return wrong_value(name, values[name], _expectation(first["type"], context))
+        return unknown_option(name, fields)
+    return wrong_value(name, values[name], _expectation(first["type"], context, fields[name]))
 
 
-def _expectation(kind: str, context: Mapping[str, Any]) -> str:
-    bounds = {
-        "greater_than_equal": ("at least", "ge"),
-        "greater_than": ("more than", "gt"),
-        "less_than_equal": ("at most", "le"),
-        "less_than": ("less than", "lt"),
-    }
-    if kind in bounds:
-        words, bound = bounds[kind]
-        return f"{words} {context[bound]:g}"
+def _expectation(kind: str, context: Mapping[str, Any], field: FieldInfo) -> str:
+    if kind.startswith(("greater_than", "less_than")):
+        return " and ".join(
+            f"{words} {getattr(part, sign):g}"
+            for part in field.metadata
+            for sign, words in _BOUNDS.items()
+            if hasattr(part, sign)
+        )
     if kind == "literal_error":
         names = re.findall(r"'([^']*)'", context["expected"])
         return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
@@ -136,7 +137,7 @@ def _names(value: Any) -> str:
 def _seeds(value: Any) -> tuple[int, ...]:
     if isinstance(value, str):
         return tuple(seed for part in value.split(",") for seed in _seed_range(part))
-    several = isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0  # numpy's numbers are iterable by type
+    several = isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0  # not an array that is one number
     if isinstance(value, Mapping | bytes):
         raise TypeError
     seeds = list(value) if several else [value]

@@ -76,7 +76,7 @@ def test_help_and_list_are_quick_and_do_without_torch(command, tmp_path):
         (["run", "--store", "s3://bucket/store"], "--store s3://bucket/store: expected a directory, not a URL"),
         (["run", "--workers", "0"], "--workers 0: expected at least 1"),
         (["run", "--timeout", "0"], "--timeout 0: expected more than 0"),
-        (["run", "--gpu-share", "2"], "--gpu-share 2: expected at most 1"),
+        (["run", "--gpu-share", "2"], "--gpu-share 2: expected more than 0 and at most 1"),
         (["run", "--retry", "all"], "--retry all: expected failed"),
         (["run", "--only", "done"], "--only done: expected missing"),
         (["run", "--refresh", "tacc"], "--refresh tacc: expected a plugin of this request"),
