@@ -1,16 +1,19 @@
 """The Python interface: ``bench.run`` takes what the command line takes. The command line is a thin skin over it."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from bench.cell.validity import judged_within
+from bench.engine.options import ExecutorName, RunOptions, read_options
 from bench.errors import Damaged, RequestError
+from bench.plan.option_help import documented
+from bench.plan.request import Request
 from bench.records import Record, to_frame
 
 if TYPE_CHECKING:
@@ -18,14 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.engine.executor import Executor, Site
-    from bench.engine.scheduler import Listener
+    from bench.engine.scheduler import Listener, Work
     from bench.plan.plan import Plan
     from bench.plan.registry import Registry
     from bench.store.store import Store
-
-DEFAULT_STORE = Path("bench-store")
-EXECUTORS = ("local", "inline", "ray")
-ExecutorName = Literal["local", "inline", "ray"]
 
 
 @dataclass(frozen=True)
@@ -45,131 +44,73 @@ class Results:
         return all(record.status in ("done", "not-applicable") for record in self.records)
 
 
-def run(
-    *,
-    defenses: str = "all",
-    attacks: str = "all",
-    models: str | None = None,
-    datasets: str | None = None,
-    recipes: str | None = None,
-    seeds: Iterable[int] | None = None,
-    profile: str = "quick",
-    reference: str | int | None = None,
-    suspects: int | None = None,
-    store: str | Path = DEFAULT_STORE,
-    data: str | Path | None = None,
-    executor: str = "local",
-    workers: int | None = None,
-    threads: int = 1,
-    device: str = "auto",
-    gpu_share: float = 1.0,
-    address: str | None = None,
-    deterministic: bool = False,
-    compile: bool = False,
-    timeout: float | None = None,
-    retry: str | None = None,
-    refresh: str | None = None,
-    only: str | None = None,
-    plugin: Sequence[str | Path] = (),
-    listener: "Listener | None" = None,
-) -> Results:
+@documented(Request, RunOptions)
+def run(*, listener: "Listener | None" = None, **options: Any) -> Results:
     """Run every cell of a cross-product that the store does not hold yet, and return all of them.
 
-    Selections are texts as on the command line, such as ``"tac[beta=1|2],bna"``. ``reference``: a number of clean
-    images or a share ("5%"). ``threads``: per worker. ``gpu_share``: the part of a GPU that a worker needs, in (0, 1].
-    ``timeout``: seconds for one stage (not inline). ``address``: the Ray cluster to join (executor ray; default: a Ray
-    of its own). ``deterministic``: take only algorithms that give the same bits every time; a stage that needs another
-    one fails. ``compile``: compile networks before they are trained.
-
-    ``retry="failed"``: of what is not done, only cells that failed or ran into the timeout earlier;
-    ``only="missing"``: only cells that did not. ``refresh``: names of plugins whose stages are computed again.
+    Options are those of the command line and may be written as there; switches are booleans. A selection may also be a
+    list, such as ``["tac[beta=1|2]", "bna"]``, and seeds any whole numbers, such as ``range(3)``. ``listener`` hears
+    what happens; ``bench.engine.display.Lines`` is one.
 
     Ctrl-C stops after the stages in flight, a second one at once; both raise KeyboardInterrupt, and the same request
-    goes on from there. Raises RequestError, before anything runs, if the request cannot be met.
+    continues from there. Raises RequestError, before anything runs, if the request cannot be met.
     """
-    from bench import provenance
-    from bench.engine import devices, scheduler
+    return run_request(*read_options(options), listener)
+
+
+def run_request(request: Request, options: RunOptions, listener: "Listener | None" = None) -> Results:
+    """``run`` with options that have been read."""
+    from bench.engine import scheduler
     from bench.engine.display import Silent
-    from bench.engine.executor import Executor, Site
-    from bench.engine.interruption import Interruption
-    from bench.engine.ray import nodes
+    from bench.plan.plan import make_plan
     from bench.plan.refresh import refreshing
-    from bench.store import locks
     from bench.store.store import Store
 
-    if executor not in EXECUTORS:
-        raise RequestError(f"--executor {executor}: expected one of {', '.join(EXECUTORS)}")
-    if Path(store).parts[:1] and Path(store).parts[0].endswith(":"):  # what is left of s3://… in a path
-        raise RequestError(f"--store {store}: expected a directory; a URL is none")
-    if timeout is not None and timeout <= 0:
-        raise RequestError(f"--timeout {timeout:g}: expected more than 0 seconds")
-    if retry not in (None, "failed"):
-        raise RequestError(f"--retry {retry}: expected failed")
-    if only not in (None, "missing"):
-        raise RequestError(f"--only {only}: expected missing")
-    if retry and only:
-        raise RequestError("--retry failed --only missing: expected one of them; together they leave nothing to do")
-    told = listener or Silent()
-    if address is not None and executor != "ray":
-        raise RequestError(f"--address {address}: goes with --executor ray, not with {executor}")
-    make: Callable[[Site, int], Executor]
-    if executor == "ray":
-        nodes.check(device, workers, threads, gpu_share)
-        make = partial(_cluster, device=device, workers=workers, gpu_share=gpu_share, address=address, note=told.note)
-    else:
-        make = partial(_engine, executor, devices.slots(device, workers, threads, gpu_share))
-    registry = open_registry(plugin)
-    folder = data_folder(data)
-    plan = plan_of(
-        registry,
-        folder,
-        defenses=defenses,
-        attacks=attacks,
-        models=models,
-        datasets=datasets,
-        recipes=recipes,
-        seeds=seeds,
-        profile=profile,
-        reference=reference,
-        suspects=suspects,
-    )
+    listener = listener or Silent()
+    connect = _connector(options, listener.note)
+    registry = open_registry(request.plugin)
+    data = data_folder(request.data)
+    plan = make_plan(request, registry, data)
     for line in registry.skipped:
-        told.note(f"left out: {line}")
-    again = refreshing(plan, refresh) if refresh is not None else None
-    kept = Store(Path(store))
-    kept.sweep()
-    locks.sweep(kept.root)
-    if again is not None:
-        again.drop(kept)
-    fresh = again.cells if again else ()
-    work, known = scheduler.outstanding(plan, kept, told.note, retry=retry, only=only, fresh=fresh)
+        listener.note(f"left out: {line}")
+    refresh = None if options.refresh is None else refreshing(plan, options.refresh)
+    store = Store(options.store)
+    _sweep(store)
+    if refresh is not None:
+        refresh.drop(store)
+    work, records = scheduler.outstanding(
+        plan,
+        store,
+        listener.note,
+        retry=options.retry,
+        only=options.only,
+        fresh=refresh.cells if refresh else (),
+    )
     if work:
-        check_data(plan, folder)
-        told.known(known.values())
-        site = Site(
-            store=kept.root.resolve(),
-            data=folder,
-            plugin_files=tuple(registry.files),
-            threads=threads,
-            timeout=timeout,
-            command=provenance.current_command(),
-            deterministic=deterministic,
-            compiled=compile,
-        )
-        with Interruption(told.note) as interruption:
-            engine = make(site, len(work.stages))
-            try:
-                known |= scheduler.execute(work, engine, kept, told, lambda: interruption.asked)
-            finally:
-                interruption.over = True
-                engine.close()
-                kept.sweep()
-                locks.sweep(kept.root)
-    return collect(plan, kept, known, told.note)
+        check_data(plan, data)
+        listener.known(records.values())
+        site = _site(options, store.root.resolve(), data, registry.files)
+        records |= _execute(work, lambda: connect(site, len(work.stages)), store, listener)
+    return collect(plan, store, records, listener.note)
 
 
-def _engine(name: str, slots: list[str], site: "Site", stages: int) -> "Executor":
-    if name == "inline":
+def _connector(options: RunOptions, note: Callable[[str], None]) -> "Callable[[Site, int], Executor]":
+    """Makes an executor from the settings of its workers and the number of stages.
+
+    Raises RequestError at once, not when called later, for devices that are not there.
+    """
+    from bench.engine import devices
+    from bench.engine.ray import nodes
+
+    if options.executor == "ray":
+        nodes.check(options.device, options.workers, options.threads, options.gpu_share)
+        return partial(_cluster, options=options, note=note)
+    slots = devices.slots(options.device, options.workers, options.threads, options.gpu_share)
+    return partial(_on_this_machine, executor=options.executor, slots=slots)
+
+
+def _on_this_machine(site: "Site", stages: int, *, executor: ExecutorName, slots: list[str]) -> "Executor":
+    if executor == "inline":
         from bench.engine.inline import Inline
 
         return Inline(site, slots)
@@ -178,74 +119,103 @@ def _engine(name: str, slots: list[str], site: "Site", stages: int) -> "Executor
     return Local(site, slots[:stages])
 
 
-def _cluster(site: "Site", stages: int, *, note: Callable[[str], None], **wanted: Any) -> "Executor":
+def _cluster(site: "Site", stages: int, *, options: RunOptions, note: Callable[[str], None]) -> "Executor":
     from bench.engine.ray.cluster import Cluster
 
-    cluster = Cluster(site, **wanted, stages=stages)
+    cluster = Cluster(
+        site,
+        device=options.device,
+        workers=options.workers,
+        gpu_share=options.gpu_share,
+        address=options.address,
+        stages=stages,
+    )
     for line in cluster.notes:
         note(line)
     return cluster
 
 
-def open_registry(plugin: Sequence[str | Path] = ()) -> "Registry":
+def _site(options: RunOptions, store: Path, data: Path, plugin_files: Sequence[Path]) -> "Site":
+    from bench import provenance
+    from bench.engine.executor import Site
+
+    return Site(
+        store=store,
+        data=data,
+        plugin_files=tuple(plugin_files),
+        threads=options.threads,
+        timeout=options.timeout,
+        command=provenance.current_command(),
+        deterministic=options.deterministic,
+        compiled=options.compile,
+    )
+
+
+def _execute(
+    work: "Work", connect: "Callable[[], Executor]", store: "Store", listener: "Listener"
+) -> dict[str, Record]:
+    """Do the work. Returns the records of failures that the store could not take, by key."""
+    from bench.engine import scheduler
+    from bench.engine.interruption import Interruption
+
+    with Interruption(listener.note) as interruption:
+        executor = connect()
+        try:
+            return scheduler.execute(work, executor, store, listener, lambda: interruption.asked)
+        finally:
+            interruption.over = True
+            executor.close()
+            _sweep(store)
+
+
+def _sweep(store: "Store") -> None:
+    """Remove what killed processes left behind."""
+    from bench.store import locks
+
+    store.sweep()
+    locks.sweep(store.root)
+
+
+def open_registry(files: Sequence[str | Path] = ()) -> "Registry":
     """The registry with these one-file plugins; RequestError if one of them cannot be used."""
     from bench.plan.registry import Registry
 
-    registry = Registry([Path(file).resolve() for file in plugin])
+    registry = Registry([Path(file).resolve() for file in files])
     if registry.problems:
         raise RequestError(registry.problems[0])
     return registry
 
 
-def plan_of(
-    registry: "Registry",
-    data: Path,
-    *,
-    seeds: Iterable[int] | None = None,
-    reference: str | int | None = None,
-    **selections: Any,
-) -> "Plan":
-    """The plan of a request, given as to ``run``."""
-    from bench.plan.plan import Request, make_plan
-
-    request = Request(
-        seeds=None if seeds is None else tuple(seeds),
-        reference=None if reference is None else str(reference),
-        **selections,
-    )
-    return make_plan(request, registry, data)
-
-
 def collect(
     plan: "Plan",
     store: "Store",
-    known: Mapping[str, Record] | None = None,
+    records: Mapping[str, Record] | None = None,
     note: Callable[[str], None] = lambda line: None,
 ) -> Results:
     """The records of a plan's cells, judged together: finished ones, and the last failures of the others.
 
-    ``known``: those that need not be read again, by key. They carry the names by which this plan asks for them: the
+    ``records``: those that need not be read again, by key. All carry the names by which this plan asks for them: the
     request that made them may have spelled out parameters.
     """
     from bench.engine.scheduler import read_record
 
-    found = []
+    collected = []
     for cell in plan.cells:
-        record = (known or {}).get(cell.key)
+        record = (records or {}).get(cell.key)
         record = record or read_record(store, "cells", cell.key, note) or read_record(store, "failures", cell.key, note)
         if record is not None:
-            found.append(record.model_copy(update=cell.labels))
-    return Results(judged_within(store, found))
+            collected.append(record.model_copy(update=cell.labels))
+    return Results(judged_within(store, collected))
 
 
 def data_folder(data: str | Path | None) -> Path:
-    """Where data sets lie: as given, else $DEFENSEBENCH_DATA, else the user's cache directory."""
+    """Where data sets are: as given, else $DEFENSEBENCH_DATA, else the user's cache directory."""
     chosen = data or os.environ.get("DEFENSEBENCH_DATA") or platformdirs.user_cache_path("defensebench") / "data"
     return Path(chosen).expanduser().resolve()
 
 
 def check_data(plan: "Plan", data: Path) -> None:
-    """Let every data set look for its files, once, before any work starts."""
+    """Let every data set check its files, or download them, once, before any work starts."""
     from bench.plugin.dataset import Dataset
 
     for ref in {victim.dataset.label: victim.dataset for victim in plan.victims}.values():
@@ -259,9 +229,9 @@ def pictures(
 ) -> "Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]":
     """Clean and triggered test images (N, H, W, C) in [0, 1] of every attack in a frame, by its label.
 
-    Those that are damaged are left out and handed to ``damaged``.
+    Damaged ones are left out and handed to ``damaged``.
     """
-    found = {}
+    by_label = {}
     for label, key in frame[["attack_label", "victim_key"]].drop_duplicates("attack_label").itertuples(index=False):
         if store.has("victims", key):
             try:
@@ -271,5 +241,5 @@ def pictures(
                 continue
             if len(images["clean"]):
                 clean, triggered = (images[part].transpose(0, 2, 3, 1) / 255 for part in ("clean", "triggered"))
-                found[label] = clean, triggered
-    return found
+                by_label[label] = clean, triggered
+    return by_label

@@ -1,4 +1,4 @@
-"""The errors that mean something to a caller: a request that cannot be met, and a stored file that cannot be used."""
+"""The errors that callers can act on: a request that cannot be met, and a stored file that cannot be used."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -8,11 +8,19 @@ class RequestError(ValueError):
     """A wrong request. The message is one line that names the value and what was expected."""
 
 
+class OptionError(RequestError):
+    """A wrong option. ``option`` is its name as ``bench.run`` takes it, or None if several do not go together."""
+
+    def __init__(self, message: str, option: str | None = None) -> None:
+        super().__init__(message)
+        self.option = option
+
+
 class Damaged(Exception):
-    """A file of a stored stage is not what was written: to be dropped with its stage and made again, never used."""
+    """A file of a stored stage is not what was written. The stage is to be dropped and computed again."""
 
     def __init__(self, room: str, key: str, name: str, why: str = "is not what was written") -> None:
-        super().__init__(room, key, name, why)  # all of them: what is raised in a worker is sent to its parent
+        super().__init__(room, key, name, why)  # all arguments: a worker's error is pickled for its parent
         self.room, self.key, self.name, self.why = room, key, name, why
 
     def __str__(self) -> str:
@@ -20,11 +28,11 @@ class Damaged(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """The kind of an error and what it says, on one line."""
+    """The type of an error and its message, on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    """What is put behind a complaint about a name that is not known: the one that is most like it, if any is."""
-    near = get_close_matches(name, list(known), n=1)
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest of ``names``, or nothing if none is near."""
+    near = get_close_matches(name, list(names), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

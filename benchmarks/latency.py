@@ -18,10 +18,12 @@ import torch
 from torch import Tensor
 
 import bench
-from bench.api import data_folder, open_registry, plan_of
+from bench.api import data_folder, open_registry
 from bench.cell.loaded import LoadedVictim
 from bench.cell.reference import known
 from bench.cell.workshop import Workshop
+from bench.plan.plan import make_plan
+from bench.plan.request import Request
 from bench.plugin import Runtime
 from bench.plugin.values import Context
 from bench.store.store import Store
@@ -37,7 +39,7 @@ def main() -> None:
         root = Path(folder) / "store"
         bench.run(attacks="badnets", defenses="none", store=root, executor="inline", device=str(device))
         shop = Workshop(registry, Store(root), data_folder(None), device)
-        plan = plan_of(registry, data_folder(None), attacks="badnets", defenses="all")
+        plan = make_plan(Request(attacks="badnets"), registry, data_folder(None))
         test = None
         calls: dict[str, Callable[[Tensor], object]] = {}
         for cell in plan.cells:

@@ -17,9 +17,11 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import bench
-from bench.api import data_folder, open_registry, plan_of
+from bench.api import data_folder, open_registry
 from bench.engine.display import Silent
 from bench.engine.executor import Outcome
+from bench.plan.plan import make_plan
+from bench.plan.request import Request
 from bench.plan.stages import Stage
 from bench.records import Record
 from bench.store.store import Store
@@ -133,7 +135,8 @@ def finished(cells: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store")
         seeds = max(1, cells // 100)
-        for cell in plan_of(registry, data_folder(None), attacks=attacks, defenses=defenses, seeds=range(seeds)).cells:
+        request = Request(attacks=attacks, defenses=defenses, seeds=range(seeds))
+        for cell in make_plan(request, registry, data_folder(None)).cells:
             record = Record(**cell.columns, status="done", acc=0.9, asr=0.1, valid=True)
             store.write("cells", cell.key, {"record.json": record.model_dump_json(indent=1)})
         words = [sys.executable, "-c", FINISHED, attacks, defenses, str(seeds), str(store.root)]

@@ -22,7 +22,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.api import data_folder, open_registry, plan_of
+from bench.api import data_folder, open_registry
+from bench.plan.plan import make_plan
+from bench.plan.request import Request
 from bench.plan.stages import CellStage
 from bench.provenance import packages
 from bench.records import Record
@@ -46,7 +48,8 @@ def main() -> None:
     seeds = range(max(1, count // (ATTACKS * DEFENSES)))
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store")
-        plan = plan_of(registry, data_folder(None), attacks=attacks, defenses=defenses, seeds=seeds)
+        request = Request(attacks=attacks, defenses=defenses, seeds=seeds)
+        plan = make_plan(request, registry, data_folder(None))
         for cell in plan.cells:
             store.write("cells", cell.key, {"record.json": invented(cell).model_dump_json(indent=1)}, durable=False)
         print(f"{len(plan.cells):,} cells in the store")

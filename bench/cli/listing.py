@@ -1,4 +1,4 @@
-"""What ``bench list``, ``show``, ``plan`` and ``status`` print: renderables for rich; of a plan plain lines."""
+"""What ``bench list``, ``show``, ``plan``, ``status``, ``gc`` and ``merge`` print: lines for rich; a plan as text."""
 
 import json
 from collections import Counter
@@ -10,21 +10,19 @@ from rich.cells import cell_len
 from rich.markup import escape
 from rich.table import Table
 
-from bench.errors import Damaged, RequestError
+from bench.errors import Damaged, RequestError, did_you_mean
 from bench.plan.registry import KINDS, Registry
-from bench.plugin.parameters import bound
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan
     from bench.plan.stages import CellStage, Stage
-    from bench.plugin.base import Plugin
     from bench.store.merge import Merged
     from bench.store.store import Store
     from bench.store.waste import Waste
 
 
 def plugin_lines(registry: Registry, kinds: list[str]) -> list[Any]:
-    """A table a kind: name, what it is, where it comes from; broken ones say so."""
+    """A table for each kind: name, what it is, where it comes from; of a broken plugin what is wrong with it."""
     lines: list[Any] = []
     for kind in kinds:
         table = Table(title=f"{kind}s", title_justify="left", title_style="bold", box=None, pad_edge=False)
@@ -39,54 +37,30 @@ def plugin_lines(registry: Registry, kinds: list[str]) -> list[Any]:
 
 def show_lines(name: str, registry: Registry, root: Path) -> list[Any]:
     """A plugin's documentation and parameters, or the record of the result whose key begins with ``name``."""
-    wanted, _, plain = name.rpartition(":")
-    kinds = [kind for kind in KINDS if wanted in ("", kind)]
-    found = [kind for kind in kinds if any(entry.name == plain for entry in registry.entries(kind))]
-    if found:
-        lines: list[Any] = []
-        for kind in found:
-            lines += _plugin(kind, registry.load(kind, plain))
-        return lines
+    asked_kind, _, plain = name.rpartition(":")
+    kinds = [kind for kind in KINDS if asked_kind in ("", kind)]
+    names = {kind: [entry.name for entry in registry.entries(kind)] for kind in KINDS}
+    matching = [kind for kind in kinds if plain in names[kind]]
+    if matching:
+        from bench.cli.plugin_pages import description
+
+        return [line for kind in matching for line in description(registry.load(kind, plain))]
     if len(name) >= 4 and all(sign in "0123456789abcdef" for sign in name):
         return _result(name, root)
-    registry.entry("defense" if wanted not in KINDS else wanted, plain)  # says what is near
-    raise RequestError(f"show {name}: expected a plugin's name, or the beginning of a result's key")
-
-
-def _plugin(kind: str, plugin: "type[Plugin]") -> list[Any]:
-    import inspect
-    import sys
-
-    from bench.plugin.parameters import spelled
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("parameter", "default", "", "what"):
-        table.add_column(column, header_style="dim", no_wrap=column != "what")
-    properties = plugin.model_json_schema()["properties"]
-    for parameter, field in plugin.model_fields.items():
-        table.add_row(
-            parameter,
-            escape(spelled(field.default)),
-            escape(bound(properties[parameter])),
-            escape(field.description or ""),
-        )
-    text = inspect.cleandoc(plugin.__doc__ if "__doc__" in vars(plugin) and plugin.__doc__ else "")
-    module = inspect.cleandoc(sys.modules[plugin.__module__].__doc__ or "")
-    lines: list[Any] = [f"[bold]{kind} {plugin.name}[/bold]  version {plugin.version}  {escape(plugin.source)}", ""]
-    lines += [escape(part) + "\n" for part in (module, text) if part]
-    if plugin.model_fields:
-        lines.append(table)
-    return [*lines, ""]
+    if not kinds:
+        raise RequestError(f"show {name}: unknown kind {asked_kind!r}; expected one of {', '.join(KINDS)}")
+    hint = did_you_mean(plain, sorted({one for several in names.values() for one in several}))
+    raise RequestError(f"show {name}: expected a plugin's name, or the beginning of a result's key{hint}")
 
 
 def _result(prefix: str, root: Path) -> list[Any]:
     from bench.store.store import Store
 
     store = Store(root, create=False)
-    keys = {key for room in ("cells", "failures") for key in store.keys(room) if key.startswith(prefix)}
+    keys = {key for folder in ("cells", "failures") for key in store.keys(folder) if key.startswith(prefix)}
     matching = [record for key in keys if (record := store.record(key) or store.failure(key))]
     if len(matching) != 1:
-        raise RequestError(f"show {prefix}: expected the beginning of one result's key; {len(matching)} begin so")
+        raise RequestError(f"show {prefix}: expected the beginning of one result's key; {len(matching)} keys begin so")
     table = Table(box=None, show_header=False, pad_edge=False)
     for field, value in matching[0].model_dump().items():
         shown = f"{value:.4f}" if isinstance(value, float) else str(value)
@@ -99,7 +73,7 @@ def _result(prefix: str, root: Path) -> list[Any]:
 
 
 def plan_lines(plan: "Plan", store: "Store | None") -> list[str]:
-    """A line a cell with its key and state, and the sums. Plain text: a rich table of 10,000 lines takes 6 s."""
+    """A line for each cell with its key and state, and the totals. As plain text: rich takes 6 s for 10,000 rows."""
     states: Counter[str] = Counter()
     rows = [("attack", "defense", "seed", "given", "key", "state")]
     for cell in plan.cells:
@@ -126,7 +100,7 @@ def plan_lines(plan: "Plan", store: "Store | None") -> list[str]:
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """The rows as lines, their columns as wide as their widest text, the last one as it comes."""
+    """The rows as lines. Every column is as wide as its widest text; the last one is not padded."""
     columns = []
     for column in list(zip(*rows, strict=True))[:-1]:
         widths = {text: cell_len(text) for text in set(column)}
@@ -136,53 +110,53 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def status_lines(store: "Store", plan: "Plan | None" = None) -> list[Any]:
-    """What a store holds, in numbers: of all cells in it, or of a plan's, with those that wait."""
+    """What a store holds, in numbers: of all its cells, or of a plan's with those that wait."""
     from bench.store import locks
     from bench.store.store import ROOMS
 
     damaged: list[Damaged] = []
-    known: dict[str, str] = {record.key: record.status for record in store.records(damaged.append)}
-    known |= {error.key: "damaged" for error in damaged}
+    states: dict[str, str] = {record.key: record.status for record in store.records(damaged.append)}
+    states |= {error.key: "damaged" for error in damaged}
     running = set(locks.held(store.root))
-    states = Counter(known.values() if plan is None else (_state(cell, plan, known, running) for cell in plan.cells))
-    cells = ", ".join(f"{count} {state.replace('-', ' ')}" for state, count in sorted(states.items())) or "none"
+    counts = Counter(states.values() if plan is None else (_state(cell, plan, states, running) for cell in plan.cells))
+    cells = ", ".join(f"{count} {state.replace('-', ' ')}" for state, count in sorted(counts.items())) or "none"
     stages: list[Stage] = [*plan.victims, *plan.cells] if plan else []
     titles = {stage.key: stage.title for stage in stages}
     sizes = store.sizes()
-    rooms = ", ".join(f"{room} {_mebibytes(sizes[room])}" for room in ROOMS if sizes.get(room))
+    folders = ", ".join(f"{folder} {_mebibytes(sizes[folder])}" for folder in ROOMS if sizes.get(folder))
     return [
         f"store     {escape(str(store.root))}",
         f"cells     {cells}",
         f"victims   {store.count('victims')}",
         f"running   {escape(', '.join(titles.get(key, key[:12]) for key in sorted(running))) or 'none'}",
-        f"on disk   {_mebibytes(sum(sizes.values()))} MiB" + (f": {rooms}" if rooms else ""),
-        *(f"damaged   {escape(str(error))}; bench run makes it again" for error in damaged),
+        f"on disk   {_mebibytes(sum(sizes.values()))} MiB" + (f": {folders}" if folders else ""),
+        *(f"damaged   {escape(str(error))}; bench run computes it again" for error in damaged),
     ]
 
 
-def waste_lines(found: "list[Waste]", damaged: list[Damaged]) -> list[Any]:
+def waste_lines(unneeded: "list[Waste]", damaged: list[Damaged]) -> list[Any]:
     """What ``bench gc`` would remove: how many of each sort, and their bytes."""
-    lines = [f"damaged   {escape(str(error))}; while it is, all victims stay" for error in damaged]
-    for why in dict.fromkeys(one.why for one in found):
-        sizes = [one.size for one in found if one.why == why]
+    lines = [f"damaged   {escape(str(error))}; all victims stay until it is computed again" for error in damaged]
+    for why in dict.fromkeys(one.why for one in unneeded):
+        sizes = [one.size for one in unneeded if one.why == why]
         lines.append(f"{len(sizes):6}  {_mebibytes(sum(sizes)):>9} MiB  {why}")
-    total = f"{len(found):6}  {_mebibytes(sum(one.size for one in found)):>9} MiB  in all"
-    return [*lines, total if found else "nothing that no record needs"]
+    total = f"{len(unneeded):6}  {_mebibytes(sum(one.size for one in unneeded)):>9} MiB  in all"
+    return [*lines, total if unneeded else "nothing to remove"]
 
 
-def merged_lines(made: "Merged") -> list[Any]:
+def merged_lines(merged: "Merged") -> list[Any]:
     """What ``bench merge`` did with one store."""
-    copied = ", ".join(f"{count} {room}" for room, count in made.copied.items()) or "nothing"
-    again = f"; {made.repeated} stages are in both with the same results" if made.repeated else ""
-    lines = [f"copied {copied}{again}", *(f"conflict: {line}" for line in made.conflicts)]
-    return [escape(line) for line in [*lines, *(f"damaged: {line}" for line in made.damaged)]]
+    copied = ", ".join(f"{count} {folder}" for folder, count in merged.copied.items()) or "nothing"
+    repeated = f"; {merged.repeated} stages are in both with the same results" if merged.repeated else ""
+    lines = [f"copied {copied}{repeated}", *(f"conflict: {line}" for line in merged.conflicts)]
+    return [escape(line) for line in [*lines, *(f"damaged: {line}" for line in merged.damaged)]]
 
 
-def _state(cell: "CellStage", plan: "Plan", known: dict[str, str], running: set[str]) -> str:
+def _state(cell: "CellStage", plan: "Plan", states: dict[str, str], running: set[str]) -> str:
     if cell.key in running:
         return "running"
-    if cell.key in known:
-        return known[cell.key]
+    if cell.key in states:
+        return states[cell.key]
     return "waiting" if plan.unsupported(cell) is None else "not-applicable"
 
 

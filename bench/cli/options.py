@@ -1,179 +1,97 @@
-"""What a command can be told, on the command line or in a study file; and the two put together."""
+"""The options of the commands, made from the models that define them; and a study file put together with them."""
 
+import inspect
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar
 
-from cyclopts import Parameter
+from cyclopts import CoercionError, CycloptsError, Group, Parameter, UnknownOptionError
 
-from bench.errors import RequestError, meant
+from bench.engine.options import RunOptions, read_options
+from bench.errors import OptionError, RequestError
+from bench.plan.option_help import form_of, group_of, help_of
+from bench.plan.option_types import Options, unknown_option, wrong_value
+from bench.plan.request import Request
+
+REQUEST = tuple(Request.model_fields)
+EVERY = (*REQUEST, *RunOptions.model_fields)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@Parameter(name="*")
-@dataclass
-class Selections:
-    """What to compare. A selection is a comma-separated list of names, globs, all, name[param=value] and
-    name[param=a|b] for a sweep.
+def with_options(
+    names: Iterable[str], models: tuple[type[Options], ...] = (Request, RunOptions)
+) -> Callable[[Command], Command]:
+    """Give a command these options of the models in place of its ``**options``, which then hold those that were set.
 
-    Parameters
-    ----------
-    defenses
-        Defenses to compare (default: all).
-    attacks
-        Attacks to defend against (default: all).
-    models
-        Architectures (default: the profile's).
-    datasets
-        Data sets (default: the profile's).
-    recipes
-        How victims are trained: quick, fast, paper, adamw, with parameters as in fast[epochs=30] (default: the
-        profile's).
-    seeds
-        Seeds, comma-separated (default: the profile's).
-    profile
-        quick (the default: real digits and a slim network, minutes on a CPU) or paper (CIFAR-10, for a GPU).
-    reference
-        Clean reference images given to a defense: a number, or a share of the training set such as 5%.
-    suspects
-        Suspected images given to a defense that declares that it needs them.
-    data
-        Where data sets lie, in torchvision's layout (default: $DEFENSEBENCH_DATA, else the user's cache directory).
-    plugin
-        A file with plugins of your own; repeatable.
+    All but switches arrive as text, so that the models alone read them.
     """
+    fields = {name: field for model in models for name, field in model.model_fields.items()}
+    titles = list(dict.fromkeys(group_of(field) for field in fields.values()))
+    groups = {group: Group(group.title, help=group.help, sort_key=place) for place, group in enumerate(titles)}
+    parameters = []
+    for name in names:
+        form = form_of(fields[name])
+        kind: Any = bool if form is None else list[str] if form.repeatable else str
+        shown = Parameter(
+            help=help_of(fields[name]),
+            group=groups[group_of(fields[name])],
+            metavar=form.placeholder if form else None,
+            negative="",
+            show_default=False,
+        )
+        parameters.append(
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, shown]
+            )
+        )
 
-    defenses: str | None = None
-    attacks: str | None = None
-    models: str | None = None
-    datasets: str | None = None
-    recipes: str | None = None
-    seeds: str | None = None
-    profile: str | None = None
-    reference: str | None = None
-    suspects: int | None = None
-    data: Path | None = None
-    plugin: Annotated[list[Path] | None, Parameter(negative="")] = None
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command)
+        own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        command.__signature__ = signature.replace(parameters=[*own, *parameters])  # type: ignore[attr-defined]
+        return command
 
-
-@Parameter(name="*")
-@dataclass
-class Engine:
-    """How to run it.
-
-    Parameters
-    ----------
-    executor
-        local (the default: a worker process for each device), inline (in this process), or ray (workers on the nodes
-        of a Ray cluster, or of a Ray that is started for the run).
-    address
-        The Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT (default: a Ray of its own).
-    workers
-        Worker processes (default: one for each GPU, or for each CPU core).
-    threads
-        CPU threads of a worker (default: 1).
-    device
-        auto (the default), cpu, cuda, or GPUs by number such as cuda:0,1.
-    gpu_share
-        The part of a GPU that a worker needs: 0.5 gives each GPU two workers (default: 1).
-    deterministic
-        On a GPU too, give the same bits every time; a stage that cannot fails (default: the fastest algorithms).
-    compile
-        Compile networks before they are trained; pays where a victim takes longer than ten minutes.
-    timeout
-        Seconds after which a stage is stopped, to be tried once more (default: never).
-    """
-
-    executor: str | None = None
-    address: str | None = None
-    workers: int | None = None
-    threads: int | None = None
-    device: str | None = None
-    gpu_share: float | None = None
-    deterministic: Annotated[bool | None, Parameter(negative="")] = None
-    compile: Annotated[bool | None, Parameter(negative="")] = None
-    timeout: float | None = None
+    return decorate
 
 
-@Parameter(name="*")
-@dataclass
-class Again:
-    """What of it to compute (default: all that is not done).
-
-    Parameters
-    ----------
-    retry
-        failed: only the cells that failed, or ran into the timeout, earlier.
-    only
-        missing: only the cells that were never tried; none that failed earlier.
-    refresh
-        Plugins whose stages are computed again, comma-separated: of a defense its cells; of an attack, a model or a
-        data set its victims with their cells.
-    """
-
-    retry: str | None = None
-    only: str | None = None
-    refresh: str | None = None
-
-
-def gathered(
+def merge_options(
     study: Path | None,
-    selections: Selections | None,
-    engine: Engine | None,
-    store: Path | None,
-    again: Again | None = None,
-) -> dict[str, Any]:
-    """What was set, in the file or on the command line, which wins."""
-    groups: tuple[Selections | Engine | Again, ...] = (selections or Selections(), engine or Engine(), again or Again())
-    typed = {name: value for group in groups for name, value in vars(group).items()} | {"store": store}
-    options = _read_study(study, list(typed)) if study else {}
-    options |= {name: value for name, value in typed.items() if value is not None}
-    if isinstance(options.get("seeds"), str):
-        options["seeds"] = _seeds(options["seeds"])
-    return options
-
-
-def _read_study(path: Path, known: list[str]) -> dict[str, Any]:
+    typed: Mapping[str, Any],
+    request: type[Request] = Request,
+    run: type[RunOptions] = RunOptions,
+) -> tuple[Request, RunOptions]:
+    """What a study file and the command line say together; the command line wins. Raises RequestError."""
+    written = _read_study(study) if study else {}
+    typed = {name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in typed.items()}
     try:
-        found = tomllib.loads(path.read_text())
+        return read_options({**written, **typed}, request, run)
+    except OptionError as error:
+        if error.option in written and error.option not in typed:
+            raise RequestError(f"study {study}: {error}") from None
+        raise
+
+
+def complaint(error: CycloptsError) -> str:
+    """A wrong command line in one line: in the words that a study file gets, where it could have the same fault."""
+    if isinstance(error, UnknownOptionError):
+        name = (error.token.keyword or error.token.value).partition("=")[0]
+        names = [option.lstrip("-") for argument in error.argument_collection for option in argument.names]
+        return str(unknown_option(name.lstrip("-"), names))
+    if isinstance(error, CoercionError) and error.target_type is bool and error.token and error.token.keyword:
+        return str(wrong_value(error.token.keyword.lstrip("-"), error.token.value, "true or false"))
+    return " ".join(str(error).split())
+
+
+def _read_study(path: Path) -> dict[str, Any]:
+    """The options in a TOML file. Plugins are named relative to the file."""
+    try:
+        written = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RequestError(f"study {path}: cannot be read as TOML: {error}") from error
-    kinds = _kinds()
-    for name, value in found.items():
-        if name not in known:
-            raise RequestError(f"study {path}: unknown option {name!r}{meant(name, known)}")
-        expected = kinds[name]
-        if not isinstance(value, expected) or (isinstance(value, bool) and expected != (bool,)):
-            raise RequestError(
-                f"study {path}: {name} = {value!r}: expected {' or '.join(k.__name__ for k in expected)}"
-            )
-        if name == "seeds" and isinstance(value, list) and not all(type(seed) is int for seed in value):
-            raise RequestError(f"study {path}: seeds = {value!r}: expected whole numbers")
-    if "plugin" in found:
-        found["plugin"] = [path.parent / file for file in found["plugin"]]  # as the file's author sees them
-    return found
-
-
-def _kinds() -> dict[str, tuple[type, ...]]:
-    """What TOML may hold for every option: what the command line makes of it, and for some a plainer spelling too."""
-    hints = {name: hint for group in (Selections, Engine, Again) for name, hint in get_type_hints(group).items()}
-    in_toml: dict[type, tuple[type, ...]] = {Path: (str,), float: (int, float)}
-    kinds = {}
-    for name, hint in hints.items():
-        kind = next(part for part in get_args(hint) if part is not NoneType)
-        kinds[name] = in_toml.get(kind, (get_origin(kind) or kind,))
-    return kinds | {"seeds": (list, str), "reference": (int, str), "store": (str,)}
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise RequestError(f"--seeds {text}: expected whole numbers, comma-separated") from None
-
-
-def only_plan(options: dict[str, Any]) -> dict[str, Any]:
-    """Those of the options that say what the cells are."""
-    left_out = {**vars(Engine()), **vars(Again()), "store": None}
-    return {name: value for name, value in options.items() if name not in left_out}
+    if "plugin" in written:
+        files = written["plugin"] if isinstance(written["plugin"], list) else [written["plugin"]]
+        if all(isinstance(file, str) and file for file in files):
+            written["plugin"] = [path.parent / file for file in files]
+    return written

@@ -1,15 +1,18 @@
-"""Reference pages in Markdown, written from the plugins themselves: ``python -m bench.cli.plugin_pages attacks``."""
+"""What plugins say of themselves: for ``bench show NAME``, and as reference pages in Markdown.
+
+``python -m bench.cli.plugin_pages attacks`` prints the page docs/attacks.md.
+"""
 
 import inspect
 import sys
 from collections.abc import Iterable
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
-import timm
+from rich.markup import escape
+from rich.table import Table
 from torch import nn
 
-from bench.attacks.none import NoAttack
 from bench.plan.profiles import PROFILES
 from bench.plan.registry import Registry
 from bench.plugin import Defense, Oracle, Repair, Runtime
@@ -45,47 +48,66 @@ _FEW = ImageSpec(1, 16, 16, classes=5, mean=(0.5,), std=(0.25,))
 _GIVEN = {"none": "nothing", "clean": "clean images", "suspects": "clean and suspected images"}
 
 
+def description(plugin: type[Plugin]) -> list[Any]:
+    """What ``bench show`` prints of a plugin, as lines for rich: its documentation, and a table of its parameters."""
+    text = inspect.cleandoc(plugin.__doc__ if "__doc__" in vars(plugin) and plugin.__doc__ else "")
+    head = f"[bold]{plugin.kind} {plugin.name}[/bold]  version {plugin.version}  {escape(plugin.source)}"
+    lines: list[Any] = [head, "", *(escape(part) + "\n" for part in (_module_text(plugin), text) if part)]
+    if plugin.model_fields:
+        table = Table(box=None, pad_edge=False)
+        for column in ("parameter", "default", "values", "what"):
+            table.add_column(column, header_style="dim", no_wrap=column != "what")
+        for row in _parameters(plugin):
+            table.add_row(*map(escape, row))
+        lines.append(table)
+    return [*lines, ""]
+
+
 def page(kind: str, registry: Registry) -> str:
-    """The reference page of the built-in plugins of a kind: an overview, then a section each."""
+    """The reference page of the built-in plugins of a kind: an overview, then a section for each."""
     names = [entry.name for entry in registry.entries(kind) if entry.origin == "built-in"]
     plugins = [registry.load(kind, name) for name in names]
-    heads = ["name", "what it is", *_facts(plugins[0])]
-    overview = [[f"[{p.name}](#{p.name})", _summary(p), *_facts(p).values()] for p in plugins]
+    facts = {plugin.name: _facts(plugin, registry) for plugin in plugins}
+    overview = [[f"[{p.name}](#{p.name})", _summary(p), *facts[p.name].values()] for p in plugins]
     parts = [
         f"# {kind.capitalize()}s",
         f"<!-- written by `python -m bench.cli.plugin_pages {kind}s`: change the plugins, not this page -->",
         _INTRODUCTIONS.get(kind, ""),
-        _table(heads, overview),
-        *(_section(plugin) for plugin in plugins),
+        _table(["name", "what it is", *facts[names[0]]], overview),
+        *(_section(plugin, facts[plugin.name], registry) for plugin in plugins),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _section(plugin: type[Plugin]) -> str:
-    text = inspect.cleandoc(sys.modules[plugin.__module__].__doc__ or "")
-    properties = plugin.model_json_schema()["properties"]
-    rows = [
-        [f"`{name}`", f"`{spelled(field.default) or 'none'}`", bound(properties[name]), field.description or ""]
-        for name, field in plugin.model_fields.items()
-    ]
-    facts = "; ".join(f"{name}: {value}" for name, value in _facts(plugin).items())
+def _section(plugin: type[Plugin], facts: dict[str, str], registry: Registry) -> str:
+    words = "; ".join(f"{name}: {value}" for name, value in facts.items())
     parts = [
         f"## {plugin.name}",
-        text,
-        f"Source: {plugin.source}. {facts[:1].upper()}{facts[1:]}. Version {plugin.version}.",
+        _module_text(plugin),
+        f"Source: {plugin.source}. {words[:1].upper()}{words[1:]}. Version {plugin.version}.",
     ]
-    if issubclass(plugin, Defense) and (refusal := _refusal(plugin)):
+    if issubclass(plugin, Defense) and (refusal := _refusal(plugin, registry)):
         parts.append(f"It declines a ViT: {refusal}.")
     for name, profile in PROFILES.items():
         own = profile.parameters.get(plugin.name, {})
         if own:
             values = ", ".join(f"`{parameter}={spelled(value)}`" for parameter, value in own.items())
             parts.append(f"In the profile {name}: {values}.")
+    rows = [[f"`{name}`", f"`{default or 'none'}`", *rest] for name, default, *rest in _parameters(plugin)]
     parts.append(_table(["parameter", "default", "values", "what"], rows) if rows else "It has no parameters.")
     return "\n\n".join(parts)
 
 
-def _facts(plugin: type[Plugin]) -> dict[str, str]:
+def _parameters(plugin: type[Plugin]) -> list[list[str]]:
+    """Name, default, possible values and description of every parameter."""
+    properties = plugin.model_json_schema()["properties"]
+    return [
+        [name, spelled(field.default), bound(properties[name]), field.description or ""]
+        for name, field in plugin.model_fields.items()
+    ]
+
+
+def _facts(plugin: type[Plugin], registry: Registry) -> dict[str, str]:
     """What is said of every plugin of a kind, by heading."""
     if issubclass(plugin, Attack):
         maps = bound(plugin.model_json_schema()["properties"]["label_map"]).removesuffix(" only")
@@ -97,7 +119,7 @@ def _facts(plugin: type[Plugin]) -> dict[str, str]:
         }
     if issubclass(plugin, Defense):
         kind = next(word for word, base in _KINDS.items() if issubclass(plugin, base))
-        return {"kind": kind, "given": _given(plugin), "on a ViT": "no" if _refusal(plugin) else "yes"}
+        return {"kind": kind, "given": _given(plugin), "on a ViT": "no" if _refusal(plugin, registry) else "yes"}
     return {}
 
 
@@ -105,16 +127,19 @@ def _given(plugin: type[Defense]) -> str:
     return _GIVEN[plugin.knowledge] + " and the secret" * issubclass(plugin, Oracle)
 
 
-def _refusal(plugin: type[Defense]) -> str | None:
-    """Why the defense declines a vision transformer."""
-    case = Case(cast(Dataset, SimpleNamespace(spec=_FEW)), cast(Model, _Transformer()), NoAttack(), plugin())
+def _refusal(plugin: type[Defense], registry: Registry) -> str | None:
+    """Why the defense declines a vision transformer, or None if it does not."""
+    attack = cast(Attack, registry.create("attack", "none", {}))
+    case = Case(cast(Dataset, SimpleNamespace(spec=_FEW)), cast(Model, _Transformer()), attack, plugin())
     return case.defense.unsupported(case)
 
 
 class _Transformer:
-    """A vision transformer as a model plugin would build it, only small."""
+    """A vision transformer as a model plugin would build it, only smaller."""
 
     def build(self, spec: ImageSpec) -> nn.Module:
+        import timm
+
         return timm.create_model(
             "vit_tiny_patch16_224",
             img_size=spec.height,
@@ -128,13 +153,17 @@ class _Transformer:
 
 
 def _summary(plugin: type[Plugin]) -> str:
-    """The first sentence of the plugin's file, without its name."""
-    text = inspect.cleandoc(sys.modules[plugin.__module__].__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    """The first paragraph of the plugin's file, without its name."""
+    text = _module_text(plugin).split("\n\n")[0].replace("\n", " ")
     return text.partition(": ")[2] or text
 
 
-def _table(heads: list[str], rows: Iterable[list[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *([text.replace("|", "\\|") for text in row] for row in rows)]
+def _module_text(plugin: type[Plugin]) -> str:
+    return inspect.cleandoc(sys.modules[plugin.__module__].__doc__ or "")
+
+
+def _table(headings: list[str], rows: Iterable[list[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *([text.replace("|", "\\|") for text in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -12,6 +12,7 @@ from bench.errors import RequestError
 from bench.plan import identity, recipes
 from bench.plan.profiles import PROFILES, Profile
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 from bench.plan.selection import parse
 from bench.plan.stages import CellStage, Ref, VictimStage
 from bench.plugin import Defense, Oracle
@@ -19,21 +20,6 @@ from bench.plugin.base import Case, Plugin
 from bench.plugin.dataset import Dataset
 from bench.plugin.model import Model
 from bench.plugin.parameters import spelled
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to compare. None stands for the profile's choice. ``reference`` is a number of images or a share ("5%")."""
-
-    defenses: str = "all"
-    attacks: str = "all"
-    models: str | None = None
-    datasets: str | None = None
-    recipes: str | None = None
-    seeds: tuple[int, ...] | None = None
-    profile: str = "quick"
-    reference: str | None = None
-    suspects: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,8 +52,6 @@ class Plan:
 
 def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
     """The cells of a request. Raises RequestError for anything in it that cannot be."""
-    if request.profile not in PROFILES:
-        raise RequestError(f"--profile {request.profile}: expected one of {', '.join(PROFILES)}")
     profile = PROFILES[request.profile]
     chooser = _Chooser(registry, profile)
     chosen = chooser.choose("dataset", request.datasets or profile.datasets)

@@ -1,4 +1,4 @@
-"""Profiles: named defaults for everything that a request leaves open."""
+"""Profiles: named defaults for whatever a request does not set."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +26,7 @@ PROFILES = {
         seeds=(0,),
         reference="5%",
         suspects=64,
-        # What the published values do not do on 4,000 small grey images with strokes; measured in docs/findings.md.
+        # The published values do not work on 4,000 small grey images of digits: docs/findings.md.
         parameters={
             "sig": {"poisoning_rate": 0.0975, "test_delta": 80 / 255},
             "label_consistent": {
@@ -46,7 +46,7 @@ PROFILES = {
             "siba": {"eps": 24 / 255},
             "input_aware": {"poisoning_rate": 0.15, "norm": 20.0, "mask_epochs": 8},
             "lira": {"epsilon": 0.02},
-            # 200 reference images are 10 batches an epoch: the published rates and radii move too little, or too much
+            # 200 reference images are few steps an epoch: the published rates and radii change too little, or too much
             "ft": {"learning_rate": 0.07},
             "ft_sam": {"learning_rate": 0.03},
             "fst": {"learning_rate": 0.05, "epochs": 20},

@@ -1,11 +1,11 @@
-"""Recipes: how a victim is trained, one value a hyper-parameter, under a name and with parameters of one's own."""
+"""Recipes: named sets of training hyper-parameters for victims, which a request may change one by one."""
 
 from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 
-from bench.errors import RequestError, meant
+from bench.errors import RequestError, did_you_mean
 from bench.plan.selection import parse
 from bench.plugin.parameters import explained
 from bench.toolbox.training import Recipe
@@ -13,9 +13,9 @@ from bench.toolbox.training import Recipe
 RECIPES = {
     # a slim network on a few thousand images, on a CPU
     "quick": Recipe(epochs=15, batch_size=64, learning_rate=0.05, schedule="one-cycle"),
-    # the papers' own
+    # the papers' setting
     "paper": Recipe(epochs=100, batch_size=128, learning_rate=0.01, schedule="cosine"),
-    # what stands in for it at a fifth of the epochs: docs/findings.md compares the two
+    # in place of it at a fifth of the epochs: docs/findings.md compares the two
     "fast": Recipe(epochs=20, batch_size=256, learning_rate=0.4, schedule="one-cycle"),
     # transformers and ConvNeXt from scratch, which plain SGD hardly moves
     "adamw": Recipe(
@@ -25,9 +25,9 @@ RECIPES = {
 
 
 def chosen(text: str) -> list[str]:
-    """The recipes of a selection such as ``fast,paper[epochs=10|20]``, each once, by the label that names it.
+    """The labels of the recipes in a selection such as ``fast,paper[epochs=10|20]``, each once.
 
-    A label spells out the parameters that are not the named recipe's own. Raises RequestError for an unknown name, a
+    A label names a recipe with the parameters that differ from it. Raises RequestError for an unknown name, a
     parameter that a recipe does not have, or a value out of its bounds.
     """
     labels: dict[str, None] = {}
@@ -50,7 +50,7 @@ def recipe(label: str) -> Recipe:
 
 def _made(name: str, parameters: dict[str, Any]) -> Recipe:
     if name not in RECIPES:
-        raise RequestError(f"--recipes {name}: expected one of {', '.join(RECIPES)}{meant(name, RECIPES)}")
+        raise RequestError(f"--recipes {name}: expected one of {', '.join(RECIPES)}{did_you_mean(name, RECIPES)}")
     try:
         return Recipe.model_validate({**RECIPES[name].model_dump(), **parameters})
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""``bench run --refresh``: which stages a plugin has a part in, and dropping them so that they are computed again."""
+"""``bench run --refresh``: which stages a plugin takes part in, and dropping them so that they are computed again."""
 
 from dataclasses import dataclass
 
@@ -15,41 +15,41 @@ class Refresh:
     cells: frozenset[str]
 
     def drop(self, store: Store) -> None:
-        """Take them out of the store; with a victim, its cells of other requests too, which nothing then supports."""
+        """Remove them from the store; with a victim also the cells that other requests made from it."""
         cells = set(self.cells)
         if self.victims:
             cells |= {record.key for record in store.records(lambda error: None) if record.victim_key in self.victims}
         for key in sorted(cells):
             store.forget("cells", key)
             store.forget("failures", key)
-        for key in sorted(self.victims):  # last, so that no cell ever outlives its victim
+        for key in sorted(self.victims):  # last, so that no cell is ever without its victim
             store.forget("victims", key)
             store.forget("checkpoints", key)
 
 
 def refreshing(plan: Plan, names: str) -> Refresh:
-    """What the plugins ``names`` (comma-separated; ``kind:name`` where two kinds share one) have a part in.
+    """The stages that plugins take part in: of a defense its cells; of any other plugin its victims with their cells.
 
-    A defense: its cells. An attack, a model or a data set: its victims with their cells. RequestError for a name that
-    is none of the request's plugins.
+    ``names``: comma-separated; ``kind:name`` where two kinds share a name. Raises RequestError for a name that is none
+    of the request's plugins.
     """
-    there = {(ref.kind, ref.name) for cell in plan.cells for ref in cell.refs.values()}
+    plugins = {(ref.kind, ref.name) for cell in plan.cells for ref in cell.refs.values()}
     chosen: set[tuple[str, str]] = set()
     for text in names.split(","):
-        wanted, _, name = text.strip().rpartition(":")
-        found = {(kind, plugin) for kind, plugin in there if plugin == name and wanted in ("", kind)}
-        if not found:
-            known = ", ".join(sorted({plugin for _, plugin in there}))
-            raise RequestError(f"--refresh {text.strip()}: expected a plugin of this request: {known}")
-        if len(found) > 1:
-            spelled = " or ".join(sorted(f"{kind}:{plugin}" for kind, plugin in found))
-            raise RequestError(f"--refresh {name}: expected {spelled}, since both are called so")
-        chosen |= found
+        asked_kind, _, name = text.strip().rpartition(":")
+        matching = {(kind, plugin) for kind, plugin in plugins if plugin == name and asked_kind in ("", kind)}
+        if not matching:
+            names_there = ", ".join(sorted({plugin for _, plugin in plugins}))
+            raise RequestError(f"--refresh {text.strip()}: expected a plugin of this request: {names_there}")
+        if len(matching) > 1:
+            full_names = " or ".join(sorted(f"{kind}:{plugin}" for kind, plugin in matching))
+            raise RequestError(f"--refresh {name}: expected {full_names}, since both have this name")
+        chosen |= matching
     victims, cells = set(), set()
     for cell in plan.cells:
-        parts = {kind: (kind, ref.name) in chosen for kind, ref in cell.refs.items()}
-        if any(parts.values()):
+        refreshed = {kind for kind, ref in cell.refs.items() if (kind, ref.name) in chosen}
+        if refreshed:
             cells.add(cell.key)
-        if any(part for kind, part in parts.items() if kind != "defense"):
+        if refreshed - {"defense"}:
             victims.add(cell.victim.key)
     return Refresh(frozenset(victims), frozenset(cells))

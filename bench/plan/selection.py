@@ -25,17 +25,17 @@ class Choice:
 
 
 def parse(text: str) -> list[Choice]:
-    """The choices of a selection, sweeps taken apart. Raises RequestError for anything malformed."""
+    """The choices of a selection, one for each point of a sweep. Raises RequestError for anything malformed."""
     choices: list[Choice] = []
     for part in re.split(r",(?![^\[]*\])", text):
-        found = _CHOICE.fullmatch(part)
-        if not found:
+        match = _CHOICE.fullmatch(part)
+        if not match:
             raise RequestError(
                 f"selection {text!r}: cannot read {part.strip()!r}; expected all, a name, a glob or name[param=value,…]"
             )
-        axes = _axes(found["parameters"], text) if found["parameters"] is not None else {}
+        axes = _axes(match["parameters"], text) if match["parameters"] is not None else {}
         choices += [
-            Choice(found["pattern"], dict(zip(axes, values, strict=True))) for values in product(*axes.values())
+            Choice(match["pattern"], dict(zip(axes, values, strict=True))) for values in product(*axes.values())
         ]
     return choices
 
@@ -53,7 +53,7 @@ def _axes(parameters: str, text: str) -> dict[str, list[Any]]:
 
 
 def _value(text: str) -> Any:
-    """Numbers, true, false and none as such, fractions such as 40/255 as numbers; anything else is a string."""
+    """Numbers, fractions such as 40/255, true, false and none are what they look like; anything else is text."""
     if text.lower() in ("none", "true", "false"):
         return {"none": None, "true": True, "false": False}[text.lower()]
     fraction = re.fullmatch(r"(\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)", text)

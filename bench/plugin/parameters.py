@@ -1,4 +1,4 @@
-"""A plugin's parameters in words: how a value is written, and which values there may be."""
+"""A plugin's parameters in words: how a value is written, which values are possible, and what is wrong with one."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -13,7 +13,7 @@ def spelled(value: Any) -> str:
 
 
 def bound(schema: dict[str, Any]) -> str:
-    """The values that a parameter may take, from its JSON schema."""
+    """The values that a parameter may have, from its JSON schema."""
     options = [part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"]
     part = options[0] if options else schema
     if part.get("type") == "array":
@@ -29,7 +29,10 @@ def bound(schema: dict[str, Any]) -> str:
 
 
 def explained(error: Any, fields: Iterable[str]) -> str:
-    """pydantic's first complaint as one line that names the value and what was expected; ``fields`` are those there."""
+    """The first fault in a pydantic ValidationError as one line that names the value and what was expected.
+
+    ``fields``: the names of all parameters.
+    """
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

@@ -236,8 +236,9 @@ def test_no_attack_is_handed_a_test_image_before_its_victim_is_trained(monkeypat
 
     from bench.cell.victim import make_victim
     from bench.cell.workshop import Workshop
-    from bench.plan.plan import Request, make_plan
+    from bench.plan.plan import make_plan
     from bench.plan.registry import Registry
+    from bench.plan.request import Request
     from bench.store.store import Store
 
     registry = Registry()

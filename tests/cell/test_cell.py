@@ -13,9 +13,10 @@ from bench.cell.measure import measure
 from bench.cell.reference import known as knowledge
 from bench.cell.workshop import Workshop
 from bench.engine import worker
-from bench.plan.plan import Request, make_plan
+from bench.plan.plan import make_plan
 from bench.plan.profiles import PROFILES
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 from bench.store.store import Store
 
 GRID = {
@@ -123,7 +124,7 @@ def test_one_victim_feeds_every_defense(grid):
 def test_metrics_follow_from_stored_predictions_alone(grid):
     _, store = grid
     plan = make_plan(
-        Request("fine_pruning", "badnets", GRID["models"], GRID["datasets"], reference="40", suspects=20),
+        Request(**{**GRID, "defenses": "fine_pruning", "attacks": "badnets", "reference": 40, "suspects": 20}),
         Registry(),
         None,
     )
@@ -224,7 +225,7 @@ def test_a_defense_gets_what_it_declared_and_nothing_else(broken):
 def test_reference_and_suspects_are_disjoint_and_never_from_the_test_set(broken):
     _, store = broken
     registry = Registry()
-    request = Request("fire", "badnets", GRID["models"], GRID["datasets"], reference="40", suspects=20)
+    request = Request(**{**GRID, "defenses": "fire", "attacks": "badnets", "reference": 40, "suspects": 20})
     [cell] = make_plan(request, registry, None).cells
     shop = Workshop(registry, store, None, torch.device("cpu"))
     stage = type(cell)(cell.victim, cell.defense, cell.reference, cell.suspects, pairs=True)

@@ -11,8 +11,9 @@ from bench.cell import backdoors, defend
 from bench.cell.backdoors import TriggeredSet
 from bench.cell.loaded import LoadedVictim
 from bench.cell.workshop import Workshop
-from bench.plan.plan import Request, make_plan
+from bench.plan.plan import make_plan
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 from bench.plugin import Oracle, Repair, Runtime
 from bench.plugin.attack import Attack
 from bench.plugin.values import AttackContext, Context, Known, Secret, Splits
@@ -67,7 +68,8 @@ def shop(tmp_path_factory):
 
 
 def cell(name):
-    request = Request(FEWER.get(name, name), "badnets", GRID["models"], GRID["datasets"], reference="60", suspects=20)
+    asked = {"defenses": FEWER.get(name, name), "attacks": "badnets", "reference": 60, "suspects": 20}
+    request = Request(models=GRID["models"], datasets=GRID["datasets"], **asked)
     [stage] = make_plan(request, REGISTRY, None).cells
     return stage
 

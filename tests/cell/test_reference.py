@@ -5,12 +5,20 @@ import torch
 from bench.cell.loaded import LoadedVictim
 from bench.cell.reference import known
 from bench.cell.workshop import Workshop
-from bench.plan.plan import Request, make_plan
+from bench.plan.plan import make_plan
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 from bench.plugin import LabelledImages
 from bench.store.store import Store
 
-REQUEST = Request("fire", "badnets", "resnet18[width=4]", "digits[train_size=300]", reference="40", suspects=20)
+REQUEST = Request(
+    defenses="fire",
+    attacks="badnets",
+    models="resnet18[width=4]",
+    datasets="digits[train_size=300]",
+    reference=40,
+    suspects=20,
+)
 
 
 def test_handing_out_reference_images_never_copies_the_training_set(tmp_path, monkeypatch):

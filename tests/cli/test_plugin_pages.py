@@ -13,7 +13,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 @pytest.mark.parametrize("kind", ["attack", "dataset", "defense", "model"])
 def test_the_page_is_what_the_plugins_say(kind):
     written = (DOCS / f"{kind}s.md").read_text()
-    assert written == page(kind, Registry()), f"run: python -m bench.reference {kind}s > docs/{kind}s.md"
+    assert written == page(kind, Registry()), f"run: python -m bench.cli.plugin_pages {kind}s > docs/{kind}s.md"
 
 
 @pytest.mark.parametrize("kind", ["attack", "dataset", "defense", "model"])

@@ -1,13 +1,13 @@
-"""The studies: each can be planned before anything is downloaded, and asks for what its name says."""
+"""The studies: each can be planned before anything is downloaded, and has what its name says."""
 
-import tomllib
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from bench.cli.main import main
-from bench.plan.plan import Plan, Request, make_plan
+from bench.cli.options import merge_options
+from bench.plan.plan import Plan, make_plan
 from bench.plan.registry import Registry
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -15,9 +15,8 @@ OF_PAPERS = ["cifar10-resnet18", "cifar10-resnet50", "cifar10-vit", "gtsrb-resne
 
 
 def plan(path: Path, folder: Path) -> Plan:
-    asked = tomllib.loads(path.read_text())
-    seeds = tuple(int(seed) for seed in asked.pop("seeds").split(","))
-    return make_plan(Request(seeds=seeds, **asked), Registry(), folder)
+    request, _ = merge_options(path, {})
+    return make_plan(request, Registry(), folder)
 
 
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.stem)
@@ -33,8 +32,8 @@ def test_a_papers_study_has_three_seeds_a_control_row_and_a_control_column(name,
     made = plan(STUDIES / f"{name}.toml", tmp_path)
     dataset, _, model = name.partition("-")
     names = {kind: {cell.refs[kind].name for cell in made.cells} for kind in ("dataset", "model", "attack", "defense")}
-    assert [found.partition("_")[0] for found in names["dataset"]] == [dataset]
-    assert [found.partition("_")[0] for found in names["model"]] == [model]
+    assert [name.partition("_")[0] for name in names["dataset"]] == [dataset]
+    assert [name.partition("_")[0] for name in names["model"]] == [model]
     assert {"none", "badnets", "trojan", "blend", "wanet", "input_aware"} <= names["attack"]
     assert {"none", "tac", "bna", "fire", "fine_pruning", "ft_sam", "sau"} <= names["defense"]
     seeds = Counter(cell.victim.seed for cell in made.cells)

@@ -10,8 +10,9 @@ from PIL import Image
 from bench.datasets import gtsrb
 from bench.datasets.gtsrb import GTSRB
 from bench.errors import RequestError
-from bench.plan.plan import Request, make_plan
+from bench.plan.plan import make_plan
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 
 
 def small_gtsrb(place: str, *, lists: bool) -> tuple[dict[str, bytes], dict[str, bytes], bytes]:

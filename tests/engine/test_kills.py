@@ -13,7 +13,9 @@ import pytest
 import tiny
 
 import bench
-from bench.api import open_registry, plan_of
+from bench.api import open_registry
+from bench.plan.plan import make_plan
+from bench.plan.request import Request
 from bench.store.store import Store
 
 GRID = {**tiny.GRID, "attacks": "corner[n=0|1]", "defenses": "none,halve[n=1|2|3]"}
@@ -37,7 +39,7 @@ def finished(folder: Path) -> Counter[str]:
     if not (folder / "store" / "store.json").is_file():
         return Counter()
     store = Store(folder / "store")
-    plan = plan_of(open_registry([tiny.plugins(folder)]), folder, **GRID)
+    plan = make_plan(Request(**GRID), open_registry([tiny.plugins(folder)]), folder)
     found = [victim.attack for victim in plan.victims if store.has("victims", victim.key)]
     found += [cell.defense for cell in plan.cells if store.has("cells", cell.key)]
     return Counter(f"{ref.name}[n={ref.parameters['n']}]" for ref in found if ref.name != "none")

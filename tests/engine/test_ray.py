@@ -26,8 +26,9 @@ from bench.engine.executor import Site
 from bench.engine.ray import nodes
 from bench.engine.ray.nodes import Node
 from bench.errors import RequestError
-from bench.plan.plan import Request, make_plan
+from bench.plan.plan import make_plan
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 from bench.store.store import Store
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'defensebench[ray]'")
@@ -123,7 +124,8 @@ def site(folder: Path, **options) -> Site:
 
 def stage(folder: Path, defense: str, attack: str = "corner"):
     registry = Registry([folder / "tinyplugins.py"])
-    [cell] = make_plan(Request(defense, attack, "linear", "dots", reference="8", suspects=4), registry, folder).cells
+    request = Request(**{**tiny.GRID, "defenses": defense, "attacks": attack})
+    [cell] = make_plan(request, registry, folder).cells
     return cell
 
 
@@ -241,7 +243,11 @@ def test_one_file_plugins_need_not_be_on_the_node(folder, tmp_path):
 
 
 def test_a_node_without_the_data_fails_the_stage_with_the_data_sets_reason(folder, tmp_path):
-    plan = make_plan(Request("none", "none", "linear", "cifar10"), Registry([folder / "tinyplugins.py"]), tmp_path)
+    plan = make_plan(
+        Request(defenses="none", attacks="none", models="linear", datasets="cifar10"),
+        Registry([folder / "tinyplugins.py"]),
+        tmp_path,
+    )
     worker, _ = opened(folder, site=replace(site(folder), data=tmp_path))
     outcome = worker.work(plan.cells[0].victim, 0)
     assert outcome.status == "failed"

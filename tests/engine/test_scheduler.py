@@ -16,8 +16,9 @@ from bench.engine import devices, scheduler
 from bench.engine.display import Screen
 from bench.engine.executor import Outcome
 from bench.errors import Damaged, RequestError
-from bench.plan.plan import Plan, Request, make_plan
+from bench.plan.plan import Plan, make_plan
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 from bench.plan.stages import VictimStage
 from bench.records import Record
 from bench.store import locks
@@ -96,7 +97,13 @@ def finished(cell) -> str:
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     """Four cells on badnets and sig, and their victims."""
-    request = Request("none,bnp", "badnets,sig", "resnet18[width=4]", "digits[train_size=200]", reference="20")
+    request = Request(
+        defenses="none,bnp",
+        attacks="badnets,sig",
+        models="resnet18[width=4]",
+        datasets="digits[train_size=200]",
+        reference=20,
+    )
     return make_plan(request, Registry(), Path())
 
 

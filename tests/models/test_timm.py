@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from bench.models import timm as timm_plugin
-from bench.plan.plan import Request, make_plan
+from bench.plan.plan import make_plan
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 
 
 def test_the_architecture_is_written_as_name():

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from bench.plan import identity
-from bench.plan.plan import Plan, Request, make_plan
+from bench.plan.plan import Plan, make_plan
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 
 REQUEST = Request(defenses="none", attacks="badnets", datasets="digits", models="resnet18[width=16]")
 

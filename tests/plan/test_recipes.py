@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from bench.errors import RequestError
-from bench.plan.plan import Request, make_plan
+from bench.plan.plan import make_plan
 from bench.plan.recipes import RECIPES, chosen, recipe
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 from bench.plugin.values import LabelledImages
 from bench.toolbox.training import Recipe, train
 
@@ -53,7 +54,7 @@ def test_recipes_are_an_axis_of_the_plan():
     assert {victim.recipe for victim in made.victims} == {"quick", "fast"}
     assert len(made.victims) == 4
     assert len(made.cells) == 8
-    usual = make_plan(Request("none", "badnets", datasets="digits"), Registry(), Path())
+    usual = make_plan(Request(defenses="none", attacks="badnets", datasets="digits"), Registry(), Path())
     assert usual.cells[0].victim.key in {victim.key for victim in made.victims}
 
 

@@ -13,8 +13,9 @@ from bench.cell import backdoors, victim
 from bench.cell.workshop import Workshop
 from bench.datasets.digits import Digits
 from bench.models.resnet18 import ResNet18
-from bench.plan.plan import Request, make_plan
+from bench.plan.plan import make_plan
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 from bench.plugin.values import AttackContext
 from bench.store.checkpoints import Checkpoint
 from bench.store.store import Store
@@ -89,7 +90,13 @@ def test_a_damaged_checkpoint_is_forgotten(tmp_path):
 
 def test_a_killed_victim_is_taken_up_again_and_leaves_no_checkpoint(tmp_path, monkeypatch):
     registry = Registry()
-    request = Request("none", "badnets", "resnet18[width=4]", "digits[train_size=200]", reference="20")
+    request = Request(
+        defenses="none",
+        attacks="badnets",
+        models="resnet18[width=4]",
+        datasets="digits[train_size=200]",
+        reference=20,
+    )
     [cell] = make_plan(request, registry, None).cells
     whole = Workshop(registry, Store(tmp_path / "whole"), None, CPU)
     victim.make_victim(cell.victim, whole)

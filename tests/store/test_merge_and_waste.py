@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.api import open_registry, plan_of
+from bench.api import open_registry
 from bench.cli.main import main
 from bench.errors import Damaged, RequestError
+from bench.plan.plan import make_plan
+from bench.plan.request import Request
 from bench.records import Record
 from bench.store import locks
 from bench.store.merge import merge
@@ -39,7 +41,7 @@ with FileLock(sys.argv[1]):
 @pytest.fixture(scope="module")
 def plan():
     """Four cells of two victims."""
-    return plan_of(open_registry(), Path(), **{**SELECTED, "seeds": (0,)})
+    return make_plan(Request(**{**SELECTED, "seeds": 0}), open_registry(), Path())
 
 
 def put(store: Store, cell, status="done", value=0.0, acc=0.5) -> None:
@@ -223,7 +225,7 @@ def test_gc_removes_what_no_record_needs_and_nothing_else(littered, plan, capsys
     assert left == sorted([str(os.getpid()), str(2**22 + 1)])
     assert not list((littered.root / "claims").iterdir())
     status, out, _ = bench(capsys, "gc", "--store", littered.root)
-    assert (status, out) == (0, "nothing that no record needs\n")
+    assert (status, out) == (0, "nothing to remove\n")
 
 
 @pytest.mark.parametrize(("answer", "removed"), [("y", True), ("", False), ("n", False)])

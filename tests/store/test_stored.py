@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -14,8 +13,9 @@ from PIL import Image
 
 from bench.cli.listing import plan_lines
 from bench.defenses.clp import CLP
-from bench.plan.plan import Request, make_plan
+from bench.plan.plan import make_plan
 from bench.plan.registry import Registry
+from bench.plan.request import Request
 from bench.records import Record
 from bench.reports.figures.style import rendered, styled
 from bench.reports.stats import Part, Stat
@@ -63,7 +63,7 @@ def test_planning_imports_none_of_the_libraries_that_only_running_needs(stored):
 def test_plugins_are_asked_once_for_all_seeds_whether_they_can_be_applied(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(CLP, "unsupported", lambda self, case: asked.append(case) or f"not to {case.attack.name}")
-    plan = make_plan(replace(ASKED, defenses="clp", seeds=(0, 1, 2)), Registry(), tmp_path)
+    plan = make_plan(ASKED.model_copy(update={"defenses": "clp", "seeds": (0, 1, 2)}), Registry(), tmp_path)
     reasons = [plan.unsupported(cell) for cell in plan.cells]
     assert reasons == ["not to none"] * 3 + ["not to badnets"] * 3
     assert len(asked) == 2

@@ -1,0 +1,87 @@
+"""How to run a request: the options that do not change what comes out; and reading both sorts together."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from bench.plan.option_types import Directory, Form, Names, Number, OptionGroup, Options, Text, Whole, unknown_option
+from bench.plan.request import FILES, Request
+
+ExecutorName = Literal["local", "inline", "ray"]
+
+WORKERS = OptionGroup("Where it runs")
+COMPUTING = OptionGroup("How it computes")
+AGAIN = OptionGroup("Which cells are computed", "Without these: all that the store does not hold as done.")
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\s*\d+\s*(,\s*\d+\s*)*)?", name):
+        raise ValueError("auto, cpu, cuda, or GPUs by number such as cuda:0,1")
+    return name
+
+
+class RunOptions(Options):
+    """Where and how cells are computed, and which of them."""
+
+    store: Annotated[Directory, FILES] = Field(Path("bench-store"), description="Where results are kept.")
+    executor: Annotated[ExecutorName, WORKERS] = Field(
+        "local", description="local: worker processes here; inline: this process; ray: a cluster."
+    )
+    address: Annotated[Text | None, Form("HOST"), WORKERS] = Field(
+        None, description="The Ray cluster: auto, HOST:PORT, ray://HOST:PORT (default: a new one)."
+    )
+    workers: Annotated[Whole | None, WORKERS] = Field(
+        None, ge=1, description="Worker processes (default: one for each GPU, or CPU core)."
+    )
+    threads: Annotated[Whole, WORKERS] = Field(1, ge=1, description="CPU threads of a worker.")
+    device: Annotated[Text, Form("NAME"), AfterValidator(_device), WORKERS] = Field(
+        "auto", description="auto, cpu, cuda, or GPUs by number such as cuda:0,1."
+    )
+    gpu_share: Annotated[Number, WORKERS] = Field(
+        1.0, gt=0, le=1, description="Part of a GPU that a worker needs: 0.5 is two workers a GPU."
+    )
+    deterministic: Annotated[bool, COMPUTING] = Field(
+        False, description="Give the same bits every time on a GPU too; a stage that cannot fails."
+    )
+    compile: Annotated[bool, COMPUTING] = Field(
+        False, description="Compile networks before training; pays if training takes over 10 minutes."
+    )
+    timeout: Annotated[Number | None, COMPUTING] = Field(
+        None, gt=0, description="Seconds until a stage is stopped and tried once more (default: never)."
+    )
+    retry: Annotated[Literal["failed"] | None, AGAIN] = Field(
+        None, description="Only the cells that failed or ran into the timeout earlier."
+    )
+    only: Annotated[Literal["missing"] | None, AGAIN] = Field(None, description="Only the cells that were never tried.")
+    refresh: Annotated[Names | None, AGAIN] = Field(
+        None, description="Compute these plugins' stages again: a defense's cells, an attack's victims."
+    )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.retry and self.only:
+            raise ValueError(
+                f"--retry {self.retry} --only {self.only}: expected one of them; together they leave nothing to do"
+            )
+        if self.address is not None and self.executor != "ray":
+            raise ValueError(f"--address {self.address}: goes with --executor ray, not with {self.executor}")
+        if self.executor == "ray" and ":" in self.device:
+            raise ValueError(
+                f"--device {self.device}: expected auto, cpu or cuda; Ray assigns the GPUs of its nodes itself"
+            )
+        return self
+
+
+def read_options(
+    values: Mapping[str, Any], request: type[Request] = Request, run: type[RunOptions] = RunOptions
+) -> tuple[Request, RunOptions]:
+    """Both sorts of options from one mapping. Raises OptionError for an unknown name or a wrong value."""
+    names = [*request.model_fields, *run.model_fields]
+    for name in values:
+        if name not in names:
+            raise unknown_option(name, names)
+    what, how = ({name: values[name] for name in model.model_fields if name in values} for model in (request, run))
+    return request.read(what), run.read(how)

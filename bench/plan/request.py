@@ -1,0 +1,51 @@
+"""What to compare: the options that say which cells a plan has."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from bench.plan.option_types import Amount, Directory, Files, Form, Names, OptionGroup, Options, Seeds, Text, Whole
+from bench.plan.profiles import PROFILES
+
+COMPARE = OptionGroup(
+    "What to compare",
+    "NAMES are names, globs or all, comma-separated: none,tac,bna*. Parameters stand in brackets: "
+    "tac[beta=2,variant=A]. A sweep is written with bars: tac[beta=1|2] is two defenses. Brackets need quotes in most "
+    "shells. bench list names everything that can be selected, bench show NAME its parameters.",
+)
+GIVEN = OptionGroup("What a defender is given")
+FILES = OptionGroup("Files")
+
+
+def _profile(name: str) -> str:
+    if name not in PROFILES:
+        raise ValueError(f"one of {', '.join(PROFILES)}")
+    return name
+
+
+class Request(Options):
+    """What to compare. None stands for the profile's choice."""
+
+    defenses: Annotated[Names, COMPARE] = Field("all", description="Defenses to compare.")
+    attacks: Annotated[Names, COMPARE] = Field("all", description="Attacks to defend against.")
+    models: Annotated[Names | None, COMPARE] = Field(None, description="Architectures (default: the profile's).")
+    datasets: Annotated[Names | None, COMPARE] = Field(None, description="Data sets (default: the profile's).")
+    recipes: Annotated[Names | None, COMPARE] = Field(
+        None, description="Training recipes: quick, paper, fast[epochs=30] (default: the profile's)."
+    )
+    seeds: Annotated[Seeds | None, COMPARE] = Field(
+        None, description="Seeds, such as 0,1 or 0-4 (default: the profile's)."
+    )
+    profile: Annotated[Text, Form("NAME"), AfterValidator(_profile), COMPARE] = Field(
+        "quick", description="Defaults for the rest: quick, minutes on a CPU, or paper, for a GPU."
+    )
+    reference: Annotated[Amount | None, GIVEN] = Field(
+        None, description="Clean reference images: a number, or a share of the training set such as 5%."
+    )
+    suspects: Annotated[Whole | None, GIVEN] = Field(
+        None, ge=0, description="Suspected images, for a defense that declares that it needs them."
+    )
+    data: Annotated[Directory | None, FILES] = Field(
+        None, description="Data sets (default: $DEFENSEBENCH_DATA, else the user's cache directory)."
+    )
+    plugin: Annotated[Files, FILES] = Field((), description="A file with plugins of your own; repeatable.")
