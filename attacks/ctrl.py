@@ -31,7 +31,7 @@ class CTRL(Attack):
         (15, 31), min_length=1, description="frequencies f, below window, whose coefficients (f, f) are raised"
     )
     magnitude: float = Field(100, gt=0, description="amount by which they are raised in training, for pixels in 0..255")
-    test_magnitude: float | None = Field(None, gt=0, description="the same at inference; None: as in training")
+    test_magnitude: float | None = Field(None, gt=0, description="the same amount at inference; None: as in training")
 
     def unsupported(self, case: Case) -> str | None:
         if case.dataset.spec.channels != 3:

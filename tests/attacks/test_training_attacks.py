@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.attacks._generator import Generator, drawn, recalled, stored
+from bench.attacks._generator import Generator, from_weights, new_generator, weights_of
 from bench.attacks.badnets import BadNets
 from bench.attacks.input_aware import InputAware, InputAwareObjective, sameness
 from bench.attacks.lira import LIRA, LIRAObjective
@@ -115,11 +115,11 @@ def test_the_training_loop_drives_it(attack, images, attack_context, classifier)
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 17, 30)])
 def test_a_generator_fits_images_of_any_size_and_comes_back_from_what_was_stored(attack_context, shape):
     context = replace(attack_context, spec=ImageSpec(*shape, 5, (0.5,) * shape[0], (0.5,) * shape[0]))
-    generator = drawn(2, 4, context)
+    generator = new_generator(2, 4, context)
     batch = torch.rand(4, *shape, generator=torch.Generator().manual_seed(0))
     maps = generator(batch)
     assert maps.shape == (4, 2, *shape[1:])
-    again = recalled({"other.x": batch, **stored(generator, "a.")}, "a.", shape[0], 2, 4)
+    again = from_weights({"other.x": batch, **weights_of(generator, "a.")}, "a.", shape[0], 2, 4)
     torch.testing.assert_close(again(batch), maps)
 
 
