@@ -5,11 +5,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from attack_helpers import seeded
+from scipy.optimize import nnls
 from torch import Tensor, nn
 
 from bench.attacks.badnets import BadNets
 from bench.attacks.norm_evader import NormEvader, conspicuousness, shift_norms
-from bench.defenses._perturbation import smallest_shifts
 
 
 @pytest.fixture
@@ -22,12 +22,21 @@ def latents() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def exact_norms(features: Tensor, weight: Tensor, bias: Tensor) -> list[float]:
-    """The norms that TAC computes."""
-    shifts = smallest_shifts(*(values.detach().double().numpy() for values in (features, weight, bias)))
-    return [float(np.linalg.norm(shift)) for shift in shifts if shift is not None]
+    """The norm for every class, by least distance programming (Lawson and Hanson 1974, chapter 23)."""
+    features, weight, bias = (values.detach().double().numpy() for values in (features, weight, bias))
+    logits = features @ weight.T + bias
+    norms = []
+    for label in range(len(weight)):
+        rows = np.delete(weight[label] - weight, label, axis=0)
+        leads = np.delete((logits - logits[:, [label]]).max(0), label)
+        program = np.vstack((rows.T, leads))
+        goal = np.eye(len(program))[-1]
+        residual = program @ nnls(program, goal)[0] - goal
+        norms.append(float(np.linalg.norm(residual[:-1] / residual[-1])))
+    return norms
 
 
-def test_the_norms_are_those_that_tac_computes(latents):
+def test_the_norms_are_those_of_the_exact_quadratic_program(latents):
     np.testing.assert_allclose(shift_norms(*latents).numpy(), exact_norms(*latents), rtol=0.01)
 
 
