@@ -37,7 +37,8 @@ class BPP(Attack):
 
     def poison(self, train: LabelledImages, context: AttackContext) -> Poisoned:
         def negative(images: Tensor, others: LabelledImages) -> Tensor:
-            return images + (self.trigger(others.floats, context) - others.floats)
+            sources = others.floats
+            return images + (self.trigger(sources, context) - sources)
 
         return poison_with_covers(
             self,

@@ -31,7 +31,7 @@ def after_training(context: AttackContext, objective: Objective) -> AttackContex
 
 
 def train_steps(objective: Objective, model: nn.Module, images: LabelledImages, share: float, count: int = 3) -> None:
-    """``count`` steps of SGD on ``objective``, at the time ``share`` of the training."""
+    """``count`` steps of SGD on ``objective``, as if the share ``share`` of the training were done."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     for _ in range(count):
         loss = objective.loss(model, images.floats, images.labels, share)
@@ -70,7 +70,7 @@ def assert_only_these_changed(poisoned: Poisoned, images: LabelledImages) -> Non
 def assert_equals_reference(
     attack: Attack, reference: Reference, images: LabelledImages, context: AttackContext, tolerance: float = 1e-6
 ) -> None:
-    """The trigger on six images equals ``reference``, which computes it pixel by pixel; ``context`` has the learned."""
+    """The trigger on six images equals ``reference``, which computes it image by image."""
     batch = images.floats[:6]
     expected = np.stack([reference(image, context) for image in batch.numpy()])
     assert not np.array_equal(expected, batch.numpy())
