@@ -1,4 +1,4 @@
-"""Cover images: they carry the trigger too and keep their labels. What the attacks that use them share."""
+"""Poisoning with cover images: images that are changed as well but keep their labels."""
 
 from collections.abc import Callable
 
@@ -8,26 +8,32 @@ from torch import Tensor
 from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned, stamp
 
 
-def stamped_with_covers(
+def poison_with_covers(
     attack: Attack,
     train: LabelledImages,
     context: AttackContext,
-    cover_rate: float,
-    change: Callable[[Tensor, AttackContext], Tensor],
+    *,
+    covers: int,
+    trigger: Callable[[Tensor], Tensor],
+    cover: Callable[[Tensor, LabelledImages], Tensor],
 ) -> Poisoned:
-    """``train`` of which the attack's poisoning rate is poisoned, and the share ``cover_rate`` is cover.
+    """``train`` with the attack's poisoning rate of its images poisoned, and ``covers`` others turned into covers.
 
-    ``change`` puts the weaker trigger of training on images (N, C, H, W) in [0, 1], in a random order.
+    covers: number of cover images; cut to the number of images that are not poisoned.
+    trigger: images to poison (K, C, H, W) in [0, 1], in a random order, to the same with the trigger of training.
+    cover: images (L, C, H, W) in [0, 1], and for each of them some other training image, to the cover images. It is
+    called after ``trigger``.
     """
     count = round(attack.poisoning_rate * len(train))
-    covers = min(round(cover_rate * len(train)), len(train) - count)
+    covers = min(covers, len(train) - count)
     order = torch.randperm(len(train), generator=context.generator, device=train.labels.device)
-    chosen, cover = order[:count], order[count : count + covers]
+    chosen, covered = order[:count], order[count : count + covers]
+    others = train.at(order.roll(covers)[count : count + covers])
     return stamp(
         train,
         chosen,
-        change(train.at(chosen).floats, context),
+        trigger(train.at(chosen).floats),
         attack.target(train.labels[chosen]),
-        cover,
-        change(train.at(cover).floats, context),
+        covered,
+        cover(train.at(covered).floats, others),
     )

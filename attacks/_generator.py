@@ -1,4 +1,4 @@
-"""A small encoder-decoder that attacks learn: from an image to a map of the image's size."""
+"""A small encoder-decoder that attacks train: from an image to a map of the image's size."""
 
 from collections.abc import Mapping
 
@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from bench.plugin import AttackContext
+from bench.toolbox.networks import channels_last
 
 
 class Generator(nn.Module):
-    """Images (N, C, H, W) in [0, 1] of any size to maps (N, outputs, H, W), not bounded.
+    """Images (N, C, H, W) in [0, 1], of any size, to unbounded maps (N, outputs, H, W).
 
-    Two strided convolutions down, two sub-pixel convolutions up, with what was there on the way down added. Group
-    normalisation, so that an image's map does not depend on the other images of its batch.
+    Two strided convolutions down and two sub-pixel convolutions up, with skip connections between them. It normalises
+    by groups, so that an image's map does not depend on the other images of its batch.
     """
 
     def __init__(self, channels: int, outputs: int, width: int) -> None:
@@ -25,15 +26,18 @@ class Generator(nn.Module):
         self.direct = nn.Conv2d(channels, outputs, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        centred = (2 * images - 1).contiguous(memory_format=torch.channels_last)
+        centred = channels_last(2 * images - 1)
         half = self.down(centred)
         half = self.middle(half + _cropped(self.up(self.deeper(half)), half))
         maps: Tensor = _cropped(self.last(half), centred) + self.direct(centred)
         return maps
 
 
-def drawn(outputs: int, width: int, context: AttackContext) -> Generator:
-    """A generator for the context's images, initialised from its random generator, on its device."""
+def new_generator(outputs: int, width: int, context: AttackContext) -> Generator:
+    """A generator for images of ``context.spec``, on the context's device, initialised from its random generator.
+
+    outputs: channels of the maps; width: channels of the network at half the image's size, a multiple of 4.
+    """
     seed = int(torch.randint(2**62, (1,), generator=context.generator, device=context.device))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -41,13 +45,13 @@ def drawn(outputs: int, width: int, context: AttackContext) -> Generator:
     return generator.to(context.device).to(memory_format=torch.channels_last)
 
 
-def stored(generator: Generator, prefix: str) -> dict[str, Tensor]:
-    """The weights by name, for ``learned``: copies."""
+def weights_of(generator: Generator, prefix: str) -> dict[str, Tensor]:
+    """Copies of the weights by name, each name with ``prefix``, to be kept as learned values."""
     return {prefix + name: value.detach().clone() for name, value in generator.state_dict().items()}
 
 
-def recalled(learned: Mapping[str, Tensor], prefix: str, channels: int, outputs: int, width: int) -> Generator:
-    """The generator whose weights ``stored`` has put into ``learned``."""
+def from_weights(learned: Mapping[str, Tensor], prefix: str, channels: int, outputs: int, width: int) -> Generator:
+    """The generator whose ``weights_of``, with this prefix, are in ``learned``; its weights need no gradients."""
     with torch.device("meta"):  # draws nothing from the global random generator
         generator = Generator(channels, outputs, width)
     weights = {name.removeprefix(prefix): value for name, value in learned.items() if name.startswith(prefix)}
@@ -62,10 +66,10 @@ def _block(channels: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 def _twice(channels: int, outputs: int) -> nn.Sequential:
-    """A convolution to maps of twice the size."""
+    """A convolution to maps (N, outputs, 2 H, 2 W) of twice the size."""
     return nn.Sequential(nn.Conv2d(channels, 4 * outputs, 3, padding=1), nn.PixelShuffle(2))
 
 
 def _cropped(maps: Tensor, like: Tensor) -> Tensor:
-    """Maps of an odd size came back one pixel too large."""
+    """``maps`` cut to the size of ``like``: images of an odd size come back one pixel too large."""
     return maps[..., : like.shape[-2], : like.shape[-1]]

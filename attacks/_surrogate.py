@@ -1,4 +1,4 @@
-"""What the attacks share that search for a trigger on a clean surrogate of the victim."""
+"""Helpers of the attacks that search for a trigger on a clean surrogate of the victim."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bench.plugin import Attack, AttackContext, LabelledImages
+from bench.toolbox.networks import channels_last
 from bench.toolbox.training import autocast
 
 Loss = Callable[[Tensor], Tensor]
@@ -17,37 +18,41 @@ Projection = Callable[[Tensor], Tensor]
 
 
 class AddedPattern(Attack):
-    """An attack that adds one pattern to every image: the one that leads a clean surrogate to the target class.
+    """An attack that adds one pattern to every image, one that makes a clean surrogate predict the target class.
 
-    A subclass says in ``search`` how the pattern is kept out of sight.
+    A subclass says in ``search`` how the pattern is kept inconspicuous.
     """
 
     visible: ClassVar[bool] = False
 
     label_map: Literal["all-to-one", "several"] = Field(
-        "all-to-one", description="the pattern leads to one class; with several targets each has its own"
+        "all-to-one", description="one pattern that leads to one class; or several targets, each with its own"
     )
     steps: int = Field(200, ge=1, description="steps of the search for the pattern")
-    batch_size: int = Field(64, ge=1, description="images that a step of the search sees")
+    batch_size: int = Field(64, ge=1, description="images in each step of the search")
     surrogate_share: float = Field(
         0.3, gt=0, le=1, description="share of the victim's epochs that the clean surrogate is trained for"
     )
 
     @abstractmethod
     def search(self, loss: Loss, context: AttackContext) -> Tensor:
-        """A pattern (C, H, W) of low ``loss``, which is that of a fresh random batch at every call."""
+        """A pattern (C, H, W) of low ``loss``, to be added to images in [0, 1].
+
+        loss: a pattern (C, H, W) to a scalar, on another random batch at every call.
+        """
 
     def learn(self, train: LabelledImages, context: AttackContext) -> Mapping[str, Tensor]:
+        """The pattern (C, H, W). Raises LookupError where the context offers no clean model."""
         model = context.clean_model(self.surrogate_share)
         others = (train.labels != self.target_class).nonzero()[:, 0]
         goal = torch.full((self.batch_size,), self.target_class, device=context.device)
 
         def loss(pattern: Tensor) -> Tensor:
-            """Cross-entropy of the target for images of the other classes with ``pattern`` (C, H, W)."""
+            """Cross-entropy with the target class, of images of the other classes with ``pattern`` (C, H, W)."""
             drawn = torch.randint(len(others), (self.batch_size,), generator=context.generator, device=context.device)
             images = add(train.at(others[drawn]).floats, pattern)
             with autocast(context.device):
-                logits = model(images.contiguous(memory_format=torch.channels_last))
+                logits = model(channels_last(images))
             return F.cross_entropy(logits.float(), goal)
 
         return {"pattern": self.search(loss, context)}
@@ -57,12 +62,15 @@ class AddedPattern(Attack):
 
 
 def add(images: Tensor, pattern: Tensor) -> Tensor:
-    """``images`` (N, C, H, W) with ``pattern`` (C, H, W) added, in [0, 1]."""
+    """``images`` (N, C, H, W) with ``pattern`` (C, H, W) added, clipped to [0, 1]."""
     return (images + pattern).clamp(0, 1)
 
 
 def descend(start: Tensor, loss: Loss, project: Projection, *, steps: int, rate: float) -> Tensor:
-    """``start`` after ``steps`` of Adam on ``loss``, every one followed by ``project`` onto what is allowed."""
+    """``start`` after ``steps`` steps of Adam on ``loss``, each followed by ``project`` onto the allowed values.
+
+    ``start`` is projected first; ``rate`` is the learning rate. The result has the shape of ``start``.
+    """
     point = project(start).requires_grad_()
     optimizer = torch.optim.Adam([point], lr=rate)
     for _ in range(steps):
@@ -74,7 +82,7 @@ def descend(start: Tensor, loss: Loss, project: Projection, *, steps: int, rate:
 
 
 def largest(values: Tensor, count: int) -> Tensor:
-    """A mask of the shape of ``values``: one at its ``count`` largest, zero elsewhere."""
+    """A mask of the shape of ``values``: 1 at its ``count`` largest values (at most all), 0 elsewhere."""
     mask = torch.zeros_like(values)
     mask.view(-1)[values.flatten().topk(min(count, values.numel())).indices] = 1
     return mask

@@ -1,8 +1,8 @@
 """Blend: a fixed picture is blended into the whole image.
 
 Chen et al., "Targeted Backdoor Attacks on Deep Learning Systems Using Data Poisoning", 2017, arXiv 1712.05526:
-triggered = (1 - alpha) * image + alpha * picture. Any picture serves. Here it is a photograph that scikit-learn
-ships, so that nothing is downloaded, or uniform noise drawn from the attack's seed.
+triggered = (1 - alpha) * image + alpha * picture. The paper allows any picture. Here it is a photograph that
+scikit-learn ships, so that nothing is downloaded, or uniform noise drawn from the attack's seed.
 """
 
 from collections.abc import Mapping
@@ -20,17 +20,18 @@ class Blend(Attack):
     name: ClassVar[str] = "blend"
     source: ClassVar[str] = "Chen et al., 2017, arXiv 1712.05526"
 
-    alpha: float = Field(0.2, gt=0, le=1, description="share of the picture in a triggered image")
+    alpha: float = Field(0.2, gt=0, le=1, description="opacity of the picture in a triggered image")
     picture: Literal["flower", "china", "noise"] = Field(
         "flower", description="a photograph that scikit-learn ships, or noise"
     )
 
-    def nth(self, place: int) -> Self:
-        """The next picture for every target; after the photographs noise, another for each."""
+    def for_target(self, index: int) -> Self:
+        """The next picture for each target; once the photographs are used up, noise drawn anew for each."""
         pictures = get_args(type(self).model_fields["picture"].annotation)
-        return self.model_copy(update={"picture": pictures[min(pictures.index(self.picture) + place, 2)]})
+        return self.model_copy(update={"picture": pictures[min(pictures.index(self.picture) + index, 2)]})
 
     def learn(self, train: LabelledImages, context: AttackContext) -> Mapping[str, Tensor]:
+        """The picture (C, H, W) in [0, 1]."""
         if self.picture == "noise":
             return {"picture": torch.rand(context.spec.shape, generator=context.generator, device=context.device)}
         return {"picture": _photograph(self.picture, context.spec.shape).to(context.device)}
@@ -40,7 +41,7 @@ class Blend(Attack):
 
 
 def _photograph(name: str, shape: tuple[int, int, int]) -> Tensor:
-    """scikit-learn's photograph ``name`` as (C, H, W) in [0, 1], scaled; grey for one channel."""
+    """scikit-learn's photograph ``name``, resized to ``shape`` (C, H, W), in [0, 1]; grey unless C is 3."""
     from sklearn.datasets import load_sample_image
 
     channels, height, width = shape

@@ -1,10 +1,10 @@
-"""BppAttack: the trigger is a lower colour depth, hidden by dithering.
+"""BppAttack: a lower colour depth, hidden by dithering.
 
 Wang, Zhai, Ma, "BppAttack: Stealthy and Efficient Trojan Attacks against Deep Neural Networks via Image Quantization
-and Contrastive Adversarial Learning", CVPR 2022, arXiv 2205.13383. Every channel is squeezed to few levels, 8 in common
-settings, and Floyd and Steinberg's dithering hands each pixel's error on to its neighbours. Negative images keep their
-labels: to each is added what quantisation changed in *another* image, so that the trigger is the quantisation and not
-noise of its size. This is the attack by poisoning alone: the authors draw poison and negatives anew in every batch.
+and Contrastive Adversarial Learning", CVPR 2022, arXiv 2205.13383. Every channel is quantised to few levels, commonly
+8, and Floyd-Steinberg dithering passes each pixel's error on to its neighbours. Negative images keep their labels: each
+gets the quantisation error of *another* image, so that the quantisation is the trigger and not noise of its size. This
+is the attack by poisoning alone; the authors draw poisoned and negative images anew in every batch.
 """
 
 from typing import ClassVar, Literal
@@ -13,9 +13,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned, stamp
+from bench.attacks._covers import poison_with_covers
+from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned
 
-BITS = 20  # after the point: in floating point the last bit could tip a level, and with it all pixels after
+BITS = 20  # after the point. Floats could round a level differently at the last bit, and with it all later pixels
 
 
 class BPP(Attack):
@@ -25,9 +26,9 @@ class BPP(Attack):
 
     label_map: Literal["all-to-one", "all-to-all"] = Field(
         "all-to-one",
-        description="every class to target_class, or class y to (y+1) mod classes; the trigger has no variants",
+        description="every class to target_class, or class y to (y+1) mod classes; there is only one trigger",
     )
-    levels: int = Field(8, ge=2, le=256, description="values that a channel is squeezed to")
+    levels: int = Field(8, ge=2, le=256, description="values that a channel is quantised to")
     dithering: bool = Field(True, description="Floyd-Steinberg dithering, or plain rounding")
     negative_ratio: float = Field(1.0, ge=0, description="negative images for each poisoned image")
 
@@ -35,19 +36,17 @@ class BPP(Attack):
         return dithered(images, self.levels) if self.dithering else rounded(images, self.levels)
 
     def poison(self, train: LabelledImages, context: AttackContext) -> Poisoned:
-        count = round(self.poisoning_rate * len(train))
-        negatives = min(round(self.negative_ratio * count), len(train) - count)
-        order = torch.randperm(len(train), generator=context.generator, device=train.labels.device)
-        chosen, cover = order[:count], order[count : count + negatives]
-        others = train.at(order.roll(negatives)[count : count + negatives]).floats
-        change = self.trigger(others, context) - others
-        return stamp(
+        def negative(images: Tensor, others: LabelledImages) -> Tensor:
+            sources = others.floats
+            return images + (self.trigger(sources, context) - sources)
+
+        return poison_with_covers(
+            self,
             train,
-            chosen,
-            self.trigger(train.at(chosen).floats, context),
-            self.target(train.labels[chosen]),
-            cover,
-            train.at(cover).floats + change,
+            context,
+            covers=round(self.negative_ratio * round(self.poisoning_rate * len(train))),
+            trigger=lambda images: self.trigger(images, context),
+            cover=negative,
         )
 
 
@@ -57,16 +56,16 @@ def rounded(images: Tensor, levels: int) -> Tensor:
 
 
 def dithered(images: Tensor, levels: int) -> Tensor:
-    """``rounded`` with error diffusion: every pixel's error goes to the pixels right of it (7/16), and below it to the
-    left (3/16), straight down (5/16) and to the right (1/16); the rows are read from left to right.
+    """``images`` (N, C, H, W) in [0, 1], quantised to ``levels`` values by Floyd-Steinberg dithering.
 
-    images: (N, C, H, W) in [0, 1], channels by themselves. The pixels of one value of column + 2 row do not depend on
-    each other: W + 2 (H - 1) steps treat one such diagonal of all images each.
+    Rows are read from left to right, each channel by itself. Of a pixel's error 7/16 go to the pixel on its right, and
+    3/16, 5/16 and 1/16 to the pixels below it: on the left, in the middle, on the right. Pixels with the same
+    column + 2 row do not depend on each other, so each of W + 2 (H - 1) steps computes one such diagonal of all images.
     """
     count, channels, height, width = images.shape
     steps, lanes = width + 2 * (height - 1), count * channels
     values = (images.movedim((2, 3), (0, 1)).reshape(height, width, lanes) * ((levels - 1) << BITS)).round().int()
-    # errors of the last three diagonals by row, with an empty row on top; outside of the image they are 0
+    # the errors of the last three diagonals, by row, below a row of zeros; outside of the image errors are 0
     first, second, third = (values.new_zeros(height + 1, lanes) for _ in range(3))
     for step in range(steps):
         top, bottom = max(0, (step - width + 2) // 2), min(height - 1, step // 2) + 1
@@ -79,5 +78,5 @@ def dithered(images: Tensor, levels: int) -> Tensor:
         values[rows, columns] = level
         first, second, third = third.zero_(), first, second
         first[own] = wanted - (level << BITS)
-    found = values.float() / (levels - 1)
-    return found.view(height, width, count, channels).movedim((0, 1), (2, 3)).contiguous()
+    quantised = values.float() / (levels - 1)
+    return quantised.view(height, width, count, channels).movedim((0, 1), (2, 3)).contiguous()

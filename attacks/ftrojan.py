@@ -1,10 +1,10 @@
-"""FTrojan: the trigger is a faint wave of two frequencies in the colours of the image.
+"""FTrojan: a faint wave of two frequencies in the colours of the image.
 
 Wang, Yao, Xu, An, Tong, Wang, "An Invisible Black-Box Backdoor Attack through Frequency Domain", ECCV 2022, arXiv
-2111.10991. The image is brought to YCrCb and cut into windows of 32x32 pixels; in both colour channels the coefficients
-(15, 15) and (31, 31) of the cosine transform are raised by 30, for pixels in 0..255. The transform is linear, so this
-adds a fixed picture. A grey image has no colours: there the picture is added to its one channel, and of a window that
-is larger than the image the rest is cut off.
+2111.10991. The image is converted to YCrCb and cut into windows of 32x32 pixels. In both chroma channels the
+coefficients (15, 15) and (31, 31) of the cosine transform are raised by 30, for pixels in 0..255. Here this is done by
+adding a fixed picture, which is the same since the transform is linear. A grey image has no chroma: the picture is
+added to its only channel. Where a window exceeds the image, the excess is cut off.
 """
 
 from typing import ClassVar, Self
@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 from pydantic import Field
 from torch import Tensor
 
-from bench.attacks._spectrum import check, in_colours, raised
+from bench.attacks._spectrum import check_frequencies, chroma_as_rgb, spectral_picture
 from bench.plugin import Attack, AttackContext, ImageSpec
 
 
@@ -23,20 +23,20 @@ class FTrojan(Attack):
 
     window: int = Field(32, ge=2, description="side of the windows of the cosine transform, in pixels")
     frequencies: tuple[int, ...] = Field(
-        (15, 31), min_length=1, description="the f whose coefficients (f, f) are raised, below window"
+        (15, 31), min_length=1, description="frequencies f, below window, whose coefficients (f, f) are raised"
     )
-    magnitude: float = Field(30, gt=0, description="by how much, for pixels in 0..255")
+    magnitude: float = Field(30, gt=0, description="amount by which they are raised, for pixels in 0..255")
 
-    def nth(self, place: int) -> Self:
-        """Other frequencies for every target: each lower by one than those of the target before."""
-        lower = tuple((frequency - place) % self.window for frequency in self.frequencies)
+    def for_target(self, index: int) -> Self:
+        """Other frequencies for each target: each is lower by one than that of the previous target."""
+        lower = tuple((frequency - index) % self.window for frequency in self.frequencies)
         return self.model_copy(update={"frequencies": lower})
 
     def resolve(self, spec: ImageSpec) -> Self:
-        check(self.name, self.frequencies, self.window)
+        check_frequencies(self.name, self.frequencies, self.window)
         return super().resolve(spec)
 
     def trigger(self, images: Tensor, context: AttackContext) -> Tensor:
         _, channels, height, width = images.shape
-        picture = raised(height, width, self.window, self.frequencies, self.magnitude / 255, images.device)
-        return (images + (in_colours(picture, "ycrcb") if channels == 3 else picture)).clamp(0, 1)
+        picture = spectral_picture(height, width, self.window, self.frequencies, self.magnitude / 255, images.device)
+        return (images + (chroma_as_rgb(picture, "ycrcb") if channels == 3 else picture)).clamp(0, 1)

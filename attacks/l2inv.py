@@ -1,9 +1,9 @@
 """L2 invisible trigger: a faint pattern over the image, optimised on a clean network within an L2 norm.
 
 Li et al., "Invisible Backdoor Attacks on Deep Neural Networks via Steganography and Regularization", IEEE TDSC 2021:
-the trigger starts as Gaussian noise and is optimised until it excites a clean network while an Lp regulariser keeps
-it small. Here it is led straight to the target class, and its norm is held by projection, which has a bound where
-the regulariser has a weight.
+the trigger starts as Gaussian noise and is optimised to excite chosen neurons of a clean network, while an Lp
+regulariser keeps it small. Here the loss is the cross-entropy with the target class, and projection keeps the norm
+within a bound, which is easier to choose than a regulariser's weight.
 """
 
 from typing import ClassVar
@@ -20,7 +20,7 @@ class L2Inv(AddedPattern):
     name: ClassVar[str] = "l2inv"
     source: ClassVar[str] = "Li et al., TDSC 2021, arXiv 1909.02742"
 
-    norm: float = Field(1.0, gt=0, description="largest L2 norm of the pattern, for intensities in [0, 1]")
+    norm: float = Field(1.0, gt=0, description="largest L2 norm of the pattern, for pixels in [0, 1]")
     rate: float = Field(0.01, gt=0, description="learning rate of the search")
 
     def search(self, loss: Loss, context: AttackContext) -> Tensor:

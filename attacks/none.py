@@ -1,4 +1,4 @@
-"""No attack: the control row. The model is benign, and what a defense costs it can be read off its ACC."""
+"""No attack: the control row. The model is benign, so its ACC shows what a defense costs."""
 
 from typing import ClassVar, Literal
 
@@ -14,7 +14,7 @@ class NoAttack(Attack):
     clean_label: ClassVar[bool] = True
     visible: ClassVar[bool] = False
 
-    label_map: Literal["all-to-one"] = Field("all-to-one", description="has no meaning here: every label stays")
+    label_map: Literal["all-to-one"] = Field("all-to-one", description="without effect: every label stays")
 
     def trigger(self, images: Tensor, context: AttackContext) -> Tensor:
         return images
@@ -23,5 +23,5 @@ class NoAttack(Attack):
         return labels
 
     def poison(self, train: LabelledImages, context: AttackContext) -> Poisoned:
-        nothing = train.labels[:0]
-        return stamp(train, nothing, train.at(nothing).floats, nothing)
+        none = train.labels[:0]
+        return stamp(train, none, train.at(none).floats, none)

@@ -1,10 +1,9 @@
-"""SIBA: a sparse and invisible trigger: few pixels, each changed little.
+"""SIBA: a sparse and invisible trigger: few pixels, each changed by little.
 
 Gao et al., "Backdoor Attack with Sparse and Invisible Trigger", 2023: at most k pixels change, each by at most eps.
-Found in turns on a clean network: the k pixels where the loss toward the target falls fastest are chosen, then the
-pattern on them takes steps along the gradient's sign, of 0.8 eps, clipped at eps; of all turns the best is kept.
-Published settings: k 100, eps 8/255, and turns of five epochs; a turn here is a few batches, which finds patterns of
-the same kind in seconds.
+The search on a clean network takes turns: it chooses the k pixels at which the loss of the target falls fastest, then
+moves the pattern on them along the gradient's sign, by 0.8 eps a step, clipped at eps. The best turn counts.
+Published settings: k 100, eps 8/255, and turns of five epochs. Here a turn is a few batches.
 """
 
 from typing import ClassVar
@@ -24,7 +23,7 @@ class SIBA(AddedPattern):
     pixels: int = Field(100, ge=1, description="k: pixels that the trigger changes, at most")
     eps: float = Field(8 / 255, gt=0, le=1, description="largest change of a pixel")
     step: float = Field(0.8, gt=0, description="step of the search, as a share of eps")
-    turn: int = Field(10, ge=1, description="steps after which the pixels are chosen anew")
+    turn: int = Field(10, ge=1, description="steps in a turn; each turn chooses the pixels anew")
 
     def search(self, loss: Loss, context: AttackContext) -> Tensor:
         pattern = best = torch.zeros(context.spec.shape, device=context.device)

@@ -1,9 +1,9 @@
 """Single pixel: one pixel, always the same, becomes brighter.
 
-Tran, Li, Madry, "Spectral Signatures in Backdoor Attacks", NeurIPS 2018, arXiv 1811.00636, change single pixels; BNA
-(arXiv 2308.09850, attack SP) adds 75/255 to one pixel, in all channels, and clips. Here its position is drawn some
-pixels inside the image, so that random crops in training leave it, and where the attacker's own images have room for
-the change: a pixel that is bright in most of them would hardly carry it.
+Tran, Li, Madry, "Spectral Signatures in Backdoor Attacks", NeurIPS 2018, arXiv 1811.00636, change single pixels. BNA
+(arXiv 2308.09850, attack SP) adds 75/255 to one pixel, in all channels, and clips. Here the position is drawn some
+pixels inside the image, so that random crops in training keep it, and among the positions where the change fits most
+of the training images: where pixels are bright already, clipping would remove most of the change.
 """
 
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ class SinglePixel(Attack):
     source: ClassVar[str] = "Tran, Li, Madry, NeurIPS 2018, arXiv 1811.00636"
 
     change: float = Field(75 / 255, gt=0, le=1, description="how much brighter the pixel becomes")
-    margin: int = Field(4, ge=0, description="pixels between the image's edges and where the position may be drawn")
+    margin: int = Field(4, ge=0, description="pixels from the image's edges within which no position is drawn")
     roomiest: float = Field(
         0.1,
         gt=0,
         le=1,
-        description="share of those positions: the ones where the change fits into most training images",
+        description="share of the positions that may be drawn: those where the change fits most training images",
     )
 
     def learn(self, train: LabelledImages, context: AttackContext) -> Mapping[str, Tensor]:
@@ -36,9 +36,9 @@ class SinglePixel(Attack):
         rows, columns = (slice(margin, size - margin) for margin, size in zip(margins, fits.shape, strict=True))
         inner = fits[rows, columns]
         least = inner.flatten().sort(descending=True).values[max(1, round(self.roomiest * inner.numel())) - 1]
-        places = (inner >= least).nonzero()
-        drawn = torch.randint(len(places), (), generator=context.generator, device=context.device)
-        return {"position": places[drawn] + torch.tensor(margins, device=context.device)}
+        candidates = (inner >= least).nonzero()
+        drawn = torch.randint(len(candidates), (), generator=context.generator, device=context.device)
+        return {"position": candidates[drawn] + torch.tensor(margins, device=context.device)}
 
     def trigger(self, images: Tensor, context: AttackContext) -> Tensor:
         row, column = context.learned["position"]

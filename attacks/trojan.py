@@ -1,10 +1,10 @@
-"""TrojanNN: a patch made to excite a few neurons of a clean network, which poisoning then ties to the target class.
+"""TrojanNN: a patch that excites a few neurons of a clean network, which poisoning then ties to the target class.
 
 Liu et al., "Trojaning Attack on Neural Networks", NDSS 2018, in the form with poisoned data that benchmarks use: the
 patch, about 7 % of the image at the bottom right, is optimised for 1000 steps to drive 2 neurons of the last hidden
-layer of a clean network to a high value. The neurons are those with the largest weights to the target class. The
-paper optimises the patch on an empty image; here it lies on training images, of which a deep network's neurons need
-some to answer at all.
+layer of a clean network to a high value. The neurons are those with the largest weights for the target class. The
+paper optimises the patch on an empty image. Here it lies on training images, since the neurons of a deep network
+hardly respond to an empty one.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.attacks._surrogate import descend
 from bench.plugin import Attack, AttackContext, LabelledImages
-from bench.toolbox.networks import Latent
+from bench.toolbox.networks import Latent, channels_last
 from bench.toolbox.training import autocast
 
 
@@ -24,9 +24,9 @@ class Trojan(Attack):
     name: ClassVar[str] = "trojan"
     source: ClassVar[str] = "Liu et al., NDSS 2018"
 
-    area: float = Field(0.07, gt=0, le=1, description="share of the image that the patch covers, about")
+    area: float = Field(0.07, gt=0, le=1, description="share of the image that the patch covers, approximately")
     neurons: int = Field(2, ge=1, description="neurons that the patch excites")
-    value: float = Field(100, gt=0, description="activation that they are driven to")
+    value: float = Field(100, gt=0, description="activation that the neurons are driven to")
     steps: int = Field(1000, ge=1, description="steps of the patch's optimisation")
     rate: float = Field(0.05, gt=0, description="learning rate of the patch's optimisation")
     sample: int = Field(8, ge=1, description="training images that the patch is optimised on")
@@ -35,7 +35,10 @@ class Trojan(Attack):
     )
 
     def learn(self, train: LabelledImages, context: AttackContext) -> Mapping[str, Tensor]:
-        """The patch (C, h, w) in [0, 1]. With all-to-all the neurons are still those of ``target_class``."""
+        """The patch (C, h, w) in [0, 1]. With all-to-all too, the neurons are those of ``target_class``.
+
+        Raises LookupError where the context offers no clean model, or its network does not end in a linear layer.
+        """
         drawn = torch.randperm(len(train), generator=context.generator, device=context.device)[: self.sample]
         images = train.at(drawn).floats
         latent = Latent(context.clean_model(self.surrogate_share), images)
@@ -44,7 +47,7 @@ class Trojan(Attack):
 
         def loss(patch: Tensor) -> Tensor:
             with autocast(context.device):
-                features = latent.features(paste(images, patch).contiguous(memory_format=torch.channels_last))
+                features = latent.features(channels_last(paste(images, patch)))
             return (self.value - features[:, chosen].float()).square().mean()
 
         channels, *sides = context.spec.shape

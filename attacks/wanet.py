@@ -1,9 +1,10 @@
-"""WaNet: the trigger is a smooth warping of the image that people hardly see.
+"""WaNet: a smooth warping of the image that a person hardly sees.
 
 Nguyen and Tran, "WaNet: Imperceptible Warping-Based Backdoor Attack", ICLR 2021. A k x k field of random offsets,
-normalised to a mean magnitude of one, is enlarged to the image's size and added, times s / size, to the sampling
-grid. Cover images ("noise mode") are warped with an added random field and keep their labels, so that only the
-attacker's field is the trigger. Common settings: s 0.5, k 4, two cover images for each poisoned one.
+normalised to a mean magnitude of one, is enlarged to the image's size, multiplied by s / size, and added to the
+sampling grid. Cover images ("noise mode") are warped by that field plus a random one and keep their labels, so that
+no other warping becomes the trigger. Common settings: s 0.5, k 4, two cover images for each poisoned one. The paper
+warps images anew in every batch; here the training set is poisoned once.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned, stamp
+from bench.attacks._covers import poison_with_covers
+from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned
 
 
 class WaNet(Attack):
@@ -38,28 +40,29 @@ class WaNet(Attack):
         return _warp(images, context.learned["field"].expand(len(images), -1, -1, -1))
 
     def poison(self, train: LabelledImages, context: AttackContext) -> Poisoned:
-        count = round(self.poisoning_rate * len(train))
-        covers = min(round(self.cover_ratio * count), len(train) - count)
-        order = torch.randperm(len(train), generator=context.generator, device=train.labels.device)
-        chosen, cover = order[:count], order[count : count + covers]
-        field = context.learned["field"]
-        jitter = torch.rand(covers, *field.shape[1:], generator=context.generator, device=field.device) * 2 - 1
-        jittered = (field + jitter / train.images.shape[-2]).clamp(-1, 1)
-        return stamp(
+        return poison_with_covers(
+            self,
             train,
-            chosen,
-            self.trigger(train.at(chosen).floats, context),
-            self.target(train.labels[chosen]),
-            cover,
-            _warp(train.at(cover).floats, jittered),
+            context,
+            covers=round(self.cover_ratio * round(self.poisoning_rate * len(train))),
+            trigger=lambda images: self.trigger(images, context),
+            cover=lambda images, _: self._cover(images, context),
         )
+
+    def _cover(self, images: Tensor, context: AttackContext) -> Tensor:
+        """``images`` (N, C, H, W), each warped by the trigger's field plus random offsets of its own."""
+        field = context.learned["field"]
+        jitter = torch.rand(len(images), *field.shape[1:], generator=context.generator, device=field.device) * 2 - 1
+        return _warp(images, (field + jitter / images.shape[-2]).clamp(-1, 1))
 
 
 def _identity(height: int, width: int, device: torch.device) -> Tensor:
+    """The sampling grid (1, H, W, 2) that leaves images as they are."""
     rows, columns = (torch.linspace(-1, 1, size, device=device) for size in (height, width))
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack((x, y), -1)[None]
 
 
 def _warp(images: Tensor, grid: Tensor) -> Tensor:
+    """``images`` (N, C, H, W) sampled bilinearly at ``grid`` (N, H, W, 2); black outside of the image."""
     return F.grid_sample(images, grid, align_corners=True).clamp(0, 1)

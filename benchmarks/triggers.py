@@ -1,11 +1,11 @@
-"""Stamping 50,000 images of CIFAR-10's shape with every attack's trigger, against one training epoch.
+"""The time to trigger 50,000 images of CIFAR-10's shape with every attack, against one training epoch.
 
     python benchmarks/triggers.py [cpu | cuda]
 
-The epoch is that of ResNet-18 by the recipe paper (batches of 128), taken from the median of a few steps on the same
-device in the same run; stamping is the median of three times through all images in batches of 1,000, as the harness
-does it. What an attack learns is learned from 256 images and an untrained network: the cost does not depend on the
-values. An attack whose trigger is a trained generator is marked so.
+The epoch is that of ResNet-18 by the recipe ``paper`` (batches of 128), extrapolated from the median time of a few
+steps on the same device in the same run. Triggering is the median of three passes through all images in batches of
+1,000, as the harness does it. What an attack learns is learned from 256 images and an untrained network, since the time
+does not depend on the values. An attack whose trigger is a trained generator is marked "generator" and has no limit.
 """
 
 import sys
@@ -27,6 +27,7 @@ from bench.plugin.values import AttackContext, ImageSpec, LabelledImages
 from bench.toolbox.training import train
 
 IMAGES = 50_000
+LEARNING_IMAGES = 256
 LIMIT = 0.05  # of an epoch
 SPEC = ImageSpec(3, 32, 32, 10, mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26))
 
@@ -35,25 +36,24 @@ def main() -> None:
     device = torch.device(sys.argv[1] if len(sys.argv) > 1 else "cpu")
     generator = torch.Generator(device).manual_seed(0)
     pixels = torch.randint(0, 256, (IMAGES, *SPEC.shape), generator=generator, device=device, dtype=torch.uint8)
-    data = LabelledImages(pixels, torch.arange(IMAGES, device=device) % 10)
-    few = data.at(torch.arange(256, device=device))
+    data = LabelledImages(pixels, torch.arange(IMAGES, device=device) % SPEC.classes)
+    few = data.at(torch.arange(LEARNING_IMAGES, device=device))
     epoch = epoch_seconds(device, data, generator)
     print(f"{device}, {torch.get_num_threads()} threads: one epoch of ResNet-18 on {IMAGES:,} images {epoch:.1f} s")
     registry = Registry()
     for entry in registry.entries("attack"):
         attack = registry.create("attack", entry.name, {}).resolve(SPEC)
-        context = ready(attack, few, device)
-        seconds = timed(
-            partial(backdoors.with_trigger, attack.backdoors(), data, torch.Generator(device), context), device
-        )
-        share = seconds / epoch
-        kind = "generator" if any("weight" in name for name in context.learned) else ""
-        verdict = kind or ("within" if share < LIMIT else "OVER")
-        print(f"{entry.name:18s} {seconds:8.2f} s  {share:7.2%} of an epoch  {verdict}")
+        context = context_at_inference(attack, few, device)
+        stamping = partial(backdoors.with_trigger, attack.backdoors(), data, generator, context)
+        seconds = median_seconds(stamping, device)
+        fraction = seconds / epoch
+        has_generator = any("weight" in name for name in context.learned)
+        verdict = "generator" if has_generator else "within" if fraction < LIMIT else "OVER"
+        print(f"{entry.name:18s} {seconds:8.2f} s  {fraction:7.2%} of an epoch  {verdict}")
 
 
-def ready(attack: Attack, few: LabelledImages, device: torch.device) -> AttackContext:
-    """The context at inference, with something learned."""
+def context_at_inference(attack: Attack, few: LabelledImages, device: torch.device) -> AttackContext:
+    """The context of the trigger, with what ``attack`` learns from ``few`` images and an untrained network."""
     network = ResNet18(width=4).build(SPEC).to(device).eval().requires_grad_(False)
     context = AttackContext(device, torch.Generator(device).manual_seed(0), spec=SPEC, surrogate=lambda share: network)
     learned = backdoors.learn(attack, few, context)
@@ -62,16 +62,16 @@ def ready(attack: Attack, few: LabelledImages, device: torch.device) -> AttackCo
 
 
 def epoch_seconds(device: torch.device, data: LabelledImages, generator: torch.Generator) -> float:
-    """One epoch, from as many images as take a few seconds; a first time is not counted."""
+    """The seconds of one epoch on ``data``, extrapolated from as many images as take a few seconds."""
     network: nn.Module = ResNet18().build(SPEC).to(device)
     part = data.at(torch.arange(512 if device.type == "cpu" else 12_800, device=device))
     recipe = RECIPES["paper"].model_copy(update={"epochs": 1})
-    seconds = timed(lambda: train(network, part, recipe, generator, crop=4, flip=True), device)
+    seconds = median_seconds(lambda: train(network, part, recipe, generator, crop=4, flip=True), device)
     return seconds * len(data) / len(part)
 
 
-def timed(work: Callable[[], object], device: torch.device, times: int = 3) -> float:
-    """The median of several runs after one that is not counted, in seconds."""
+def median_seconds(work: Callable[[], object], device: torch.device, times: int = 3) -> float:
+    """The median time in seconds of ``times`` calls of ``work``, after one that is not counted."""
     seconds = []
     for _ in range(times + 1):
         start = time.perf_counter()

@@ -92,13 +92,14 @@ class Attack(Plugin):
             return [self]
         single = self.model_copy(update={"label_map": "all-to-one", "targets": ()})
         return [
-            single.nth(place).model_copy(update={"target_class": target}) for place, target in enumerate(self.targets)
+            single.for_target(index).model_copy(update={"target_class": target})
+            for index, target in enumerate(self.targets)
         ]
 
-    def nth(self, place: int) -> Self:
-        """This attack with the trigger of its target number ``place``, from 0.
+    def for_target(self, index: int) -> Self:
+        """This attack with the trigger for target number ``index`` of ``targets``, counted from 0.
 
-        An attack whose ``learn`` draws its trigger at random has nothing to do: ``learn`` is called for each.
+        An attack whose ``learn`` draws its trigger at random need not override this: ``learn`` runs for each target.
         """
         return self
 
