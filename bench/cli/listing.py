@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from bench.plan.registry import KINDS, Registry
 if TYPE_CHECKING:
     from bench.plan.plan import Plan
     from bench.plan.stages import CellStage, Stage
+    from bench.records import Record
     from bench.store.merge import Merged
     from bench.store.store import Store
     from bench.store.waste import Waste
@@ -54,6 +55,7 @@ def show_lines(name: str, registry: Registry, root: Path) -> list[Any]:
 
 
 def _result(prefix: str, root: Path) -> list[Any]:
+    from bench.cell.validity import judged_within
     from bench.store.store import Store
 
     store = Store(root, create=False)
@@ -62,14 +64,15 @@ def _result(prefix: str, root: Path) -> list[Any]:
     if len(matching) != 1:
         raise RequestError(f"show {prefix}: expected the beginning of one result's key; {len(matching)} keys begin so")
     table = Table(box=None, show_header=False, pad_edge=False)
-    for field, value in matching[0].model_dump().items():
+    [record] = judged_within(store, matching)
+    for field, value in record.model_dump().items():
         shown = f"{value:.4f}" if isinstance(value, float) else str(value)
         if field == "diagnostics":
             shown = json.dumps(json.loads(value), indent=1) if len(value) < 4000 else f"{value[:4000]}…"
         table.add_row(field, escape(shown))
-    if matching[0].status not in ("failed", "timeout"):
+    if record.status not in ("failed", "timeout"):
         return [table]
-    return [table, escape(store.read("failures", matching[0].key, "traceback.txt").decode())]
+    return [table, escape(store.read("failures", record.key, "traceback.txt").decode())]
 
 
 def plan_lines(plan: "Plan", store: "Store | None") -> list[str]:
@@ -142,6 +145,16 @@ def waste_lines(unneeded: "list[Waste]", damaged: list[Damaged]) -> list[Any]:
         lines.append(f"{len(sizes):6}  {_mebibytes(sum(sizes)):>9} MiB  {why}")
     total = f"{len(unneeded):6}  {_mebibytes(sum(one.size for one in unneeded)):>9} MiB  in all"
     return [*lines, total if unneeded else "nothing to remove"]
+
+
+def measured_lines(changed: "Iterable[tuple[Record, Record]]") -> list[Any]:
+    """What ``bench measure`` changed: of every record, each column with its old and its new value."""
+    lines = []
+    for before, after in changed:
+        old, new = before.model_dump(), after.model_dump()
+        columns = [f"{name} {old[name]} → {new[name]}" for name in new if str(old[name]) != str(new[name])]
+        lines.append(escape(f"{after.key[:12]} {after.attack_label} × {after.defense_label}: {', '.join(columns)}"))
+    return [*lines, f"{len(lines)} records measured anew differ from what was stored" if lines else "nothing differs"]
 
 
 def merged_lines(merged: "Merged") -> list[Any]:

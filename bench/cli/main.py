@@ -172,6 +172,22 @@ def merge(into: Path, /, *others: Path) -> int:
     return 0 if clean else 1
 
 
+@app.command
+@with_options(["store"])
+def measure(**options: Any) -> int:
+    """Derive every metric of a store's cells anew from the stored predictions. Nothing is run again."""
+    from bench.cell.measure import measure_again
+    from bench.cli.listing import measured_lines
+    from bench.store.store import Store
+
+    _, how = merge_options(None, options)
+    store, damaged = Store(how.store, create=False), list[Damaged]()
+    _print(measured_lines(measure_again(store, damaged.append)))
+    for error in damaged:
+        _left_out(error)
+    return 1 if damaged else 0
+
+
 @app.command(name="gc")
 @with_options(["store"])
 def clean(*, yes: Annotated[bool, Parameter(negative="", show_default=False)] = False, **options: Any) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from bench.plan import identity, recipes
 
@@ -25,6 +25,8 @@ class Ref:
 @dataclass(frozen=True)
 class VictimStage:
     """Poison, train, and predict without a defense."""
+
+    folder: ClassVar[Literal["victims"]] = "victims"  # of the store: where it lies when it is made
 
     dataset: Ref
     model: Ref
@@ -62,6 +64,8 @@ class VictimStage:
 @dataclass(frozen=True)
 class CellStage:
     """Defend a victim with one defense, and predict."""
+
+    folder: ClassVar[Literal["cells"]] = "cells"
 
     victim: VictimStage
     defense: Ref

@@ -6,6 +6,7 @@ import pytest
 
 import bench
 from bench.cell.measure import measure_again
+from bench.cli.main import main
 from bench.records import Record
 from bench.store.store import Store
 
@@ -60,3 +61,18 @@ def test_a_verdict_is_not_stored(store):
     assert stored
     assert not any({"valid", "doubt", "acc_benign"} & record.keys() for record in stored)
     assert Record.model_validate(stored[0] | {"valid": True, "doubt": "an older version wrote it"}).valid
+
+
+def test_the_command_says_what_changed_and_that_a_second_time_nothing_does(store, capsys):
+    key = store.keys("cells")[0]
+    older = json.loads(store.read("cells", key, "record.json")) | {"acc": 0.5}
+    store.write("cells", key, {**store.contents("cells", key), "record.json": json.dumps(older)}, replace=True)
+    said = []
+    for _ in range(2):
+        with pytest.raises(SystemExit) as end:
+            main(["measure", "--store", str(store.root)])
+        said.append((end.value.code, capsys.readouterr().out))
+    assert said[0][0] == said[1][0] == 0
+    assert f"{key[:12]} badnets" in said[0][1]
+    assert f"acc 0.5 → {store.record(key).acc}" in said[0][1]
+    assert said[1][1].strip() == "nothing differs"

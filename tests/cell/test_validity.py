@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from bench.cell.validity import MAX_ACC_LOSS, MIN_ASR, judged
+from bench.cell.validity import MAX_ACC_LOSS, MIN_ASR, judged, judged_records, judged_within
+from bench.cli.main import main
 from bench.records import Record, to_frame
 from bench.reports.blocks import AVERAGE, blocks
 from bench.reports.legend import legend
+from bench.store.store import Store
 
 
 def record(attack: str = "badnets", defense: str = "bna", seed: int = 0, **changed: Any) -> Record:
@@ -23,10 +25,8 @@ def record(attack: str = "badnets", defense: str = "bna", seed: int = 0, **chang
     names = {"dataset": "d", "model": "m", "attack": attack, "defense": defense}
     labels = {f"{kind}_label": name for kind, name in names.items()}
     fixed = {"profile": "quick", "recipe": "quick", "reference": 1, "suspects": 0, "knowledge": "1 clean"}
-    return Record(
-        key=f"{attack}{defense}{seed}", victim_key=f"{attack}{seed}", seed=seed,
-        **(texts | names | labels | fixed | values | changed),
-    )  # fmt: skip
+    keys = {"key": f"{attack}{defense}{seed}", "victim_key": f"{attack}{seed}"}
+    return Record(seed=seed, **(keys | texts | names | labels | fixed | values | changed))
 
 
 def test_a_weak_attack_is_invalid_and_says_why():
@@ -94,3 +94,28 @@ def test_only_the_invalid_seed_of_an_attack_is_left_out():
     assert block.cells[AVERAGE, "bna"].stat("der").mean == pytest.approx((0.92 + 0.7) / 2)
     assert block.cells["sig", "bna"].stat("der").mean == pytest.approx(0.6)
     assert "(seed 1)" in " ".join(legend(block, best="*"))
+
+
+def test_show_never_contradicts_the_table_and_a_stored_verdict_counts_for_nothing(tmp_path, capsys):
+    """The victim lost accuracy against the benign one: that is said by whoever asks, and from whatever request."""
+    store = Store(tmp_path / "store")
+    benign = record("none", acc_before=0.99, key="a" * 32)
+    attacked = record(acc_before=0.80, valid=True, key="b" * 32)  # as an older version stored it
+    for one in (benign, attacked):
+        store.write("cells", one.key, {"record.json": one.model_dump_json()})
+    [alone] = judged_within(store, [store.record(attacked.key)])
+    [_, whole] = judged_records(store)
+    assert alone.valid is whole.valid is False
+    assert alone.doubt == whole.doubt
+    with pytest.raises(SystemExit):
+        main(["show", "bbbb", "--store", str(store.root)])
+    assert "ACC 80.0% is more than 5% below the benign 99.0%" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_request_without_a_control_row_is_judged_by_the_one_in_the_store(tmp_path):
+    store = Store(tmp_path / "store")
+    attacked = record(acc_before=0.80, key="b" * 32)
+    assert judged_within(store, [attacked])[0].valid
+    benign = record("none", acc_before=0.99, key="a" * 32)
+    store.write("cells", benign.key, {"record.json": benign.to_json()})
+    assert not judged_within(store, [attacked])[0].valid

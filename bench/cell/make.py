@@ -1,0 +1,17 @@
+"""Which function makes a stage of which sort: where another sort of stage is entered."""
+
+from collections.abc import Callable
+from typing import Any
+
+from bench.cell.defend import make_cell
+from bench.cell.victim import make_victim
+from bench.cell.workshop import Workshop
+from bench.plan.stages import CellStage, Stage, VictimStage
+from bench.records import LogLines
+
+_MAKERS: dict[type[Any], Callable[[Any, Workshop], LogLines]] = {VictimStage: make_victim, CellStage: make_cell}
+
+
+def make(stage: Stage, shop: Workshop) -> LogLines:
+    """Make a stage and put it into the store. Returns what its plugin logged. Raises whatever the plugin raises."""
+    return _MAKERS[type(stage)](stage, shop)
