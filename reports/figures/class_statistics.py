@@ -55,11 +55,11 @@ def class_statistics(block: Block) -> Figure | None:
 
 def _statistics(block: Block, attack: str, defense: str) -> list[_Statistic]:
     """The statistics of the done cells of every seed that noted a well-formed one."""
-    rows = block.done(attack, defense)
-    if not rows:
+    records = block.done_records(attack, defense)
+    if not records:
         return []
     found = []
-    for noted, targets in zip(rows["diagnostics"], rows["targets"], strict=True):
+    for noted, targets in zip(records["diagnostics"], records["targets"], strict=True):
         noted_statistic: Any = parsed(noted, {}).get("class_statistic")
         if not isinstance(noted_statistic, dict) or not isinstance(noted_statistic.get("values"), list):
             continue

@@ -48,8 +48,8 @@ def stream_curves(block: Block) -> Figure | None:
 
 def _curve(block: Block, attack: str, defense: str) -> tuple[Any, Any] | None:
     """Means over seeds: triggered inputs passed and RA in per cent of each part of the stream."""
-    rows = block.done(attack, defense)
-    found = [parsed(noted, {}).get("stream_curve") for noted in rows["diagnostics"]] if rows else []
+    records = block.done_records(attack, defense)
+    found = [parsed(noted, {}).get("stream_curve") for noted in records["diagnostics"]] if records else []
     whole = [curve for curve in found if isinstance(curve, dict) and any(v is not None for v in curve.get("ra", []))]
     if not whole:
         return None
