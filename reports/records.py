@@ -1,7 +1,7 @@
-"""Records as this package reads them: every column there, the latest record of a cell and seed, and its place.
+"""Records as the reports read them: every column present and of one type, one row a cell and seed.
 
-A *block* is what may be compared: one data set, model, profile and recipe. Within it a cell's row is its
-attack and its column is its defense; the same defense under two budgets makes two columns.
+A *block* is what may be compared: one data set, model, profile and recipe. Within a block a cell stands in the row of
+its attack and in the column of its defense. The same defense under two budgets has two columns.
 """
 
 import json
@@ -33,15 +33,16 @@ NUMBERS = [
     "n_poisoned",
 ]
 TEXTS = ["dataset", "model", "attack", "defense", "profile", "recipe", "knowledge", "reason", "finished", "targets"]
-TEXTS += ["doubt", "diagnostics", "packages", "device", "code_version", "commit", "started"]
+TEXTS += ["doubt", "diagnostics", "log", "packages", "device", "code_version", "commit", "started"]
 
 
 def complete(frame: pd.DataFrame) -> pd.DataFrame:
-    """A copy of ``frame``, one row a cell and seed, with every column that the tables and figures read.
+    """A copy of ``frame`` with one row a cell and seed, and with every column that the tables and figures read.
 
-    Numbers are float64 (NaN where there is none), texts are strings ("" where there is none). Of several
-    records of one cell and seed the last to finish stays. ``column`` is the defense's heading; ``valid`` is False
-    for every row of a victim that one of its records calls invalid.
+    The columns of ``NUMBERS`` are float64 (NaN where there is no value) and those of ``TEXTS`` are strings ("" where
+    there is none), also where ``frame`` lacks the column. seed is int64; valid and oracle are bool. Of several records
+    of one cell and seed the last to finish stays. The new column ``column`` is the heading of the defense's column.
+    valid is False for every row of a victim that one of its records calls invalid.
     """
     out = frame.reset_index(drop=True).copy()
     for name in NUMBERS:
@@ -54,7 +55,7 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     status = _texts(_column(out, "status"))
     out["status"] = status.where(status != "", "done")
     out["seed"] = pd.to_numeric(_column(out, "seed"), errors="coerce").fillna(0).astype("int64")
-    out["valid"] = [value != False for value in _column(out, "valid")]  # noqa: E712  what was not judged counts
+    out["valid"] = [value != False for value in _column(out, "valid")]  # noqa: E712  a victim without a verdict counts
     out["oracle"] = [bool(value == True) for value in _column(out, "oracle")]  # noqa: E712
     out["column"] = _headings(out)
     out = out.sort_values("finished", kind="stable")
@@ -66,19 +67,22 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
 def natural(label: str) -> list[tuple[int, float, str]]:
     """A sorting key under which a[x=2] stands before a[x=10]."""
     parts = re.split(r"(\d+(?:\.\d+)?)", label)
-    return [(0, float(part), "") if place % 2 else (1, 0.0, part) for place, part in enumerate(parts)]
+    return [(0, float(part), "") if index % 2 else (1, 0.0, part) for index, part in enumerate(parts)]
 
 
-def ordered(rows: pd.DataFrame, label: str, kind: str) -> list[str]:
-    """The different values of ``label``: first the control's, whose ``kind`` is "none", oracles last, by name."""
-    control = set(rows.loc[rows[kind] == "none", label])
+def ordered(records: pd.DataFrame, label: str, kind: str) -> list[str]:
+    """The distinct values of the column ``label``: those of the control first, oracles last, else by name.
+
+    The control is where the column ``kind`` is "none".
+    """
+    control = set(records.loc[records[kind] == "none", label])
     return sorted(
-        rows[label].unique(), key=lambda value: (value not in control, value.endswith(ORACLE), natural(value))
+        records[label].unique(), key=lambda value: (value not in control, value.endswith(ORACLE), natural(value))
     )
 
 
 def parsed(text: str, default: Any) -> Any:
-    """What the JSON ``text`` holds; ``default`` where it is empty, broken or of another type."""
+    """The value of the JSON ``text``; ``default`` where the text is empty, broken or of another type."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -96,12 +100,12 @@ def _texts(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def _headings(frame: pd.DataFrame) -> "pd.Series[Any]":
-    """The defense's label; with what it knows where a block holds it under several budgets."""
+    """The defense's label, followed by its knowledge where a block holds the defense under several budgets."""
     heading = frame["defense_label"].copy()
     for _, rows in frame.groupby([*BLOCK, "defense_label"], sort=False):
-        known = rows["knowledge"]
-        if len(set(known) - {""}) > 1 and (rows["defense"] != "none").all():
+        knowledge = rows["knowledge"]
+        if len(set(knowledge) - {""}) > 1 and (rows["defense"] != "none").all():
             heading[rows.index] = [
-                f"{name} ({what or '?'})" for name, what in zip(rows["defense_label"], known, strict=True)
+                f"{name} ({text or '?'})" for name, text in zip(rows["defense_label"], knowledge, strict=True)
             ]
     return heading.where(~frame["oracle"], heading + ORACLE)

@@ -1,6 +1,6 @@
-"""The tables beside the results, alike in every format: attacks, detection, reconstruction, knowledge and cost."""
+"""The tables beside the results, alike in every format: measurements, what is not done, what the plugins said."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isnan, nan
 from typing import Any
@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 
 from bench.reports.blocks import Block
-from bench.reports.format import UNDEFINED, percent
+from bench.reports.format import UNDEFINED, fixed, number, percent
 from bench.reports.records import STEALTH, parsed
-from bench.reports.stats import Part, Stat
+from bench.reports.stats import RowSet, Stat
 
 
 @dataclass(frozen=True)
-class Extra:
-    """A plain table: ``lines`` of texts under ``heads``, of which the first ``texts`` columns hold words."""
+class SideTable:
+    """A plain table: ``lines`` of texts under ``heads``; the first ``texts`` columns hold words, the rest numbers."""
 
     title: str
     heads: list[str]
@@ -23,30 +23,29 @@ class Extra:
     texts: int
 
 
-def extras(block: Block) -> list[Extra]:
-    """The tables of a block that have a line at all."""
-    tables = [stealth(block), detection(block), reconstruction(block), costs(block)]
+def side_tables(block: Block) -> list[SideTable]:
+    """The tables of measurements beside a block's results, without those that have no line."""
+    tables = [attack_table(block), detection_table(block), reconstruction_table(block), cost_table(block)]
     return [table for table in tables if table.lines]
 
 
-def stealth(block: Block) -> Extra:
+def attack_table(block: Block) -> SideTable:
     """A line for each attack: what it did to the data, how well it works and how well it hides.
 
-    Means over seeds of finished victims; L0 in pixels, L2 and L∞ for images in [0, 1].
+    Means over seeds of finished victims. L0 is in pixels; L2 and L∞ are of images in [0, 1].
     """
+    done = block.records[block.records["status"] == "done"]
     lines = []
     for attack in block.attacks:
-        rows = block.rows[(block.rows["attack_label"] == attack) & (block.rows["status"] == "done")]
-        rows = rows.drop_duplicates("seed")
+        rows = done[done["attack_label"] == attack].drop_duplicates("seed")
         if rows.empty or rows["attack"].iloc[0] == "none":
             continue
         means = rows[["n_poisoned", "n_train", *STEALTH]].mean()
-        share = means["n_poisoned"] / means["n_train"] if means["n_train"] else nan
         before = block.before[attack]
         lines.append(
             [
                 block.marked(attack),
-                _poisoned(share),
+                _poisoned(means["n_poisoned"] / means["n_train"] if means["n_train"] else nan),
                 percent(before.stat("acc")),
                 percent(before.stat("asr")),
                 fixed(means["psnr"], 1),
@@ -57,92 +56,119 @@ def stealth(block: Block) -> Extra:
             ]
         )
     heads = ["attack", "poisoned", "ACC", "ASR", "PSNR (dB)", "SSIM", "L0", "L2", "L∞"]
-    return Extra("The attacks, before any defense", heads, lines, 1)
+    return SideTable("The attacks, before any defense", heads, lines, 1)
 
 
-def detection(block: Block) -> Extra:
+def detection_table(block: Block) -> SideTable:
     """A line for each attack and defense that judges its inputs: means over seeds, in %."""
 
-    def line(attack: str, defense: str, rows: Part) -> list[list[str]]:
-        stats = [Stat.of(rows[name]) for name in ("auroc", "tpr", "fpr")]
+    def line(attack: str, defense: str, records: RowSet) -> list[list[str]]:
+        stats = [Stat.of(records[name]) for name in ("auroc", "tpr", "fpr")]
         if all(isnan(stat.mean) for stat in stats):
             return []
         return [[block.marked(attack), defense, *map(percent, stats)]]
 
     heads = ["attack", "defense", "AUROC", "TPR", "FPR"]
-    return Extra("Detection of triggered inputs, in %", heads, _of_cells(block, line), 2)
+    return SideTable("Detection of triggered inputs, in %", heads, _of_cells(block, line), 2)
 
 
-def reconstruction(block: Block) -> Extra:
-    """A line for each shift of the latent that a defense reconstructed and the harness held against the true one."""
+def reconstruction_table(block: Block) -> SideTable:
+    """A line for each shift of the latent that a defense reconstructed and that was compared with the true one."""
 
-    def line(attack: str, defense: str, rows: Part) -> list[list[str]]:
+    def line(attack: str, defense: str, records: RowSet) -> list[list[str]]:
         if defense not in block.rivals:
-            return []  # an oracle was told the true change
-        found: dict[str, list[dict[str, Any]]] = {}
-        for noted in rows["diagnostics"]:
-            for label, figures in parsed(noted, {}).get("shift_truth", {}).items():
-                found.setdefault(label, []).append(figures)
+            return []  # an oracle is given the true change
+        of_class: dict[str, list[dict[str, Any]]] = {}
+        for text in records["diagnostics"]:
+            for label, agreement in parsed(text, {}).get("shift_truth", {}).items():
+                of_class.setdefault(label, []).append(agreement)
         lines = []
-        for label, some in sorted(found.items(), key=lambda item: int(item[0])):
-            means = pd.DataFrame(some).mean()
-            figures = [fixed(float(means[name]), 3) for name in ("cosine", "correlation", "length")]
-            lines.append([block.marked(attack), defense, label, str(len(some)), *figures])
+        for label, agreements in sorted(of_class.items(), key=lambda item: int(item[0])):
+            means = pd.DataFrame(agreements).mean()
+            numbers = [fixed(float(means[name]), 3) for name in ("cosine", "correlation", "length")]
+            lines.append([block.marked(attack), defense, label, str(len(agreements)), *numbers])
         return lines
 
     heads = ["attack", "defense", "class", "seeds", "cosine", "correlation", "length"]
-    return Extra("Reconstructed shift against the true change of the latent", heads, _of_cells(block, line), 2)
+    return SideTable("Reconstructed shift against the true change of the latent", heads, _of_cells(block, line), 2)
 
 
-def costs(block: Block) -> Extra:
-    """A line for each defense: what it was given, how long it took, how it slows down inference.
+def cost_table(block: Block) -> SideTable:
+    """A line for each defense: what it was given, how long it took, how much it slows inference down.
 
-    Means over its done cells; ms added is against the same network without a defense, on the same machine.
+    Means over its done cells. "ms added" is against the same network without a defense, on the same machine.
     """
     lines = []
-    for defense, given in knowledge(block).items():
-        rows = _done(block, defense)
-        added = rows["ms_per_sample"] - rows["ms_per_sample_before"]
-        figures = [rows["defense_seconds"], rows["ms_per_sample"], added, rows["peak_memory_mb"]]
-        lines.append([defense, given, *(number(float(column.mean())) for column in figures)])
-    heads = ["defense", "given to the defender", "seconds", "ms a sample", "ms added", "peak MB"]
-    return Extra("Knowledge and cost", heads, lines, 2)
-
-
-def knowledge(block: Block) -> dict[str, str]:
-    """What each defense was given, in the records' words."""
-    given = {}
     for defense in block.defenses:
-        texts = block.rows.loc[block.rows["column"] == defense, "knowledge"]
-        given[defense] = next((text for text in texts if text), "not recorded")
-    return given
+        own = block.records[block.records["column"] == defense]
+        done = own[own["status"] == "done"]
+        added = done["ms_per_sample"] - done["ms_per_sample_before"]
+        columns = [done["defense_seconds"], done["ms_per_sample"], added, done["peak_memory_mb"]]
+        knowledge = next((text for text in own["knowledge"] if text), "not recorded")
+        lines.append([defense, knowledge, *(number(float(column.mean())) for column in columns)])
+    heads = ["defense", "given to the defender", "seconds", "ms a sample", "ms added", "peak MB"]
+    return SideTable("Knowledge and cost", heads, lines, 2)
 
 
-def number(value: float) -> str:
-    """A cost with three significant digits and no exponent."""
-    if isnan(value):
-        return UNDEFINED
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+def target_class_table(block: Block) -> SideTable:
+    """A line for each attack and defense: accuracy on clean images of the target classes, in %, over seeds."""
+
+    def line(attack: str, defense: str, records: RowSet) -> list[list[str]]:
+        stats = [Stat.of(records[name]) for name in ("acc_target_before", "acc_target")]
+        return [] if all(isnan(stat.mean) for stat in stats) else [[attack, defense, *map(percent, stats)]]
+
+    heads = ["attack", "defense", "ACC before", "ACC after"]
+    return SideTable("Clean images of the target classes", heads, _of_cells(block, line), 2)
 
 
-def fixed(value: float, decimals: int) -> str:
-    """A figure with so many decimals; a dash where there is none."""
-    return UNDEFINED if isnan(value) else f"{value:.{decimals}f}"
+def unfinished(block: Block) -> SideTable:
+    """A line for each attack, defense, status and reason of what is not done, with its seeds."""
+    records = _by_seed(block.records[block.records["status"] != "done"], "status", "reason")
+    lines = [
+        [attack, defense, seeds, status, reason or "no reason recorded"]
+        for (attack, defense, status, reason), seeds in _seeds_of(records).items()
+    ]
+    return SideTable("Not done", ["attack", "defense", "seeds", "status", "reason"], lines, 5)
 
 
-def _of_cells(block: Block, line: Callable[[str, str, Part], list[list[str]]]) -> list[list[str]]:
-    """What ``line`` says of every attack and defense that have a done cell."""
+def plugin_messages(block: Block) -> SideTable:
+    """A line for each attack, defense and line of text that their plugins logged, with its seeds.
+
+    A cell's lines stand in the order in which they were logged, each once.
+    """
+    logged = [
+        (attack, defense, text, seed)
+        for attack, defense, log, seed in _by_seed(block.records[block.records["log"] != ""], "log")
+        for text in dict.fromkeys(log.splitlines())
+        if text.strip()
+    ]
+    lines = [[attack, defense, seeds, text] for (attack, defense, text), seeds in _seeds_of(logged).items()]
+    return SideTable("Said by the plugins", ["attack", "defense", "seeds", "text"], lines, 4)
+
+
+def _by_seed(records: pd.DataFrame, *columns: str) -> list[tuple[Any, ...]]:
+    """Attack, defense, these columns and the seed of each record, in order of attack, defense and seed."""
+    records = records.sort_values(["attack_label", "column", "seed"], kind="stable")
+    return list(records[["attack_label", "column", *columns, "seed"]].itertuples(index=False, name=None))
+
+
+def _seeds_of(lines: Iterable[tuple[Any, ...]]) -> dict[tuple[str, ...], str]:
+    """The seeds, as "0, 1", of each combination of texts; a line is some texts and a seed."""
+    seeds_of: dict[tuple[str, ...], list[str]] = {}
+    for *texts, seed in lines:
+        seeds_of.setdefault(tuple(texts), []).append(str(seed))
+    return {key: ", ".join(seeds) for key, seeds in seeds_of.items()}
+
+
+def _of_cells(block: Block, line: Callable[[str, str, RowSet], list[list[str]]]) -> list[list[str]]:
+    """The lines that ``line`` makes of every attack and defense that have a done record."""
     lines = []
     for attack in block.attacks:
         for defense in block.defenses:
-            rows = block.done(attack, defense)
-            if rows:
-                lines += line(attack, defense, rows)
+            records = block.done_records(attack, defense)
+            if records:
+                lines += line(attack, defense, records)
     return lines
-
-
-def _done(block: Block, defense: str) -> pd.DataFrame:
-    return block.rows[(block.rows["column"] == defense) & (block.rows["status"] == "done")]
 
 
 def _poisoned(share: float) -> str:

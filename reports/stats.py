@@ -1,25 +1,21 @@
-"""Rows of a frame of records, and means and standard deviations over them."""
+"""Sets of rows of a frame of records, and means and standard deviations over them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import isnan, nan
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    pass
-
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Stat:
-    """Mean and sample standard deviation of ``count`` values; std is NaN for fewer than two."""
+    """Mean and sample standard deviation of ``count`` values; std is NaN for fewer than two, mean for none."""
 
     mean: float = nan
     std: float = nan
@@ -27,6 +23,7 @@ class Stat:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Stat":
+        """Over the values that are not NaN."""
         column = values if isinstance(values, np.ndarray) else np.fromiter(values, dtype=np.float64)
         column = column[~np.isnan(column)]
         if not len(column):
@@ -34,49 +31,55 @@ class Stat:
         return cls(float(column.mean()), float(column.std(ddof=1)) if len(column) > 1 else nan, len(column))
 
     @classmethod
-    def of_each(cls, lines: list[Array]) -> "list[Stat]":
-        """``of`` for each of several lines of equally many float64 values, in one go where no value is missing."""
-        values = np.array(lines)
+    def of_each(cls, columns: list[Array]) -> "list[Stat]":
+        """``of`` for each of several columns of equally many float64 values, at once where no value is NaN."""
+        values = np.array(columns)
         count = values.shape[1]
         if count < 2:
-            return [cls.of(line) for line in values]
+            return [cls.of(column) for column in values]
         means, stds = values.mean(axis=1).tolist(), values.std(axis=1, ddof=1).tolist()
         return [
-            cls.of(line) if isnan(mean) else cls(mean, std, count)
-            for line, mean, std in zip(values, means, stds, strict=True)
+            cls.of(column) if isnan(mean) else cls(mean, std, count)
+            for column, mean, std in zip(values, means, stds, strict=True)
         ]
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some rows of a frame, by their ``places`` in its columns: a frame for every cell would cost seconds."""
+class RowSet:
+    """Some rows of a frame: the frame's columns, shared, and the rows' ``positions`` in them, (n,) from 0.
+
+    It stands for a frame of its own, which for every cell of a large grid would take seconds to make.
+    """
 
     column: Callable[[str], Array]
-    places: NDArray[np.intp]
+    positions: NDArray[np.intp]
 
     @classmethod
-    def whole(cls, rows: pd.DataFrame) -> "Part":
-        return cls(cache(lambda name: rows[name].to_numpy()), np.arange(len(rows)))
+    def whole(cls, frame: pd.DataFrame) -> "RowSet":
+        """All rows of ``frame``."""
+        return cls(cache(lambda name: frame[name].to_numpy()), np.arange(len(frame)))
 
     def __getitem__(self, column: str) -> Array:
-        return self.column(column)[self.places]
+        """The values of a column in these rows, (n,). A column that the frame lacks raises KeyError."""
+        return self.column(column)[self.positions]
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
-    def at(self, chosen: Array) -> "Part":
-        """The rows at these of its own places, or where a mask says so."""
-        return Part(self.column, self.places[chosen])
+    def at(self, chosen: Array) -> "RowSet":
+        """Those of these rows that ``chosen`` names, by their index in this set or by a mask (n,)."""
+        return RowSet(self.column, self.positions[chosen])
 
-    def split(self, *columns: str) -> "dict[tuple[str, ...], Part]":
-        """A part for each combination of values in ``columns``."""
-        found: dict[tuple[str, ...], list[int]] = {}
-        for place, key in enumerate(zip(*(self[name] for name in columns), strict=True)):
-            found.setdefault(key, []).append(place)
-        return {key: self.at(np.array(places)) for key, places in found.items()}
+    def split(self, *columns: str) -> "dict[tuple[str, ...], RowSet]":
+        """The rows of each combination of values in ``columns``, in the order in which these first appear."""
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for index, key in enumerate(zip(*(self[name] for name in columns), strict=True)):
+            groups.setdefault(key, []).append(index)
+        return {key: self.at(np.array(indices)) for key, indices in groups.items()}
 
     @cached_property
-    def done(self) -> "Part":
+    def done(self) -> "RowSet":
+        """Those of these rows whose status is "done"."""
         return self.at(self["status"] == "done")
 
     def stats(self, columns: list[str]) -> dict[str, Stat]:

@@ -12,13 +12,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.reports.blocks import DAGGER, Block, blocks, long
+from bench.reports.blocks import DAGGER, Block, blocks
 from bench.reports.figures.acc_asr import acc_asr
 from bench.reports.figures.class_statistics import class_statistics
 from bench.reports.figures.der_map import der_map
 from bench.reports.figures.gallery import gallery
 from bench.reports.figures.stream_curves import stream_curves
 from bench.reports.figures.style import rendered, styled
+from bench.reports.sections import section
+from bench.reports.tables.csv import csv
 from bench.reports.tables.latex import latex
 from bench.reports.tables.markdown import markdown
 from bench.reports.tables.page import page
@@ -42,7 +44,7 @@ _FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
         "Robust accuracy as the stream passes, for defenses that learn from it: each mark is a tenth of the stream.",
     ),
 }
-_DOUBT = f" {DAGGER}: the attack had not worked."
+_INVALID = f" {DAGGER}: the attack had not worked."
 _GALLERY = "Test images without and with each trigger, and the difference, multiplied as said, around mid-grey."
 
 
@@ -51,39 +53,41 @@ def write_report(
 ) -> list[Path]:
     """Write tables, figures and index.html of the records in ``frame`` to ``folder``; return the paths written.
 
+    ``frame`` has a row a cell; its columns are the fields of ``bench.records.Record``, any of which may be missing.
     ``pictures`` maps an attack's label to clean and triggered images, each (N, H, W, C) or (N, H, W) in [0, 1].
-    ``with_invalid``: attacks that had not worked count in the averages too. The same frame gives the same files. A
-    file is complete or not there; one of the same name is replaced.
+    ``with_invalid``: attacks that did not work count in the averages too. The same frame gives the same files. A file
+    is complete or not there; one of the same name is replaced. Raises OSError where the folder cannot be written.
     """
-    found = blocks(frame, with_invalid=with_invalid)
+    compared = blocks(frame, with_invalid=with_invalid)
+    sections = [section(block) for block in compared]
     paths = []
 
     def write(name: str, data: bytes) -> None:
-        paths.append(_replaced(folder / name, data))
+        paths.append(_replace(folder / name, data))
 
     with styled():
-        shown = [_drawn(block, suffix, write) for block, suffix in zip(found, _suffixes(found), strict=True)]
+        figures = [_figures(block, suffix, write) for block, suffix in zip(compared, _suffixes(compared), strict=True)]
         triggers = gallery(_as_arrays(pictures or {}))
         if triggers:
             _save(triggers, "gallery", write)
-    write("table.md", markdown(found).encode())
-    write("table.tex", latex(found).encode())
-    write("table.csv", long(found).to_csv(index=False, lineterminator="\n").encode())
+    write("table.md", markdown(sections).encode())
+    write("table.tex", latex(sections).encode())
+    write("table.csv", csv(compared).encode())
     write("results.parquet", _parquet(frame))
-    gallery_figures = [("figures/gallery.png", _GALLERY)] if triggers else []
-    write("index.html", page(found, shown, gallery_figures).encode())  # last: it refers to the others
+    gallery_links = [("figures/gallery.png", _GALLERY)] if triggers else []
+    write("index.html", page(sections, figures, gallery_links).encode())  # last: it refers to the others
     return paths
 
 
-def _drawn(block: Block, suffix: str, write: Callable[[str, bytes], None]) -> list[tuple[str, str]]:
+def _figures(block: Block, suffix: str, write: Callable[[str, bytes], None]) -> list[tuple[str, str]]:
     """Write a block's figures; the paths and captions of those that have something to show."""
-    shown = []
+    links = []
     for name, (draw, caption) in _FIGURES.items():
         figure = draw(block)
         if figure:
             _save(figure, name + suffix, write)
-            shown.append((f"figures/{name}{suffix}.png", caption + _DOUBT * bool(block.doubts)))
-    return shown
+            links.append((f"figures/{name}{suffix}.png", caption + _INVALID * bool(block.invalid_attacks)))
+    return links
 
 
 def _save(figure: Figure, name: str, write: Callable[[str, bytes], None]) -> None:
@@ -91,13 +95,12 @@ def _save(figure: Figure, name: str, write: Callable[[str, bytes], None]) -> Non
         write(f"figures/{name}.{kind}", data)
 
 
-def _suffixes(found: list[Block]) -> list[str]:
+def _suffixes(compared: list[Block]) -> list[str]:
     """What tells the blocks' figures apart: nothing for one block, else a number and its title."""
-    if len(found) == 1:
+    if len(compared) == 1:
         return [""]
-    return [
-        f"-{place}-{re.sub(r'[^A-Za-z0-9]+', '-', block.title).strip('-')[:80]}" for place, block in enumerate(found, 1)
-    ]
+    titles = [re.sub(r"[^A-Za-z0-9]+", "-", block.title).strip("-")[:80] for block in compared]
+    return [f"-{number}-{title}" for number, title in enumerate(titles, 1)]
 
 
 def _as_arrays(pictures: Pictures) -> Pictures:
@@ -110,7 +113,7 @@ def _parquet(frame: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _replaced(path: Path, data: bytes) -> Path:
+def _replace(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(data)

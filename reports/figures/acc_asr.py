@@ -12,11 +12,14 @@ from matplotlib.patches import FancyArrowPatch
 from bench.reports.blocks import Block, Cell
 from bench.reports.figures.style import COLOURS, MARKERS, fitting, wrapped
 
-_INVISIBLE = 1e-3  # spread, in points of per cent
+_INVISIBLE = 1e-3  # percentage points; a smaller spread is not drawn
 
 
 def acc_asr(block: Block) -> Figure | None:
-    """ACC against ASR in per cent, a panel for each defense: hollow before it, filled after it."""
+    """ACC against ASR in per cent, a panel for each defense: hollow before it, filled after it.
+
+    None where no attack and defense have both values.
+    """
     drawn = [name for name in block.defenses if any(_point(block.cells[attack, name]) for attack in block.attacks)]
     attacks = [attack for attack in block.attacks if _point(block.before[attack])]
     if not drawn or not attacks:
@@ -32,8 +35,8 @@ def acc_asr(block: Block) -> Figure | None:
             _arrow(axes, block.before[attack], block.cells[attack, defense], *looks[attack])
     for axes in panels.flat[len(drawn) :]:
         axes.set_axis_off()
-    for place, axes in enumerate(panels.flat[: len(drawn)]):
-        if place + width >= len(drawn):
+    for index, axes in enumerate(panels.flat[: len(drawn)]):
+        if index + width >= len(drawn):  # the lowest of its column
             axes.set_xlabel("ASR (%), lower is better")
             axes.tick_params(labelbottom=True)
     for axes in panels[:, 0]:
@@ -41,12 +44,12 @@ def acc_asr(block: Block) -> Figure | None:
     panels[0, 0].autoscale_view()
     panels[0, 0].set_xlim(-4, 104)
     low, high = panels[0, 0].get_ylim()
-    panels[0, 0].set_ylim(min(low, high - 2), high)  # noise of a tenth must not look like a collapse
-    signs = [Line2D([], [], color=c, marker=m, ls="", label=block.marked(attack)) for attack, (c, m) in looks.items()]
-    signs.append(Line2D([], [], color="#555555", marker="o", mfc="white", ls="", label="before (hollow)"))
-    signs.append(Line2D([], [], color="#555555", marker="o", ls="", label="after (filled)"))
+    panels[0, 0].set_ylim(min(low, high - 2), high)  # a difference of a tenth of a point must not look like a collapse
+    handles = [Line2D([], [], color=c, marker=m, ls="", label=block.marked(attack)) for attack, (c, m) in looks.items()]
+    handles.append(Line2D([], [], color="#555555", marker="o", mfc="white", ls="", label="before (hollow)"))
+    handles.append(Line2D([], [], color="#555555", marker="o", ls="", label="after (filled)"))
     figure.legend(
-        handles=signs,
+        handles=handles,
         loc="outside lower center",
         ncols=fitting([*map(block.marked, attacks), "before (hollow)"], figure),
     )
@@ -69,7 +72,7 @@ def _arrow(axes: Axes, before: Cell, after: Cell, colour: str, marker: str) -> N
         start, end, arrowstyle="->", mutation_scale=10, color=colour, alpha=0.55, shrinkA=4, shrinkB=4, zorder=3
     )
     arrow.set_clip_on(False)
-    arrow.set_in_layout(False)  # it lies between two marks
+    arrow.set_in_layout(False)  # the layout needs no space for it: it lies between two marks
     axes.add_artist(arrow)
     axes.add_line(Line2D([start[0]], [start[1]], marker=marker, mfc="white", mec=colour, mew=1.4, ms=7, ls=""))
     axes.add_line(Line2D([end[0]], [end[1]], color=colour, marker=marker, mec="white", ms=8, ls="", zorder=2.1))

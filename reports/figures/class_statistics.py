@@ -1,4 +1,4 @@
-"""The figure of class-wise statistics: what a defense computed of every class, and which it took for the target."""
+"""The figure of class statistics: what a defense computed for every class, and which classes it flagged as targets."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from bench.reports.records import parsed
 
 @dataclass(frozen=True)
 class _Statistic:
-    """One cell's statistic: its name, a value a class, the classes flagged, the true target classes."""
+    """One cell's statistic: its name, a value a class (NaN for none), the flagged classes, the true target classes."""
 
     name: str
     values: list[float]
@@ -24,12 +24,15 @@ class _Statistic:
 
 
 def class_statistics(block: Block) -> Figure | None:
-    """Attacks as rows, defenses as columns; a dot a class and seed, the targets and the flagged classes marked."""
-    found = {
+    """Attacks as rows, defenses as columns; a dot a class and seed, the targets and the flagged classes marked.
+
+    None where no defense noted a statistic.
+    """
+    statistics = {
         (attack, defense): _statistics(block, attack, defense) for attack in block.attacks for defense in block.defenses
     }
-    attacks = [attack for attack in block.attacks if any(found[attack, name] for name in block.defenses)]
-    defenses = [name for name in block.defenses if any(found[attack, name] for attack in attacks)]
+    attacks = [attack for attack in block.attacks if any(statistics[attack, name] for name in block.defenses)]
+    defenses = [name for name in block.defenses if any(statistics[attack, name] for attack in attacks)]
     if not attacks:
         return None
     figure = Figure(figsize=(4.2 * len(defenses) + 0.8, 2.1 * len(attacks) + 0.9), layout="constrained")
@@ -37,37 +40,36 @@ def class_statistics(block: Block) -> Figure | None:
     for row, attack in enumerate(attacks):
         for column, defense in enumerate(defenses):
             axes = panels[row, column]
-            _draw(axes, found[attack, defense])
+            _draw(axes, statistics[attack, defense])
             axes.set_title(wrapped(f"{attack} · {defense}", 48), loc="left")
             if row == len(attacks) - 1:
                 axes.set_xlabel("class")
-    signs = [
+    handles = [
         Line2D([], [], color=PLAIN, marker="o", ls="", label="class"),
         Line2D([], [], color=TARGET, marker="D", ls="", label="true target class"),
         Line2D([], [], color="black", marker="o", mfc="none", ms=11, ls="", label="flagged by the defense"),
     ]
-    figure.legend(
-        handles=signs, loc="outside lower center", ncols=fitting([str(sign.get_label()) for sign in signs], figure)
-    )
+    labels = [str(handle.get_label()) for handle in handles]
+    figure.legend(handles=handles, loc="outside lower center", ncols=fitting(labels, figure))
     figure.suptitle(block.title, fontsize=11)
     return figure
 
 
 def _statistics(block: Block, attack: str, defense: str) -> list[_Statistic]:
-    """The statistics of the done cells of every seed that noted a well-formed one."""
-    rows = block.done(attack, defense)
-    if not rows:
+    """The well-formed statistics that the done cells noted, one a seed."""
+    records = block.done_records(attack, defense)
+    if not records:
         return []
-    found = []
-    for noted, targets in zip(rows["diagnostics"], rows["targets"], strict=True):
-        noted_statistic: Any = parsed(noted, {}).get("class_statistic")
-        if not isinstance(noted_statistic, dict) or not isinstance(noted_statistic.get("values"), list):
+    statistics = []
+    for text, targets in zip(records["diagnostics"], records["targets"], strict=True):
+        noted: Any = parsed(text, {}).get("class_statistic")
+        if not isinstance(noted, dict) or not isinstance(noted.get("values"), list):
             continue
-        values = [float(v) if isinstance(v, int | float) else np.nan for v in noted_statistic["values"]]
-        flagged = noted_statistic.get("flagged")
-        name = str(noted_statistic.get("name", "statistic"))
-        found.append(_Statistic(name, values, _classes(flagged), _classes(parsed(targets, []))))
-    return found
+        values = [float(v) if isinstance(v, int | float) else np.nan for v in noted["values"]]
+        flagged = noted.get("flagged")
+        name = str(noted.get("name", "statistic"))
+        statistics.append(_Statistic(name, values, _classes(flagged), _classes(parsed(targets, []))))
+    return statistics
 
 
 def _classes(noted: Any) -> set[int]:
@@ -83,10 +85,10 @@ def _draw(axes: Axes, statistics: list[_Statistic]) -> None:
     for statistic, shift in zip(statistics, shifts, strict=True):
         values = np.array(statistic.values, dtype=np.float64)  # NaN is not drawn
         labels = np.arange(len(values))
-        hit, ring = (np.isin(labels, list(chosen)) for chosen in (statistic.targets, statistic.flagged))
-        axes.plot(labels[~hit] + shift, values[~hit], ls="", marker="o", ms=5.5, color=PLAIN)
-        axes.plot(labels[hit] + shift, values[hit], ls="", marker="D", ms=5.5, color=TARGET)
-        axes.plot(labels[ring] + shift, values[ring], ls="", marker="o", ms=11, mfc="none", mec="black", mew=1.3)
+        target, flagged = (np.isin(labels, list(marked)) for marked in (statistic.targets, statistic.flagged))
+        axes.plot(labels[~target] + shift, values[~target], ls="", marker="o", ms=5.5, color=PLAIN)
+        axes.plot(labels[target] + shift, values[target], ls="", marker="D", ms=5.5, color=TARGET)
+        axes.plot(labels[flagged] + shift, values[flagged], ls="", marker="o", ms=11, mfc="none", mec="black", mew=1.3)
     classes = max(len(statistic.values) for statistic in statistics)
     if classes <= 20:
         axes.set_xticks(range(classes))
@@ -98,8 +100,8 @@ def _draw(axes: Axes, statistics: list[_Statistic]) -> None:
 
 def _folded(name: str) -> str:
     """A name on two lines, broken at the space nearest its middle."""
-    spaces = [place for place, sign in enumerate(name) if sign == " "]
+    spaces = [index for index, letter in enumerate(name) if letter == " "]
     if not spaces:
         return name
-    middle = min(spaces, key=lambda place: abs(place - len(name) / 2))
+    middle = min(spaces, key=lambda index: abs(index - len(name) / 2))
     return f"{name[:middle]}\n{name[middle + 1 :]}"

@@ -9,14 +9,15 @@ from matplotlib.figure import Figure
 
 from bench.reports.blocks import Block
 from bench.reports.figures.style import GRID, wrapped
-from bench.reports.format import percent, tally, word
+from bench.reports.rows import cell_text
 
 _NOTHING_GAINED = 50  # DER in per cent of a defense that changes nothing
+_BRIGHT = 75  # DER in per cent from which on a field is too bright for white letters
 
 
 def der_map(block: Block) -> Figure | None:
     """DER in per cent as a map of attacks against defenses; the best of a row is marked with a star."""
-    attacks = [attack for attack in block.lines if any(_der(block, attack, name) for name in block.defenses)]
+    attacks = [attack for attack in block.row_names if any(_has_der(block, attack, name) for name in block.defenses)]
     if not attacks:
         return None
     values = np.array([[100 * block.cells[a, d].stat("der").mean for d in block.defenses] for a in attacks])
@@ -28,15 +29,12 @@ def der_map(block: Block) -> Figure | None:
     axes.pcolormesh(*edges, fields)  # imshow of a large map takes 300 MB
     axes.set(xlim=edges[0][[0, -1]], ylim=edges[1][[-1, 0]])
     for (row, column), value in np.ndenumerate(values):
-        cell = block.cells[attacks[row], block.defenses[column]]
-        text = percent(cell.stat("der")) if cell.status == "done" else word(cell)
-        text += f" ({tally(cell)})" if cell.status == "done" and tally(cell) else ""
-        best = block.defenses[column] in block.best(attacks[row])
-        dark = not isnan(value) and value < 75
-        weight = "bold" if best else "normal"
-        axes.text(
-            column, row, text + " ★" * best, ha="center", va="center", color="white" if dark else "black", weight=weight
-        )
+        cell = cell_text(block, attacks[row], block.defenses[column])
+        text = cell.figures[-1] if cell.done else cell.word
+        text += f" ({cell.tally})" if cell.tally else ""
+        colour = "white" if not isnan(value) and value < _BRIGHT else "black"
+        weight = "bold" if cell.best else "normal"
+        axes.text(column, row, text + " ★" * cell.best, ha="center", va="center", color=colour, weight=weight)
     axes.set_xticks(range(len(block.defenses)), [wrapped(name, 14) for name in block.defenses])
     axes.set_yticks(range(len(attacks)), [wrapped(block.marked(name), 24) for name in attacks])
     axes.tick_params(length=0)
@@ -48,5 +46,5 @@ def der_map(block: Block) -> Figure | None:
     return figure
 
 
-def _der(block: Block, attack: str, defense: str) -> bool:
+def _has_der(block: Block, attack: str, defense: str) -> bool:
     return not isnan(block.cells[attack, defense].stat("der").mean)

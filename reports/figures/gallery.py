@@ -21,9 +21,10 @@ _HEADS = ("clean", "triggered", "difference")
 
 
 def gallery(pictures: Mapping[str, tuple[Array, Array]]) -> Figure | None:
-    """A card for each attack: up to two images, each clean, triggered, and the signed difference around grey.
+    """A card for each attack: up to two images, each clean, triggered, and their signed difference around mid-grey.
 
     ``pictures`` maps an attack to clean and triggered images, both (N, H, W, C) or (N, H, W) in [0, 1].
+    None where no attack has an image.
     """
     shown = {attack: pictures[attack] for attack in sorted(pictures, key=natural) if len(pictures[attack][0])}
     if not shown:
@@ -59,7 +60,10 @@ def _draw(card: SubFigure, attack: str, clean: Array, triggered: Array) -> None:
 
 
 def factor(clean: Array, triggered: Array) -> float:
-    """The greatest factor of the list by which no difference leaves the range of grey."""
+    """By how much the difference of images in [0, 1] is multiplied: as far as it stays within the range of grey.
+
+    One of a list of factors; the smallest where even that is too much.
+    """
     largest = float(np.abs(triggered.astype(np.float64) - clean).max())
     return max((by for by in _FACTORS if by * largest <= 0.5 + 1e-9), default=_FACTORS[0])
 
@@ -73,4 +77,4 @@ def _show(axes: Axes, image: Array) -> None:
     axes.imshow(np.clip(grey, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_on()
     axes.set(xticks=[], yticks=[])
-    axes.spines[:].set(visible=True, color=GRID, linewidth=0.8)  # where a white picture ends
+    axes.spines[:].set(visible=True, color=GRID, linewidth=0.8)  # shows where a white image ends

@@ -1,4 +1,4 @@
-"""The figure of defenses that learn from what they see: how they do as the stream passes."""
+"""The figure of defenses that learn from their inputs: robust accuracy as the stream passes."""
 
 from itertools import cycle
 from math import ceil, nan
@@ -13,7 +13,10 @@ from bench.reports.records import parsed
 
 
 def stream_curves(block: Block) -> Figure | None:
-    """RA in per cent over the number of triggered inputs that have passed, a panel an attack, a line a defense."""
+    """RA in per cent over the number of triggered inputs that have passed, a panel an attack, a line a defense.
+
+    None where no defense noted a curve.
+    """
     curves = {
         (attack, defense): curve
         for attack in block.attacks
@@ -40,7 +43,7 @@ def stream_curves(block: Block) -> Figure | None:
         axes.set_axis_off()
     for axes in panels[:, 0]:
         axes.set_ylabel("RA (%)")
-    handles, labels = max((axes.get_legend_handles_labels() for axes in panels.flat), key=lambda found: len(found[1]))
+    handles, labels = max((axes.get_legend_handles_labels() for axes in panels.flat), key=lambda legend: len(legend[1]))
     figure.legend(handles, labels, loc="outside lower center", ncols=fitting(labels, figure))
     figure.suptitle(block.title, fontsize=11)
     return figure
@@ -48,12 +51,12 @@ def stream_curves(block: Block) -> Figure | None:
 
 def _curve(block: Block, attack: str, defense: str) -> tuple[Any, Any] | None:
     """Means over seeds: triggered inputs passed and RA in per cent of each part of the stream."""
-    rows = block.done(attack, defense)
-    found = [parsed(noted, {}).get("stream_curve") for noted in rows["diagnostics"]] if rows else []
-    whole = [curve for curve in found if isinstance(curve, dict) and any(v is not None for v in curve.get("ra", []))]
-    if not whole:
+    records = block.done_records(attack, defense)
+    noted = [parsed(text, {}).get("stream_curve") for text in records["diagnostics"]] if records else []
+    seeds = [curve for curve in noted if isinstance(curve, dict) and any(v is not None for v in curve.get("ra", []))]
+    if not seeds:
         return None
-    passed = np.mean([curve["triggered"] for curve in whole], axis=0)
-    shares = np.array([[nan if value is None else value for value in curve["ra"]] for curve in whole])
-    means = np.ma.masked_invalid(shares).mean(axis=0)
+    passed = np.mean([curve["triggered"] for curve in seeds], axis=0)
+    values = np.array([[nan if value is None else value for value in curve["ra"]] for curve in seeds])
+    means = np.ma.masked_invalid(values).mean(axis=0)
     return passed, 100 * np.ma.filled(means, nan)

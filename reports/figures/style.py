@@ -1,4 +1,4 @@
-"""What every figure shares: colours for every eye, sizes, and files that are the same at every writing."""
+"""What every figure shares: colours, sizes, and files that are the same each time they are written."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-#: Okabe and Ito's palette, told apart with any colour vision; black last
+#: The palette of Okabe and Ito, distinguishable with any colour vision; black last
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "h"]
 TARGET, PLAIN, GRID = "#D55E00", "#0072B2", "#d9d9d9"
@@ -35,7 +35,7 @@ _STYLE: Any = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Within it, figures are made in the house style, whatever the reader's own settings are."""
+    """A context in which figures are made in the house style, whatever the reader's own settings are."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
@@ -43,22 +43,22 @@ def styled() -> Iterator[None]:
 
 
 def rendered(figure: Figure) -> dict[str, bytes]:
-    """The figure as "png" and "pdf", with no date in either."""
+    """The bytes of the figure as "png" and "pdf", with no date in either; its layout engine is gone afterwards."""
     files = {}
-    whole = None if (engine := figure.get_layout_engine()) else "tight"
+    box = None if (engine := figure.get_layout_engine()) else "tight"
     if engine:
         figure.dpi = _DPI
         engine.execute(figure)
-        figure.set_layout_engine(None)  # with any other answer, every writing first draws the figure for its layout
+        figure.set_layout_engine(None)  # else savefig would lay it out again for each file
     for kind, metadata in {"png": {"Software": None}, "pdf": {"CreationDate": None}}.items():
         buffer = BytesIO()
-        figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata, bbox_inches=whole, pad_inches=0.1)
+        figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata, bbox_inches=box, pad_inches=0.1)
         files[kind] = buffer.getvalue()
     return files
 
 
 def wrapped(label: str, width: int) -> str:
-    """A long label on several lines, broken after a bracket or comma first."""
+    """A label on lines of at most ``width`` letters, as far as it can be broken at brackets and commas."""
     lines, line = [], ""
     for part in label.replace("[", "[\0").replace(",", ",\0").replace(" (", " \0(").split("\0"):
         if line and len(line) + len(part) > width:
@@ -69,6 +69,6 @@ def wrapped(label: str, width: int) -> str:
 
 
 def fitting(labels: list[str], figure: Figure) -> int:
-    """How many columns of a legend with these labels the figure has room for."""
-    inches = 0.7 + 0.085 * max(map(len, labels))  # a sign and its gaps, and a letter's mean width
+    """How many columns of a legend with these labels fit the width of the figure; at least 1."""
+    inches = 0.7 + 0.085 * max(map(len, labels))  # a mark and its gaps, and a letter's mean width
     return max(1, int(figure.get_figwidth() / inches))

@@ -1,13 +1,15 @@
 """Tables as papers set them: attacks as rows, a group of columns for each defense."""
 
-from bench.reports.blocks import AVERAGE, Block
-from bench.reports.format import NO_DEFENSE, UNDEFINED, percent, tally, word
+from bench.reports.format import NO_DEFENSE, UNDEFINED
 from bench.reports.legend import legend
-from bench.reports.side_tables import Extra
+from bench.reports.rows import BEFORE, HEADS, CellText
+from bench.reports.sections import Section
+from bench.reports.side_tables import SideTable
 
-_HEADS = ["ACC", "ASR", "RA", "DER"]
 _FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # no wider than the text
 _PAGE = 66  # lines of a table on a page, with its headings
+_SMALL = r"\centering\small\setlength{\tabcolsep}{3.5pt}"
+_PARAGRAPH = r"p{.6\linewidth}"  # a column of sentences
 _SIGNS = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -29,85 +31,85 @@ _SIGNS = {
 } | {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 
-def latex(blocks: list[Block]) -> str:
-    """A table* for each block; it needs \\usepackage{booktabs,graphicx}."""
-    return "% needs \\usepackage{booktabs,graphicx}\n" + "\n".join(_table(block) for block in blocks)
+def latex(sections: list[Section]) -> str:
+    """A table* for each section and a table for each table beside it; needs \\usepackage{booktabs,graphicx}."""
+    return "% needs \\usepackage{booktabs,graphicx}\n" + "\n".join(_section(section) for section in sections)
 
 
-def escaped(text: str) -> str:
-    """``text`` so that LaTeX prints it as it is."""
+def escape_latex(text: str) -> str:
+    """``text`` so that LaTeX prints it as it is, on one line."""
     return "".join(_SIGNS.get(sign, sign) for sign in " ".join(text.split()))
 
 
-def _table(block: Block) -> str:
+def _section(section: Section) -> str:
     """The defenses side by side, as many as a page can hold in its width, the next ones below or on the next page."""
-    groups: list[str | None] = [None, *block.defenses]
+    block = section.block
+    groups = range(1 + len(block.defenses))  # the undefended network, then each defense
     size = 3 if len(block.seeds) > 1 else 5  # figures with a spread are twice as wide
-    parts = [_tabular(block, groups[start : start + size]) for start in range(0, len(groups), size)]
-    high = max(1, _PAGE // (len(block.lines) + 4))
-    pages = [parts[start : start + high] for start in range(0, len(parts), high)]
+    parts = [_results(section, groups[start : start + size]) for start in range(0, len(groups), size)]
+    height = max(1, _PAGE // (len(section.rows) + 4))
+    pages = [parts[start : start + height] for start in range(0, len(parts), height)]
     captions = [f"{block.title}. {' '.join(legend(block, best='Bold'))}"]
     captions += [f"{block.title}, continued."] * (len(pages) - 1)
-    return "\n".join(
-        [
-            *(line for some, caption in zip(pages, captions, strict=True) for line in _floating(some, caption)),
-            *(line for extra in block.extras for line in _plain(block.title, extra)),
-            "",
-        ]
-    )
+    lines = [line for page, caption in zip(pages, captions, strict=True) for line in _floating(page, caption)]
+    for table in section.side_tables:
+        lines += _side_table(block.title, table, "l" * table.texts + "r" * (len(table.heads) - table.texts))
+    if section.messages.lines:
+        lines += _side_table(block.title, section.messages, "l" * (section.messages.texts - 1) + _PARAGRAPH)
+    return "\n".join([*lines, ""])
 
 
 def _floating(parts: list[str], caption: str) -> list[str]:
     return [
         r"\begin{table*}",
-        r"\centering\small\setlength{\tabcolsep}{3.5pt}",
-        rf"\caption{{{escaped(caption)}}}",
+        _SMALL,
+        rf"\caption{{{escape_latex(caption)}}}",
         r"\smallskip",
         "\n\n\\medskip\n".join(parts),
         r"\end{table*}",
     ]
 
 
-def _plain(title: str, extra: Extra) -> list[str]:
-    """A table of its own, under the block's title."""
+def _side_table(title: str, table: SideTable, columns: str) -> list[str]:
+    """A table of its own, under the block's title. ``columns`` is how LaTeX shall set them."""
     return [
         r"\begin{table}",
-        r"\centering\small\setlength{\tabcolsep}{3.5pt}",
-        rf"\caption{{{escaped(f'{title}. {extra.title}.')}}}",
+        _SMALL,
+        rf"\caption{{{escape_latex(f'{title}. {table.title}.')}}}",
         r"\smallskip",
         _FIT,
-        rf"\begin{{tabular}}{{{'l' * extra.texts}{'r' * (len(extra.heads) - extra.texts)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        " & ".join(map(escaped, extra.heads)) + r" \\",
+        " & ".join(map(escape_latex, table.heads)) + r" \\",
         r"\midrule",
-        *(" & ".join(map(escaped, line)) + r" \\" for line in extra.lines),
+        *(" & ".join(map(escape_latex, line)) + r" \\" for line in table.lines),
         r"\bottomrule",
         r"\end{tabular}}",
         r"\end{table}",
     ]
 
 
-def _tabular(block: Block, defenses: list[str | None]) -> str:
-    """One piece of the table, no wider than the text."""
-    widths = [4 if name else 3 for name in defenses]
-    starts = [2 + sum(widths[:place]) for place in range(len(widths))]
+def _results(section: Section, groups: range) -> str:
+    """The columns of some of the ``groups``: 0 is the undefended network, 1 the first defense."""
+    names = [section.block.defenses[group - 1] if group else NO_DEFENSE for group in groups]
+    heads = [list(HEADS.values())[: len(HEADS) if group else len(BEFORE)] for group in groups]
+    widths = list(map(len, heads))
+    starts = [2 + sum(widths[:index]) for index in range(len(widths))]
     rules = [rf"\cmidrule(lr){{{start}-{start + width - 1}}}" for start, width in zip(starts, widths, strict=True)]
     body = []
-    for attack in block.lines:
-        if attack == AVERAGE:
+    for row in section.rows:
+        if row.average:
             body.append(r"\midrule")
-        body.append(
-            " & ".join([escaped(block.marked(attack)), *(_cells(block, attack, name) for name in defenses)]) + r" \\"
-        )
+        body.append(" & ".join([escape_latex(row.heading), *(_cell(row.cells[group]) for group in groups)]) + r" \\")
     return "\n".join(
         [
             _FIT,
             rf"\begin{{tabular}}{{l{'r' * sum(widths)}}}",
             r"\toprule",
-            " & ".join(["", *(_group(name or NO_DEFENSE, width) for name, width in zip(defenses, widths, strict=True))])
+            " & ".join(["", *(_spanning(width, escape_latex(name)) for name, width in zip(names, widths, strict=True))])
             + r" \\",
             " ".join(rules),
-            " & ".join(["Attack", *(head for width in widths for head in _HEADS[:width])]) + r" \\",
+            " & ".join(["Attack", *(head for group in heads for head in group)]) + r" \\",
             r"\midrule",
             *body,
             r"\bottomrule",
@@ -116,24 +118,21 @@ def _tabular(block: Block, defenses: list[str | None]) -> str:
     )
 
 
-def _group(name: str, width: int) -> str:
-    return rf"\multicolumn{{{width}}}{{c}}{{{escaped(name)}}}"
+def _spanning(width: int, text: str) -> str:
+    return rf"\multicolumn{{{width}}}{{c}}{{{text}}}"
 
 
-def _cells(block: Block, attack: str, defense: str | None) -> str:
-    cell = block.before[attack] if defense is None else block.cells[attack, defense]
-    metrics = ["acc", "asr", "ra", "der"][: 3 if defense is None else 4]
-    if cell.status != "done":
-        return rf"\multicolumn{{{len(metrics)}}}{{c}}{{{word(cell)}}}"
-    figures = [_figure(percent(cell.stat(metric))) for metric in metrics]
-    if defense in block.best(attack):
-        figures[-1] = _figure(percent(cell.stat("der")), bold=True)
-    if tally(cell):
-        figures[0] += rf"~\scriptsize({tally(cell)})"
+def _cell(cell: CellText) -> str:
+    if not cell.done:
+        return _spanning(len(cell.figures), cell.word)
+    last = len(cell.figures) - 1
+    figures = [_figure(text, bold=cell.best and index == last) for index, text in enumerate(cell.figures)]
+    if cell.tally:
+        figures[0] += rf"~\scriptsize({cell.tally})"
     return " & ".join(figures)
 
 
-def _figure(text: str, *, bold: bool = False) -> str:
+def _figure(text: str, *, bold: bool) -> str:
     """A mean with its spread as a small index; in bold, the mean only."""
     mean, _, spread = text.partition("±")
     mean = "--" if mean == UNDEFINED else mean

@@ -8,46 +8,49 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.reports.blocks import Block, Cell, blocks
-from bench.reports.format import NO_DEFENSE, UNDEFINED, percent, tally, word
+from bench.reports.blocks import Block, blocks
+from bench.reports.format import NO_DEFENSE, UNDEFINED
 from bench.reports.legend import legend
-from bench.reports.side_tables import Extra, costs, detection
+from bench.reports.rows import BEFORE, HEADS, CellText, Row, rows
+from bench.reports.side_tables import SideTable, cost_table, detection_table, plugin_messages
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_HEADS = {"acc": "ACC", "asr": "ASR", "ra": "RA", "der": "DER"}
 _BEST = "*"
 
 
 def terminal_table(frame: "pd.DataFrame", width: int | None = None, *, with_invalid: bool = False) -> list[Table]:
-    """The tables of a data set and model: results, detection where inputs are judged, knowledge and cost.
+    """The tables of each block of records in ``frame``: results, detection, cost, and what the plugins said.
 
-    ``width`` is the room in characters; by default that of the console. ``with_invalid``: attacks that had not worked
-    count in the averages too.
+    A table with nothing to show is left out. ``width`` is in characters; by default that of the console.
+    ``with_invalid``: attacks that did not work count in the averages too.
     """
-    room = width or Console().width
+    width = width or Console().width
     tables = []
     for block in blocks(frame, with_invalid=with_invalid):
-        wide = _wide(block)
-        fits = Console(width=10_000).measure(wide).maximum <= room
-        tables.append(wide if fits else _long(block))
-        tables += [_plain(extra) for extra in (detection(block), costs(block)) if extra.lines]
+        texts = rows(block)
+        wide = _wide(block, texts)
+        fits = Console(width=10_000).measure(wide).maximum <= width
+        tables.append(wide if fits else _long(block, texts))
+        beside = [detection_table(block), cost_table(block), plugin_messages(block)]
+        tables += [_side_table(table) for table in beside if table.lines]
     return tables
 
 
-def _plain(extra: Extra) -> Table:
+def _side_table(side_table: SideTable) -> Table:
     """A table beside the results, under its title."""
-    title = Text(f"\n{extra.title}", style="dim", justify="left")
+    title = Text(f"\n{side_table.title}", style="dim", justify="left")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    for place, head in enumerate(extra.heads):
-        table.add_column(head, justify="left" if place < extra.texts else "right", overflow="fold")
-    for line in extra.lines:
+    for index, head in enumerate(side_table.heads):
+        table.add_column(head, justify="left" if index < side_table.texts else "right", overflow="fold")
+    for line in side_table.lines:
         table.add_row(*map(Text, line))
     return table
 
 
-def _table(block: Block) -> Table:
+def _results(block: Block) -> Table:
+    """The table of the results, with its title and legend and no column yet."""
     caption = Text("\n".join(legend(block, best=_BEST)), justify="left", style="dim")
     title = Text(block.title, style="bold", justify="left")
     return Table(
@@ -55,70 +58,53 @@ def _table(block: Block) -> Table:
     )
 
 
-def _wide(block: Block) -> Table:
+def _wide(block: Block, texts: list[Row]) -> Table:
     """Attacks as rows, a column for each defense, which holds its figures side by side."""
-    table = _table(block)
+    table = _results(block)
     table.add_column("attack", no_wrap=True)
-    columns = {None: ["acc", "asr", "ra"]} | {name: list(_HEADS) for name in block.defenses}
     bodies = []
-    for defense, metrics in columns.items():
-        texts = {attack: _figures(block, attack, defense) for attack in block.lines}
-        done = [row for attack, row in texts.items() if _cell(block, attack, defense).status == "done"]
-        widths = [max(map(cell_len, column)) for column in zip(*done, [_HEADS[m] for m in metrics], strict=True)]
-        head = "  ".join(_HEADS[m].rjust(w) for m, w in zip(metrics, widths, strict=True))
+    for index, defense in enumerate([None, *block.defenses]):
+        cells = [row.cells[index] for row in texts]
+        heads = [HEADS[metric] for metric in (HEADS if defense else BEFORE)]
+        done = [_figures(cell) for cell in cells if cell.done]
+        widths = [max(map(cell_len, column)) for column in zip(heads, *done, strict=True)]
+        head = "  ".join(head.rjust(width) for head, width in zip(heads, widths, strict=True))
         table.add_column(Text(f"{defense or NO_DEFENSE}\n{head}", justify="left"), no_wrap=True)
-        bodies.append({attack: _joined(block, attack, defense, texts[attack], widths) for attack in block.lines})
-    for place, attack in enumerate(block.lines):
-        last_attack = place == len(block.attacks) - 1
-        table.add_row(Text(block.marked(attack)), *(body[attack] for body in bodies), end_section=last_attack)
+        bodies.append([_side_by_side(cell, widths) for cell in cells])
+    for row, *columns in zip(texts, *bodies, strict=True):
+        table.add_row(Text(row.heading), *columns, end_section=row.attack == block.attacks[-1])
     return table
 
 
-def _long(block: Block) -> Table:
+def _long(block: Block, texts: list[Row]) -> Table:
     """A line for each attack, with the undefended network's figures, and under it one for each defense."""
-    table = _table(block)
+    table = _results(block)
     table.add_column(f"attack ({NO_DEFENSE})\n  defense", overflow="fold")
-    for metric in _HEADS.values():
-        table.add_column(f"\n{metric}", justify="right", no_wrap=True)
-    for attack in block.lines:
-        for defense in [None, *block.defenses]:
-            figures = _figures(block, attack, defense)
-            figures += [UNDEFINED] * (len(_HEADS) - len(figures))
-            best = defense in block.best(attack)
-            name = block.marked(attack) if defense is None else f"  {defense}"
+    for head in HEADS.values():
+        table.add_column(f"\n{head}", justify="right", no_wrap=True)
+    for row in texts:
+        for cell in row.cells:
+            name = row.heading if cell.defense is None else f"  {cell.defense}"
+            name += f" ({cell.tally})" if cell.tally else ""
+            figures = _figures(cell) + [UNDEFINED] * (len(HEADS) - len(cell.figures))
             table.add_row(
-                Text(f"{name} {_tally(block, attack, defense)}".rstrip(), style="bold" if defense is None else ""),
+                Text(name, style="bold" if cell.defense is None else ""),
                 *map(Text, figures[:-1]),
-                Text(figures[-1] if best else f"{figures[-1]} ", style="bold" if best else ""),
-                end_section=defense == [None, *block.defenses][-1],
+                Text(figures[-1] if cell.best else f"{figures[-1]} ", style="bold" if cell.best else ""),
+                end_section=cell is row.cells[-1],
             )
     return table
 
 
-def _cell(block: Block, attack: str, defense: str | None) -> Cell:
-    return block.before[attack] if defense is None else block.cells[attack, defense]
+def _figures(cell: CellText) -> list[str]:
+    return [*cell.figures[:-1], cell.figures[-1] + _BEST] if cell.best else list(cell.figures)
 
 
-def _figures(block: Block, attack: str, defense: str | None) -> list[str]:
-    """The texts of a cell, one a metric; of a cell that is not done, its word and dashes."""
-    cell, metrics = _cell(block, attack, defense), list(_HEADS)[: 3 if defense is None else 4]
-    if cell.status != "done":
-        return [word(cell), *[UNDEFINED] * (len(metrics) - 1)]
-    figures = [percent(cell.stat(metric)) for metric in metrics]
-    if defense in block.best(attack):
-        figures[-1] += _BEST
-    return figures
-
-
-def _tally(block: Block, attack: str, defense: str | None) -> str:
-    cell = _cell(block, attack, defense)
-    return f"({tally(cell)})" if cell.status == "done" and tally(cell) else ""
-
-
-def _joined(block: Block, attack: str, defense: str | None, figures: list[str], widths: list[int]) -> Text:
-    if _cell(block, attack, defense).status != "done":
-        return Text(figures[0], style="dim")
+def _side_by_side(cell: CellText, widths: list[int]) -> Text:
+    if not cell.done:
+        return Text(cell.word, style="dim")
+    figures = _figures(cell)
     text = Text("  ".join(figure.rjust(width) for figure, width in zip(figures, widths, strict=True)))
-    if defense in block.best(attack):
+    if cell.best:
         text.stylize("bold", len(text) - len(figures[-1]))
-    return text.append(f" {_tally(block, attack, defense)}".rstrip(), style="dim")
+    return text.append(f" ({cell.tally})" if cell.tally else "", style="dim")

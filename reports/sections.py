@@ -1,0 +1,23 @@
+"""What a report says of a block, made once for all formats."""
+
+from dataclasses import dataclass
+
+from bench.reports.blocks import Block
+from bench.reports.rows import Row, rows
+from bench.reports.side_tables import SideTable, plugin_messages, side_tables, unfinished
+
+
+@dataclass(frozen=True)
+class Section:
+    """A block with the rows of its table and the tables beside it. ``unfinished`` and ``messages`` may be empty."""
+
+    block: Block
+    rows: list[Row]
+    side_tables: list[SideTable]
+    unfinished: SideTable
+    messages: SideTable
+
+
+def section(block: Block) -> Section:
+    """What every format says of ``block``."""
+    return Section(block, rows(block), side_tables(block), unfinished(block), plugin_messages(block))

@@ -1,0 +1,15 @@
+"""A report that several tests read."""
+
+from pathlib import Path
+
+import pytest
+from report_frames import PICTURES, grid
+
+from bench.reports import write_report
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """The folder and the files of the report of three seeds, with pictures of two attacks."""
+    folder = tmp_path_factory.mktemp("report")
+    return folder, write_report(grid(3), folder, PICTURES)

@@ -1,0 +1,66 @@
+"""What is said beside the tables."""
+
+import numpy as np
+import pandas as pd
+from report_frames import grid, one_attack
+
+from bench.reports.blocks import blocks
+from bench.reports.legend import legend, origins, why_invalid
+
+
+def said(frame: pd.DataFrame) -> str:
+    """The legend of a frame of one block."""
+    [block] = blocks(frame)
+    return " ".join(legend(block, best="Bold"))
+
+
+def test_a_defense_that_costs_a_benign_model_much_is_named() -> None:
+    frame = grid(1)
+    benign = frame["attack"] == "none"
+    frame.loc[benign, ["acc", "acc_before"]] = 0.97
+    frame.loc[benign & (frame["defense"] == "bna"), "acc"] = 0.939
+    frame.loc[benign & (frame["defense"] == "fire"), "acc"] = 0.945
+    assert "Costs a benign model more than 3 points of ACC: bna (3.1)." in said(frame)
+    frame.loc[benign, "acc"] = 0.96
+    assert "Costs a benign" not in said(frame)
+
+
+def test_an_oracle_is_explained() -> None:
+    frame = one_attack(a=0.5, b=0.93)
+    assert "it knows what no defender knows" not in said(frame)
+    assert "it knows what no defender knows" in said(frame.assign(oracle=frame["defense"] == "b"))
+
+
+def test_the_legend_says_which_attacks_the_average_leaves_out() -> None:
+    frame = grid(1)
+    frame = frame[frame["status"] == "done"]
+    nowhere = frame[frame["attack"] == "sig"].assign(attack="ctrl", attack_label="ctrl", status="not-applicable")
+    metrics = ["acc", "asr", "ra", "der", "acc_before", "asr_before", "ra_before"]
+    nowhere = nowhere.assign(**dict.fromkeys(metrics, np.nan))
+    expected = "Average: over the attacks other than none and those not applicable"
+    assert expected in said(pd.concat([frame, nowhere]))
+    assert expected not in said(frame)
+
+
+def test_the_seeds_of_an_attack_that_did_not_work_stand_with_each_reason() -> None:
+    frame = pd.concat([one_attack(a=0.9).assign(seed=seed) for seed in range(4)], ignore_index=True)
+    frame["valid"] = frame["seed"] == 1
+    frame["doubt"] = frame["seed"].map({0: "weak", 2: "ruined", 3: "weak"})
+    [block] = blocks(frame)
+    assert why_invalid(block) == ["blend: weak (seed 0, 3), ruined (seed 2)"]
+    [alone] = blocks(frame[frame["seed"] == 0])
+    assert why_invalid(alone) == ["blend: weak"]
+
+
+def test_origins_are_every_distinct_value_in_plain_words() -> None:
+    first = one_attack(a=0.9).assign(device="cuda", threads=4.0, dirty=True, finished="2026-01-02")
+    second = one_attack(a=0.9).assign(seed=1, threads=np.nan, commit=None)
+    [block] = blocks(pd.concat([first, second]))
+    facts = origins(block)
+    assert facts["Device"] == "cpu; cuda"
+    assert facts["Threads"] == "4"
+    assert facts["Uncommitted changes"] == "no; yes"
+    assert facts["Commit"] == "0123abc"
+    assert facts["Packages"] == "numpy 2.4.6, torch 2.11.0"
+    assert facts["Ran"] == "2026-01-01T00:00:00+00:00 to 2026-01-02"
+    assert "Compiled" not in facts

@@ -1,0 +1,37 @@
+"""Tables in Markdown."""
+
+import re
+
+from report_frames import HOSTILE, grid, sections, small, with_logs
+
+from bench.reports.tables.markdown import escape_markdown, markdown
+
+
+def columns(row: str) -> int:
+    """How many bars that are not escaped a line has."""
+    return len(re.findall(r"(?<!\\)(?:\\\\)*\|", row))
+
+
+def test_markdown_shows_every_status_with_its_reason() -> None:
+    text = markdown(sections(grid(3)))
+    for expected in [" n/a |", " failed |", " timeout |", "stopped after 60 s", "no suspected images", "(2/3)"]:
+        assert expected in text
+    assert text.count("±") > 50
+    assert len(re.findall(r"\*\*[\d.±]+\*\*", text)) == 5
+
+
+def test_hostile_names_stay_text_in_markdown() -> None:
+    frame = small().assign(model_label=HOSTILE, device=HOSTILE, commit=HOSTILE, knowledge=HOSTILE)
+    frame.loc[frame["attack"] == "sig", "attack_label"] = HOSTILE
+    text = markdown(sections(frame))
+    assert "<script" not in text
+    assert {columns(row) for row in text.splitlines() if row.startswith("|")} == {6, 7, 10}
+
+
+def test_what_the_plugins_said_stands_in_a_table_of_its_own_in_markdown() -> None:
+    text = markdown(sections(with_logs()))
+    table = text.split("\nSaid by the plugins:\n\n")[1].splitlines()
+    lines = [re.split(r" +\| +", row.strip("| ")) for row in table if row]
+    assert lines[0] == ["attack", "defense", "seeds", "text"]
+    assert lines[2:] == [["blend", "a", "0, 2", "left as it is"], ["blend", "a", "2", escape_markdown(HOSTILE)]]
+    assert "Said by" not in markdown(sections(with_logs().drop(columns="log")))

@@ -1,0 +1,103 @@
+"""The tables beside the results."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_frames import HOSTILE, grid, one_attack, small, with_logs
+
+from bench.reports.blocks import blocks
+from bench.reports.side_tables import (
+    SideTable,
+    attack_table,
+    cost_table,
+    detection_table,
+    plugin_messages,
+    reconstruction_table,
+    side_tables,
+    target_class_table,
+    unfinished,
+)
+
+
+def by_name(table: SideTable) -> dict[str, dict[str, str]]:
+    """The lines of a table, under their first column, as heads and texts."""
+    return {line[0]: dict(zip(table.heads, line, strict=True)) for line in table.lines}
+
+
+def test_how_well_each_trigger_hides_and_what_it_poisons() -> None:
+    frame = small().assign(psnr=31.25, ssim=0.9876, l0=9.0, l2=1.234, linf=0.5, n_poisoned=400)
+    frame.loc[frame["attack"] == "sig", "n_poisoned"] = 0
+    lines = by_name(attack_table(blocks(frame)[0]))
+    hiding = {"PSNR (dB)": "31.2", "SSIM": "0.988", "L0": "9", "L2": "1.23", "L∞": "0.500"}
+    assert lines["wanet"].items() >= {"poisoned": "10 %", **hiding}.items()
+    assert lines["sig"].items() >= {"poisoned": "in training", **hiding}.items()
+
+
+def test_what_each_defense_is_given_and_costs() -> None:
+    frame = small()
+    frame.loc[frame["defense"] == "bna", ["ms_per_sample", "ms_per_sample_before"]] = [0.7, 0.2]
+    lines = by_name(cost_table(blocks(frame)[0]))
+    assert list(lines) == ["bna", "fire"]
+    expected = {"given to the defender": "200 clean", "ms a sample": "0.7", "ms added": "0.5", "peak MB": "512"}
+    assert lines["bna"].items() >= expected.items()
+    assert lines["fire"]["given to the defender"] == "200 clean + 64 suspected"
+
+
+def test_detection_has_a_line_for_each_defense_that_judges_its_inputs() -> None:
+    frame = small().assign(auroc=np.nan, tpr=np.nan, fpr=np.nan)
+    bna = (frame["defense"] == "bna") & (frame["attack"] == "wanet")
+    frame.loc[bna, ["auroc", "tpr", "fpr"]] = [0.987, 0.9, 0.051]
+    assert detection_table(blocks(frame)[0]).lines == [["wanet", "bna", "98.7", "90.0", "5.1"]]
+
+
+def test_reconstructed_shifts_are_averaged_over_seeds_by_class_and_those_of_oracles_left_out() -> None:
+    def noted(cosine: float) -> str:
+        truth = {label: {"cosine": cosine, "correlation": 0.5, "length": 0.25} for label in ("10", "3")}
+        return json.dumps({"shift_truth": truth})
+
+    frame = pd.concat([one_attack(a=0.9).assign(seed=seed, diagnostics=noted(0.1 + seed / 10)) for seed in (0, 1)])
+    [block], [oracle] = blocks(frame), blocks(frame.assign(oracle=True))
+    assert reconstruction_table(block).lines == [
+        ["blend", "a", label, "2", "0.150", "0.500", "0.250"] for label in ("3", "10")
+    ]
+    assert reconstruction_table(oracle).lines == []
+
+
+def test_accuracy_on_the_target_classes_is_shown_before_and_after() -> None:
+    frame = one_attack(a=0.9, b=0.9).assign(acc_target_before=0.9, acc_target=0.8)
+    frame.loc[frame["defense"] == "b", ["acc_target_before", "acc_target"]] = np.nan
+    assert target_class_table(blocks(frame)[0]).lines == [["blend", "a", "90.0", "80.0"]]
+
+
+def test_tables_without_a_line_are_left_out() -> None:
+    [block] = blocks(one_attack())
+    assert [table.title for table in side_tables(block)] == ["The attacks, before any defense"]
+
+
+def test_what_is_not_done_stands_with_its_seeds_and_reason() -> None:
+    frame = pd.concat([one_attack(a=0.9).assign(seed=seed) for seed in range(3)], ignore_index=True)
+    frame.loc[(frame["defense"] == "a"), "status"] = "failed"
+    frame.loc[(frame["defense"] == "a") & (frame["seed"] == 1), "reason"] = "broken"
+    assert unfinished(blocks(frame)[0]).lines == [
+        ["blend", "a", "0, 2", "failed", "no reason recorded"],
+        ["blend", "a", "1", "failed", "broken"],
+    ]
+
+
+def test_what_plugins_said_is_one_line_for_the_seeds_that_said_the_same() -> None:
+    table = plugin_messages(blocks(with_logs())[0])
+    assert table.heads == ["attack", "defense", "seeds", "text"]
+    assert table.lines == [["blend", "a", "0, 2", "left as it is"], ["blend", "a", "2", HOSTILE]]
+
+
+def test_a_cell_that_said_something_twice_and_a_blank_line_says_it_once() -> None:
+    frame = one_attack(a=0.9).assign(log="one\n\ntwo\none")
+    assert [line[3] for line in plugin_messages(blocks(frame)[0]).lines if line[1] == "a"] == ["one", "two"]
+
+
+@pytest.mark.parametrize("log", [None, np.nan, ""])
+def test_plugins_that_said_nothing_have_no_line(log: object) -> None:
+    assert plugin_messages(blocks(grid(1).assign(log=log))[0]).lines == []
+    assert plugin_messages(blocks(grid(1))[0]).lines == []  # without the column

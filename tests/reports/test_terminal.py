@@ -1,0 +1,56 @@
+"""Tables in a terminal."""
+
+import pandas as pd
+import pytest
+from report_frames import HOSTILE, grid, one_attack, printed, with_logs
+
+from bench.reports import terminal_table
+from bench.reports.blocks import blocks
+from bench.reports.format import percent
+
+
+@pytest.mark.parametrize("width", [80, 100, 160, 250])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_terminal_of_any_width_shows_every_figure_whole(seeds: int, width: int) -> None:
+    frame = grid(seeds)
+    lines = printed(terminal_table(frame, width), width)
+    text = "\n".join(lines)
+    assert "…" not in text
+    assert max(map(len, lines)) <= width
+    (block,) = blocks(frame)
+    for names, cell in block.cells.items():
+        for stat in cell.stats.values():
+            assert percent(stat) in text, names
+    for expected in ["n/a", "failed", "timeout", "200 clean + 64", "Seed"]:
+        assert expected in " ".join(text.split())
+    assert "badnets[poisoning_rate=0.05]" in text  # brackets are not taken for mark-up
+    assert sum(line.count("*") for line in lines) == 1 + sum(len(block.best(attack)) for attack in block.row_names)
+
+
+def test_a_wide_terminal_gets_one_line_an_attack() -> None:
+    lines = printed(terminal_table(grid(1), 250)[:1], 250)
+    assert sum(line.strip().startswith("wanet ") for line in lines) == 1
+    assert len(lines) < len(printed(terminal_table(grid(1), 80)[:1], 80))
+
+
+def test_the_best_mean_over_seeds_is_printed_with_its_spread_and_a_star() -> None:
+    frame = pd.concat([one_attack(a=der).assign(seed=seed) for seed, der in enumerate([0.90, 0.92, 0.97])])
+    assert any("93.0±3.6*" in line for line in printed(terminal_table(frame, 80), 80))
+
+
+def test_a_wide_and_a_narrow_terminal_show_how_many_seeds_are_done() -> None:
+    for width in (60, 250):
+        assert "(2/3)" in "\n".join(printed(terminal_table(grid(3), width)[:1], width))
+
+
+@pytest.mark.parametrize("width", [40, 120])
+def test_what_the_plugins_said_is_printed_under_the_tables(width: int) -> None:
+    tables = terminal_table(with_logs(), width)
+    lines = printed(tables[-1:], width)
+    assert max(map(len, lines)) <= width
+    text = "".join("".join(lines).split())
+    assert "Saidbytheplugins" in text
+    assert "blenda0,2left" in text
+    if width == 120:
+        assert any(HOSTILE in line for line in lines)
+    assert len(terminal_table(with_logs().drop(columns="log"), width)) == len(tables) - 1

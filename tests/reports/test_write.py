@@ -1,0 +1,109 @@
+"""The report directory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+from report_frames import HOSTILE, PICTURES, grid, sections, small
+
+from bench.reports import terminal_table, write_report
+from bench.reports.blocks import blocks
+from bench.reports.tables.csv import csv
+from bench.reports.tables.latex import latex
+from bench.reports.tables.markdown import markdown
+
+
+def test_every_file_is_written_and_returned_and_nothing_else(report: tuple[Path, list[Path]]) -> None:
+    folder, paths = report
+    names = {"table.md", "table.csv", "table.tex", "results.parquet", "index.html"}
+    for name in ("acc_asr", "class_statistics", "der", "gallery"):
+        names |= {f"figures/{name}.png", f"figures/{name}.pdf"}
+    assert {path.relative_to(folder).as_posix() for path in paths} == names
+    assert {path for path in folder.rglob("*") if path.is_file()} == set(paths)
+
+
+def test_the_written_tables_are_those_of_the_formats(report: tuple[Path, list[Path]]) -> None:
+    frame = grid(3)
+    assert (report[0] / "table.md").read_text() == markdown(sections(frame))
+    assert (report[0] / "table.tex").read_text() == latex(sections(frame))
+    assert (report[0] / "table.csv").read_text() == csv(blocks(frame))
+
+
+def test_pictures_are_not_blank(report: tuple[Path, list[Path]]) -> None:
+    for path in report[1]:
+        if path.suffix == ".png":
+            pixels = imread(path)[..., :3]
+            assert min(pixels.shape[:2]) > 200
+            assert (pixels < 0.5).any(axis=2).mean() > 0.002, path.name
+
+
+def test_the_same_frame_gives_the_same_files(tmp_path: Path) -> None:
+    first, second = (write_report(small(), tmp_path / name, PICTURES) for name in ("first", "second"))
+    assert len(first) == 13
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_parquet_holds_the_frame_as_it_is(report: tuple[Path, list[Path]]) -> None:
+    pd.testing.assert_frame_equal(pd.read_parquet(report[0] / "results.parquet"), grid(3))
+
+
+def test_hostile_names_break_no_file(tmp_path: Path) -> None:
+    frame = small().assign(model_label=HOSTILE, device=HOSTILE, commit=HOSTILE, knowledge=HOSTILE, log=HOSTILE)
+    frame.loc[frame["attack"] == "sig", "attack_label"] = HOSTILE
+    paths = write_report(frame, tmp_path, {HOSTILE: PICTURES["sig"]})
+    assert {path.stem for path in paths if path.suffix == ".png"} == {"acc_asr", "class_statistics", "der", "gallery"}
+    for name in ("index.html", "table.md"):
+        text = (tmp_path / name).read_text()
+        assert "alert(1)" in text
+        assert "<script" not in text
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame(),
+        grid(1)[:0],
+        small()[["dataset", "model", "attack", "defense", "acc", "asr", "ra", "der"]],
+        grid(1)[grid(1)["status"] != "done"],
+        grid(1)[grid(1)["defense"] == "none"],
+        grid(1)[grid(1)["attack"] == "none"],
+        small().assign(diagnostics="{broken", packages=None, targets=np.nan, seed=None),
+    ],
+    ids=["nothing", "no rows", "few columns", "nothing done", "control only", "no attack", "broken texts"],
+)
+def test_a_frame_with_gaps_is_still_reported(frame: pd.DataFrame, tmp_path: Path) -> None:
+    paths = write_report(frame, tmp_path)
+    assert {"table.md", "index.html", "table.tex"} <= {path.name for path in paths}
+    defended = len(frame) > 0 and (frame["defense"] != "none").any()
+    judged = "auroc" in frame and bool(frame["auroc"].notna().any())
+    assert len(terminal_table(frame, 80)) == int(len(frame) > 0) + int(defended) + int(judged)
+
+
+def test_the_tables_beside_the_results_and_the_legend_are_in_every_file(tmp_path: Path) -> None:
+    frame = small().assign(psnr=31.25, auroc=0.987, attack=["none"] * 3 + ["wanet"] * 3, acc_before=0.99, acc=0.9)
+    truth = '{"shift_truth": {"3": {"cosine": 0.12345, "correlation": 0.5, "length": 0.25}}}'
+    frame.loc[frame["defense"] == "bna", "diagnostics"] = truth
+    write_report(frame, tmp_path)
+    for name in ("table.md", "table.tex", "index.html"):
+        text = (tmp_path / name).read_text()
+        for expected in ("31.2", "98.7", "0.123", "Reconstructed shift", "Costs a benign model more than 3 points"):
+            assert expected in text, (name, expected)
+
+
+def test_each_data_set_has_a_figure_of_its_own(tmp_path: Path) -> None:
+    frame = small()[lambda rows: (rows["attack"] == "sig") & (rows["defense"] != "fire")]
+    paths = write_report(pd.concat([frame, frame.assign(dataset_label="cifar10")]), tmp_path)
+    assert len({path for path in paths if path.name.startswith("der-") and path.suffix == ".png"}) == 2
+
+
+def test_importing_the_package_is_cheap() -> None:
+    code = (
+        "import bench.reports, sys; print([m for m in ('pandas', 'matplotlib', 'torch', 'rich') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
