@@ -33,7 +33,7 @@ NUMBERS = [
     "n_poisoned",
 ]
 TEXTS = ["dataset", "model", "attack", "defense", "profile", "recipe", "knowledge", "reason", "finished", "targets"]
-TEXTS += ["doubt", "diagnostics", "log", "packages", "device", "code_version", "commit", "started"]
+TEXTS += ["doubt", "diagnostics", "log", "victim_log", "packages", "device", "code_version", "commit", "started"]
 
 
 def complete(frame: pd.DataFrame) -> pd.DataFrame:

@@ -134,11 +134,14 @@ def unfinished(block: Block) -> SideTable:
 def plugin_messages(block: Block) -> SideTable:
     """A line for each attack, defense and line of text that their plugins logged, with its seeds.
 
-    A cell's lines stand in the order in which they were logged, each once.
+    A cell's lines stand in the order in which they were logged, each once; what an attack logged stands once for all
+    its cells, without a defense.
     """
+    victims = block.records.drop_duplicates(["attack_label", "seed"]).assign(column=UNDEFINED)
     logged = [
         (attack, defense, text, seed)
-        for attack, defense, log, seed in _by_seed(block.records[block.records["log"] != ""], "log")
+        for records, name in ((victims, "victim_log"), (block.records, "log"))
+        for attack, defense, log, seed in _by_seed(records[records[name] != ""], name)
         for text in dict.fromkeys(log.splitlines())
         if text.strip()
     ]

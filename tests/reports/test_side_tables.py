@@ -8,6 +8,7 @@ import pytest
 from report_frames import HOSTILE, grid, one_attack, small, with_logs
 
 from bench.reports.blocks import blocks
+from bench.reports.format import UNDEFINED
 from bench.reports.side_tables import (
     SideTable,
     attack_table,
@@ -101,3 +102,9 @@ def test_a_cell_that_said_something_twice_and_a_blank_line_says_it_once() -> Non
 def test_plugins_that_said_nothing_have_no_line(log: object) -> None:
     assert plugin_messages(blocks(grid(1).assign(log=log))[0]).lines == []
     assert plugin_messages(blocks(grid(1))[0]).lines == []  # without the column
+
+
+def test_what_an_attack_said_stands_once_for_all_its_cells() -> None:
+    frame = grid(2)
+    frame["victim_log"] = ["drew its trigger anew" if attack == "blend" else "" for attack in frame["attack"]]
+    assert plugin_messages(blocks(frame)[0]).lines == [["blend", UNDEFINED, "0, 1", "drew its trigger anew"]]
