@@ -13,7 +13,7 @@ from bench.attacks.badnets import BadNets
 from bench.attacks.input_aware import InputAware, InputAwareObjective, sameness
 from bench.attacks.lira import LIRA, LIRAObjective
 from bench.attacks.norm_evader import NormEvader, conspicuousness, shift_norms
-from bench.defenses._perturbation import smallest_shifts
+from bench.defenses._quadratic_program import smallest_shifts
 from bench.plugin.attack import Attack, Objective
 from bench.plugin.values import AttackContext, ImageSpec, LabelledImages
 from bench.toolbox.training import Recipe, train
