@@ -33,7 +33,7 @@ def context(seed: int = 0) -> Context:
 
 
 def victim(middle: type[nn.Module] = nn.Identity) -> nn.Module:
-    """Pixel c votes for class c, the trigger pixel with three times the weight for TARGET; all stages are identities."""
+    """Pixel c votes for class c, the trigger pixel with three times the weight for TARGET; stages are identities."""
     linear = nn.Linear(SIDE**2, CLASSES)
     with torch.no_grad():
         linear.weight.zero_()
