@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.datasets.digits import Digits
-from bench.defenses._perturbation import constraints, smallest_shifts
+from bench.defenses._quadratic_program import constraints, smallest_shifts
 from bench.models.resnet18 import ResNet18
 from bench.toolbox.networks import Latent
 from bench.toolbox.training import Recipe, train
@@ -52,9 +52,9 @@ def compare(title: str, features: Array, weight: Array, bias: Array) -> None:
     for solver in SOLVERS:
         solve = compiled(classes, dimensions, solver)
         solve(*programs[0])
-        spent, found = timed(lambda: [solve(*program) for program in programs], 3)  # noqa: B023
+        spent, solutions = timed(lambda: [solve(*program) for program in programs], 3)  # noqa: B023
         spent *= classes / count
-        difference = float(np.abs(np.array(found) / norms[:count] - 1).max())
+        difference = float(np.abs(np.array(solutions) / norms[:count] - 1).max())
         results.append(f"{solver} {spent:.3f} s ({difference:.0e})")
         if difference < SAME and spent < best[0]:
             best = (spent, solver)

@@ -1,7 +1,7 @@
 """Alignment of activation distributions: batch normalisation that clips, fitted to reference images.
 
-Li, Xiang, Miller, Kesidis (BNA), arXiv 2308.09850: mu, sigma and the clipping bounds of every channel minimise the
-divergence between soft histograms of the clean activations and of the transformed triggered ones.
+Li, Xiang, Miller, Kesidis (BNA), arXiv 2308.09850. For every channel mu, sigma and the clipping bounds minimise the
+divergence between soft histograms of its clean activations and of its transformed triggered ones.
 """
 
 import copy
@@ -11,7 +11,8 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from bench.toolbox.networks import batch_norms
+from bench.defenses._losses import jensen_shannon_of_histograms, kullback_leibler_of_histograms
+from bench.toolbox.networks import batch_norms, channels_last, watching
 from bench.toolbox.training import autocast
 
 Divergence = Literal["tv", "js", "kl"]
@@ -20,10 +21,10 @@ Divergence = Literal["tv", "js", "kl"]
 class AlignedNorm(nn.Module):
     """A batch normalisation layer that clips what it normalises: clip((z - mu) / sigma, lower, upper) gamma + beta.
 
-    What is learned, a value (K,) a channel, is in standard deviations of the channel, so that one step size suits all:
-    mu = mean + shift * std and sigma = std * exp(stretch) of the layer's running mean and std, which they are at first;
-    lower and upper start at -+``bound``; ``Alignment`` narrows them to the channel's clean range, because beyond it the
-    histograms are flat and give no gradient.
+    The learned parameters (K,), one value a channel, are in standard deviations of the channel, so that one step size
+    suits all: mu = mean + shift * std and sigma = std * exp(stretch), from the layer's running mean and std. At first
+    shift and stretch are 0. lower and upper start at -bound and +bound; ``Alignment`` narrows them to the channel's
+    clean range, because beyond it the histograms are flat and give no gradient.
     """
 
     def __init__(self, layer: nn.Module, bound: float) -> None:
@@ -33,7 +34,7 @@ class AlignedNorm(nn.Module):
         self.shift, self.stretch = nn.Parameter(zero.clone()), nn.Parameter(zero.clone())
         self.lower, self.upper = nn.Parameter(zero - bound), nn.Parameter(zero + bound)
         self.local = False  # whether gradients end here
-        self.clipped = torch.empty(0)  # what the last pass clipped (N, K, ...), for the divergence
+        self.clipped = torch.empty(0)  # the last pass's clipped activations (N, K, ...), for the divergence
 
     @property
     def mean(self) -> Tensor:
@@ -54,7 +55,7 @@ class AlignedNorm(nn.Module):
             out = out.detach()
         if self.norm.affine:
             out = out * self.norm.weight.view(shape) + self.norm.bias.view(shape)
-        for name in ("drop", "act"):  # timm's layers hold the activation that follows
+        for name in ("drop", "act"):  # timm's layers include the activation function that follows
             part = getattr(self.norm, name, None)
             out = out if part is None else part(out)
         return out
@@ -62,7 +63,7 @@ class AlignedNorm(nn.Module):
 
 @dataclass(frozen=True)
 class Alignment:
-    """How networks are aligned. Widths and bounds are in standard deviations of a channel."""
+    """The settings of an alignment. Widths and bounds are in standard deviations of a channel."""
 
     divergence: Divergence
     joint: bool  # every layer's divergence moves the layers before it too; else only its own parameters
@@ -75,9 +76,12 @@ class Alignment:
     samples: int  # activations of a channel that are drawn from a batch
 
     def align(self, model: nn.Module, clean: Tensor, triggered: Tensor, generator: torch.Generator) -> "Aligned":
-        """A copy of ``model`` whose layers see ``triggered`` (N, C, H, W) distributed as the model's see ``clean``."""
+        """A copy of ``model`` in which activations of ``triggered`` are distributed as those of ``clean`` are in it.
+
+        Both are images (N, C, H, W) in [0, 1].
+        """
         network, layers = with_aligned_norms(model, self.bound)
-        wanted = self._wanted(model, layers, clean)
+        targets = self._clean_histograms(model, layers, clean)
         parameters = [p for layer in layers.values() for p in (layer.shift, layer.stretch, layer.lower, layer.upper)]
         optimizer = torch.optim.Adam(parameters, lr=self.learning_rate)
         for layer in layers.values():
@@ -87,13 +91,11 @@ class Alignment:
             index = torch.randperm(len(triggered), generator=generator, device=clean.device)[: self.batch]
             with torch.enable_grad():
                 with autocast(clean.device):
-                    network(triggered[index].contiguous(memory_format=torch.channels_last))
+                    network(channels_last(triggered[index]))
                 loss = torch.stack(
                     [
-                        divergence(
-                            target, self._histogram(layer.clipped, low, generator, target), self.divergence
-                        ).mean()
-                        for layer, (low, target) in zip(layers.values(), wanted, strict=True)
+                        self._divergence(layer, low, target, generator)
+                        for layer, (low, target) in zip(layers.values(), targets, strict=True)
                     ]
                 ).sum()
                 gradients = torch.autograd.grad(loss, parameters)
@@ -106,34 +108,32 @@ class Alignment:
         return Aligned(network.requires_grad_(False), torch.stack(losses).tolist())
 
     @torch.no_grad()
-    def _wanted(self, model: nn.Module, layers: dict[str, AlignedNorm], clean: Tensor) -> list[tuple[float, Tensor]]:
-        """Of every layer the lowest edge, and the histograms (K, B) of its normalised clean activations."""
-        inputs: dict[str, Tensor] = {}
-        hooks = [
-            layer.register_forward_pre_hook(lambda _, args, name=name: inputs.update({name: args[0]}))
-            for name, layer in batch_norms(model).items()
-        ]
-        try:
-            model(clean.contiguous(memory_format=torch.channels_last))
-        finally:
-            for hook in hooks:
-                hook.remove()
-        wanted = []
+    def _clean_histograms(
+        self, model: nn.Module, layers: dict[str, AlignedNorm], clean: Tensor
+    ) -> list[tuple[float, Tensor]]:
+        """For every layer the lowest edge, and the histograms (K, B) of its normalised clean activations."""
+        norms = batch_norms(model)
+        inputs: dict[nn.Module, Tensor] = {}
+        with watching(norms.values(), inputs.__setitem__, inputs=True):
+            model(channels_last(clean))
+        histograms = []
         for name, layer in layers.items():
-            values = (per_channel(inputs[name]) - layer.mean[:, None]) / layer.std[:, None]
+            values = (per_channel(inputs[norms[name]]) - layer.mean[:, None]) / layer.std[:, None]
             layer.lower.clamp_(min=values.amin(1))
             layer.upper.clamp_(max=values.amax(1))
             low = float((values.min() / self.bin_width).floor()) * self.bin_width
             bins = max(1, int(((values.max() - low) / self.bin_width).ceil()))
-            wanted.append((low, soft_histogram(values, low, bins, self.bin_width, self.tau)))
-        return wanted
+            histograms.append((low, soft_histogram(values, low, bins, self.bin_width, self.tau)))
+        return histograms
 
-    def _histogram(self, clipped: Tensor, low: float, generator: torch.Generator, like: Tensor) -> Tensor:
-        values = per_channel(clipped.float())
+    def _divergence(self, layer: AlignedNorm, low: float, target: Tensor, generator: torch.Generator) -> Tensor:
+        """The mean over channels of the divergence of the layer's activations from the histograms ``target`` (K, B)."""
+        values = per_channel(layer.clipped.float())
         if values.shape[1] > self.samples:
-            where = torch.randint(values.shape[1], (self.samples,), generator=generator, device=values.device)
-            values = values[:, where]
-        return soft_histogram(values, low, like.shape[1] - 2, self.bin_width, self.tau)
+            drawn = torch.randint(values.shape[1], (self.samples,), generator=generator, device=values.device)
+            values = values[:, drawn]
+        actual = soft_histogram(values, low, target.shape[1] - 2, self.bin_width, self.tau)
+        return divergence(target, actual, self.divergence).mean()
 
 
 @dataclass(frozen=True)
@@ -155,32 +155,26 @@ def with_aligned_norms(model: nn.Module, bound: float) -> tuple[nn.Module, dict[
 
 
 def soft_histogram(values: Tensor, low: float, bins: int, width: float, tau: float) -> Tensor:
-    """Histograms (K, bins + 2) of ``values`` (K, M): shares below ``low``, in each bin, and above the last.
+    """Histograms (K, bins + 2) of ``values`` (K, M): the shares below ``low``, in each bin, and above the last bin.
 
     The paper's soft indicator of a bin [b, b + width] is sig(tau (z - b)) - sig(tau (z - b - width)). Here only the
-    edge nearest to z is soft: at every other one the sigmoid is within sig(-tau width / 2) of 0 or 1, 6e-4 at most
-    for the paper's tau and width. So a value costs two bins instead of all.
+    edge nearest to z is soft. At every other edge the sigmoid is within sig(-tau width / 2) of 0 or 1, at most 6e-4
+    for the paper's tau and width. So a value touches two bins instead of all.
     """
     edge = ((values.detach() - low) / width).round().clamp(0, bins)
     above = (tau * (values - (low + edge * width))).sigmoid()
-    place = edge.long()
+    below = edge.long()  # the number of the bin below the edge
     counts = values.new_zeros(len(values), bins + 2)
-    return counts.scatter_add(1, place, 1 - above).scatter_add(1, place + 1, above) / values.shape[1]
+    return counts.scatter_add(1, below, 1 - above).scatter_add(1, below + 1, above) / values.shape[1]
 
 
-def divergence(wanted: Tensor, actual: Tensor, kind: Divergence) -> Tensor:
-    """Distance (K,) between distributions (K, B): total variation, Jensen-Shannon, or KL(wanted || actual), in nats."""
+def divergence(target: Tensor, actual: Tensor, kind: Divergence) -> Tensor:
+    """Distance (K,) between histograms (K, B): total variation, Jensen-Shannon, or KL(target || actual), in nats."""
     if kind == "tv":
-        return (wanted - actual).abs().sum(1) / 2
+        return (target - actual).abs().sum(1) / 2
     if kind == "kl":
-        return _relative_entropy(wanted, actual)
-    middle = (wanted + actual) / 2
-    return (_relative_entropy(wanted, middle) + _relative_entropy(actual, middle)) / 2
-
-
-def _relative_entropy(p: Tensor, q: Tensor) -> Tensor:
-    small = 1e-6  # an empty bin counts as this much, or the divergence would be infinite
-    return (p * ((p + small) / (q + small)).log()).sum(1)
+        return kullback_leibler_of_histograms(target, actual)
+    return jensen_shannon_of_histograms(target, actual)
 
 
 def per_channel(activations: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The direction that a trigger adds to activations, and the test for its presence: pure functions on tensors.
 
-Activations are flat (N, d). Ahlers et al., "FIRE", 2026, arXiv 2602.10780; the filter and the
-measure of a repair are derived here.
+Activations are flat (N, d). Ahlers et al., "FIRE", 2026, arXiv 2602.10780; the filter, and how a repair is judged, are
+derived here.
 """
 
 import math
@@ -20,8 +20,10 @@ def class_means(clean: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Filter:
-    """How much of a direction an input has: a linear score of activations (N, d), 0 for the mean of the clean images
-    and 1 for the mean of the triggered ones, so that 1/2 parts them."""
+    """How much of a direction an input has: a linear score (N,) of activations (N, d).
+
+    It is 0 for the mean of the clean images and 1 for that of the triggered ones, so that 1/2 separates them.
+    """
 
     axis: Tensor
     offset: Tensor
@@ -31,11 +33,12 @@ class Filter:
 
 
 def matched_filter(direction: Tensor, clean: Tensor, triggered: Tensor, noise: Tensor) -> Filter:
-    """The linear filter that shows ``direction`` (d,) best in noise of the covariance of ``noise`` (N, d).
+    """The linear filter that best detects ``direction`` (d,) in noise with the covariance of ``noise`` (N, d).
 
-    The axis is S^-1 beta, with S the covariance (about zero) shrunk towards a multiple of the identity, as far as
-    Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004, have it. The N x N
-    Gram matrix takes its place, for there are far fewer images than coordinates.
+    The axis is S^-1 beta. S is the covariance (about zero), shrunk towards a multiple of the identity as Ledoit and
+    Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004, do. It is computed from the
+    N x N Gram matrix, because there are far fewer images than coordinates. The score of the means of ``clean`` and
+    ``triggered`` (N, d) is 0 and 1.
     """
     count, size = noise.shape
     tiny = torch.finfo(noise.dtype).tiny
@@ -58,13 +61,13 @@ def shifted(activations: Tensor, direction: Tensor, strength: float) -> Tensor:
 
 
 def projected(activations: Tensor, direction: Tensor, strength: float, centre: Tensor) -> Tensor:
-    """x - alpha (u . (x - centre)) u with u along beta: as much of beta as the input has of it."""
+    """x - alpha (u . (x - centre)) u with u along beta: alpha times the input's own component is subtracted."""
     unit = direction / direction.norm().clamp(min=torch.finfo(direction.dtype).tiny)
     return activations - strength * torch.outer((activations - centre) @ unit, unit)
 
 
 class RunningMean:
-    """A mean that takes in one sample after another: beta_t = beta_(t-1) + (d_t - beta_(t-1)) / t."""
+    """A mean that is updated with one sample after another: beta_t = beta_(t-1) + (d_t - beta_(t-1)) / t."""
 
     def __init__(self, value: Tensor, count: int) -> None:
         self.value, self.count = value.clone(), count
@@ -74,11 +77,11 @@ class RunningMean:
         self.value += (sample - self.value) / self.count
 
 
-def led_to(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the suspects (M, C) lead: the mask (C,) of the target classes, the mask (M,) of the suspects to trust.
+def target_classes(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The target classes by the suspects' logits (M, C): their mask (C,), and the mask (M,) of suspects to trust.
 
-    The target is the class of most of them; what leads elsewhere is no evidence. If there is no such class, the attack
-    may have a target for every class, or there may be none.
+    The target is the class of most suspects, and suspects of another class are no evidence. If there is no such class,
+    the attack may have a target for every class, or there may be none: all classes are targets then.
     """
     predicted = logits.argmax(1)
     targets = torch.bincount(predicted, minlength=logits.shape[1]) * 2 > len(predicted)
@@ -88,7 +91,7 @@ def led_to(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def folds(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """The fold (N,), less than ``count``, of each image: at random, with every class spread evenly."""
+    """The fold (N,), below ``count``, of each image: at random, with every class spread evenly."""
     shuffled = torch.randperm(len(labels), generator=generator, device=labels.device)
     fold = torch.empty_like(labels)
     fold[shuffled[labels[shuffled].argsort(stable=True)]] = torch.arange(len(labels), device=labels.device) % count
@@ -96,36 +99,38 @@ def folds(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def gain(before: Tensor, after: Tensor, wanted: Tensor | None) -> float:
-    """How much better triggered images do with logits ``after`` (N, C) than ``before`` (N, C): at most 1.
+    """How much better triggered images do with logits ``after`` (N, C) than with ``before`` (N, C): at most 1.
 
-    It is what the mean probability of the classes ``wanted`` (N,) gains. If they are not known, it is what two things
-    gain on average, both of the probabilities of the other classes than the one that the trigger led to: that
-    of the likeliest class, and the mutual information of image and class, for a repair that sends every image to
-    the same class is none.
+    If the classes ``wanted`` (N,) are known, it is what their mean probability gains. Otherwise it is the mean of two
+    gains, both of the probabilities of the classes other than the one that the trigger led to: of the likeliest class's
+    probability, and of the mutual information of image and class. The second is there because a repair that sends every
+    image to the same class is none.
     """
-    led = before.argmax(1, keepdim=True)
+    led_to = before.argmax(1, keepdim=True)
 
-    def reached(logits: Tensor) -> float:
+    def success(logits: Tensor) -> float:
         probability = logits.softmax(1)
         if wanted is not None:
             return float(probability.gather(1, wanted[:, None]).mean())
-        others = probability.scatter(1, led, 0)
-        share = others.sum(1)
-        others_only = others / share.clamp(min=torch.finfo(others.dtype).tiny)[:, None]
-        information = _entropy(others_only.mean(0)) - _entropy(others_only).mean()
-        return float(others.amax(1).mean() + share.mean() * information / math.log(others.shape[1])) / 2
+        others = probability.scatter(1, led_to, 0)
+        total = others.sum(1)
+        distribution = others / total.clamp(min=torch.finfo(others.dtype).tiny)[:, None]
+        information = _entropy(distribution.mean(0)) - _entropy(distribution).mean()
+        return float(others.amax(1).mean() + total.mean() * information / math.log(others.shape[1])) / 2
 
-    return reached(after) - reached(before)
-
-
-def _entropy(probabilities: Tensor) -> Tensor:
-    """Of distributions (..., C), in nats."""
-    return -torch.xlogy(probabilities, probabilities).sum(-1)
+    return success(after) - success(before)
 
 
 def loss(before: Tensor, after: Tensor, labels: Tensor, targets: Tensor) -> float:
-    """What the mean probability of the labels (N,) loses from logits (N, C) to logits (N, C): over all images, or
-    over those of the classes ``targets`` (C,), whichever is more."""
+    """How much the mean probability of the labels (N,) falls from logits ``before`` (N, C) to ``after`` (N, C).
+
+    The larger of the falls over all images and over those of the classes ``targets`` (C,), a mask.
+    """
     lost = (before.softmax(1) - after.softmax(1)).gather(1, labels[:, None])[:, 0]
     of_target = lost[targets[labels]]
     return max(float(lost.mean()), float(of_target.mean()) if len(of_target) else 0.0)
+
+
+def _entropy(probabilities: Tensor) -> Tensor:
+    """The entropy (...), in nats, of distributions (..., C)."""
+    return -torch.xlogy(probabilities, probabilities).sum(-1)

@@ -1,11 +1,11 @@
 """Reverse-engineering of triggers: the smallest change that leads images to a target class.
 
 The objective is Neural Cleanse's (Wang et al., S&P 2019): cross-entropy to the target plus a weight times the
-trigger's norm, the weight rising while enough images follow the trigger and falling while they do not. Many tasks
-(a set of images and a target each) are solved side by side in one batch.
+trigger's norm. The weight rises while enough images are classified as the target and falls while they are not. Many
+tasks (a set of images and a target each) are solved side by side in one batch.
 
 Three trigger models: a patch under a relaxed mask (norm: the mask's sum), an additive picture (L2), and a smooth
-warping field, which no mask and no fixed picture describes (root mean square of the offsets, in pixels).
+warping field (root mean square of the offsets, in pixels), which no mask and no fixed picture can describe.
 """
 
 import math
@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.toolbox.networks import channels_last
 from bench.toolbox.training import autocast
 
 Parameters = list[Tensor]
@@ -99,11 +100,11 @@ TRIGGER_MODELS: dict[str, TriggerModel] = {"patch": Patch(), "additive": Additiv
 
 @dataclass(frozen=True)
 class Triggers:
-    """Triggers of T tasks: their parameters, norms (T,), the share of images (T,) that followed them, and which (T,)
-    were sought to the end.
+    """Triggers of T tasks: their parameters, norms (T,), success (T,), and which searches (T,) were finished.
 
-    Of a task that never reached the goal it is the last trigger tried. The norm of a search that was given up is what
-    it was then, times what the norms of its controls shrank by since, at the median.
+    success: the share of a task's images that the trigger sends to its target. A task that never reached the goal has
+    the last trigger tried. The norm of a search that was given up is its last norm, times the median factor by which
+    the norms of its controls changed from then on.
     """
 
     model: TriggerModel
@@ -130,36 +131,49 @@ def invert(
     prune: float = 0,
     least: int = 1,
 ) -> Triggers:
-    """For each task the smallest trigger found under which ``goal`` of its ``images`` (T, N, C, H, W) are
-    classified as its target (T,). ``batch``: images a pass, at least those of one task.
+    """For each task the smallest trigger with which a share ``goal`` of its images is classified as its target.
 
-    With ``prune``, that share of the searches is given up after each of ROUNDS - 1 rounds, but ``least`` stay in the
-    race. A tenth of those that fall out, drawn at random, go on as controls: they tell where the others would have
-    come to, because those that are ahead, chosen for being small, do not.
+    images (T, N, C, H, W) in [0, 1]; targets (T,); batch: images a pass, at least those of one task.
+    With ``prune``, that share of the searches is given up after each of ROUNDS - 1 rounds, but ``least`` go on. A tenth
+    of those given up, drawn at random, goes on as controls: they say how small the others would have become. The
+    searches ahead cannot say it, because they were chosen for being small.
     """
     search = _Search(network, model, images, targets, generator, goal)
     size = max(1, batch // images.shape[1])
-    ahead = torch.arange(len(targets), device=images.device)
-    controls = ahead[:0]
-    fallen: list[tuple[Tensor, Tensor, Tensor]] = []  # the numbers given up, their controls, and these ones' norms then
+    active = torch.arange(len(targets), device=images.device)
+    controls = active[:0]
+    dropped: list[_Dropped] = []
     rounds = ROUNDS if prune else 1
     for number in range(rounds):
-        for some in torch.cat((ahead, controls)).split(size):
+        for some in torch.cat((active, controls)).split(size):
             for _ in range(steps * number // rounds, steps * (number + 1) // rounds):
                 search.step(some)
-        count = max(math.ceil((1 - prune) * len(ahead)), least)
-        if number < rounds - 1 and count < len(ahead):
-            order = promising(search.norms[ahead], search.success[ahead], goal)
-            out = ahead[order[count:]]
-            out = out[torch.randperm(len(out), generator=generator, device=out.device)]
-            kept = max(min(3, len(out)), len(out) // 10)
-            fallen.append((out[kept:], out[:kept], search.norms[out[:kept]]))
-            ahead, controls = ahead[order[:count]], torch.cat((controls, out[:kept]))
+        count = max(math.ceil((1 - prune) * len(active)), least)
+        if number < rounds - 1 and count < len(active):
+            order = promising(search.norms[active], search.success[active], goal)
+            dropped.append(_Dropped.of(active[order[count:]], search.norms, generator))
+            active, controls = active[order[:count]], torch.cat((controls, dropped[-1].controls))
     finished = torch.ones_like(search.norms, dtype=torch.bool)
-    for given_up, some, start in fallen:
-        search.norms[given_up] *= (search.norms[some] / start).median()
-        finished[given_up] = False
+    for group in dropped:
+        search.norms[group.given_up] *= (search.norms[group.controls] / group.norms).median()
+        finished[group.given_up] = False
     return Triggers(model, search.best, search.norms, search.success, finished)
+
+
+@dataclass(frozen=True)
+class _Dropped:
+    """Searches that fell behind in one round: the numbers of those given up and of the controls, and these ones' norms
+    at that time."""
+
+    given_up: Tensor
+    controls: Tensor
+    norms: Tensor
+
+    @classmethod
+    def of(cls, behind: Tensor, norms: Tensor, generator: torch.Generator) -> "_Dropped":
+        behind = behind[torch.randperm(len(behind), generator=generator, device=behind.device)]
+        count = max(min(3, len(behind)), len(behind) // 10)
+        return cls(behind[count:], behind[:count], norms[behind[:count]])
 
 
 def promising(norms: Tensor, success: Tensor, goal: float) -> Tensor:
@@ -168,7 +182,7 @@ def promising(norms: Tensor, success: Tensor, goal: float) -> Tensor:
 
 
 class _Search:
-    """The state of the searches for T triggers. Each has its own step size and count, so that any may pause."""
+    """The state of the searches for T triggers. Each counts its own steps, so that any of them may pause."""
 
     def __init__(
         self,
@@ -184,7 +198,7 @@ class _Search:
         self.parameters = model.start(tasks, shape, generator)
         self.best = [p.clone() for p in self.parameters]
         self.mean, self.square = ([torch.zeros_like(p) for p in self.parameters] for _ in range(2))  # Adam's moments
-        self.taken = torch.zeros(tasks, device=images.device)
+        self.steps = torch.zeros(tasks, device=images.device)
         self.weight = torch.full((tasks,), model.weight, device=images.device)
         self.norms = torch.full((tasks,), math.inf, device=images.device)
         self.success = torch.zeros(tasks, device=images.device)
@@ -196,28 +210,29 @@ class _Search:
         with torch.enable_grad():
             triggered = self.model.apply(parameters, images).flatten(0, 1)
             with autocast(images.device):
-                logits = self.network(triggered.contiguous(memory_format=torch.channels_last)).float()
+                logits = self.network(channels_last(triggered)).float()
             norm = self.model.norm(parameters)
             entropy = F.cross_entropy(logits, labels, reduction="none").view(len(some), -1).mean(1)
             gradients = torch.autograd.grad((entropy + self.weight[some] * norm).sum(), parameters)
         norm = norm.detach()
-        share = (logits.argmax(1) == labels).view(len(some), -1).float().mean(1)
-        keep = (share >= self.goal) & (norm < self.norms[some]) | (self.success[some] < self.goal)  # else: the latest
-        for kept, parameter in zip(self.best, parameters, strict=True):
-            kept[some[keep]] = parameter.detach()[keep]
-        self.norms[some[keep]], self.success[some[keep]] = norm[keep], share[keep]
-        self.weight[some] *= torch.where(share >= self.goal, RISE, FALL)
+        success = (logits.argmax(1) == labels).view(len(some), -1).float().mean(1)
+        # a smaller trigger that works, or, as long as none has worked, the latest
+        better = (success >= self.goal) & (norm < self.norms[some]) | (self.success[some] < self.goal)
+        for best, parameter in zip(self.best, parameters, strict=True):
+            best[some[better]] = parameter.detach()[better]
+        self.norms[some[better]], self.success[some[better]] = norm[better], success[better]
+        self.weight[some] *= torch.where(success >= self.goal, RISE, FALL)
         self._descend(some, gradients)
 
     def _descend(self, some: Tensor, gradients: Sequence[Tensor]) -> None:
         """Adam, with the moments of each search."""
-        self.taken[some] += 1
+        self.steps[some] += 1
         for parameter, mean, square, gradient in zip(self.parameters, self.mean, self.square, gradients, strict=True):
-            taken = self.taken[some].view(-1, *[1] * (gradient.ndim - 1))
+            steps = self.steps[some].view(-1, *[1] * (gradient.ndim - 1))
             mean[some] = BETAS[0] * mean[some] + (1 - BETAS[0]) * gradient
             square[some] = BETAS[1] * square[some] + (1 - BETAS[1]) * gradient.square()
-            spread = (square[some] / (1 - BETAS[1] ** taken)).sqrt() + 1e-8
-            parameter[some] -= self.model.rate * mean[some] / (1 - BETAS[0] ** taken) / spread
+            spread = (square[some] / (1 - BETAS[1] ** steps)).sqrt() + 1e-8
+            parameter[some] -= self.model.rate * mean[some] / (1 - BETAS[0] ** steps) / spread
 
 
 RISE, FALL = 1.15, 1.15**-1.5  # of the norm's weight a step: Neural Cleanse's 1.5 and 1.5^-1.5, at shorter intervals

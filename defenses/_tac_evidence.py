@@ -5,55 +5,60 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.defenses._perturbation import Array, distances
+from bench.defenses._adversarial_distance import adversarial_distances
 from bench.plugin import Context, LabelledImages
-from bench.toolbox.networks import Cut, stages
+from bench.toolbox.networks import Cut, channels_last, stages
 from bench.toolbox.training import Recipe, autocast, train
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Distances:
-    """The distance of N images from each of C classes: found (C, N), and the images' labels (N,)."""
+    """How far N images are from each of C classes: ``values`` (C, N), and the images' ``labels`` (N,)."""
 
-    found: Tensor
+    values: Tensor
     labels: Tensor
 
     def of_classes(self) -> Array:
-        """For every class (C,) the geometric mean over images of other classes."""
-        logs = torch.where(self._telling, self.found.log(), 0).sum(1) / self._telling.sum(1)
+        """For every class (C,) the geometric mean over the images of other classes."""
+        logs = torch.where(self._informative, self.values.log(), 0).sum(1) / self._informative.sum(1)
         means: Array = logs.exp().double().cpu().numpy()
         return means
 
     def of_pairs(self) -> Array:
-        """For every class (rows, C) the mean log distance of each class's images (columns, C); NaN where none tells."""
-        classes = len(self.found)
+        """For every class (rows, C) the mean log distance of each class's images (columns, C); NaN without any."""
+        classes = len(self.values)
         members = (self.labels == torch.arange(classes, device=self.labels.device)[:, None]).float()  # (C, N)
-        sums = torch.where(self._telling, self.found.log(), 0) @ members.T
-        means: Array = (sums / (self._telling.float() @ members.T)).double().cpu().numpy()
+        sums = torch.where(self._informative, self.values.log(), 0) @ members.T
+        means: Array = (sums / (self._informative.float() @ members.T)).double().cpu().numpy()
         return means
 
     @property
-    def _telling(self) -> Tensor:
-        """Which distances (C, N) count: an image that has the class, or is taken for it, tells nothing of the way."""
-        own = self.labels == torch.arange(len(self.found), device=self.labels.device)[:, None]
-        return ~own & (self.found > 0)
+    def _informative(self) -> Tensor:
+        """Which distances (C, N) count: not those to an image's own class, or to the class that it is given anyway."""
+        own = self.labels == torch.arange(len(self.values), device=self.labels.device)[:, None]
+        return ~own & (self.values > 0)
 
 
 def stage_distances(
     model: nn.Module, stage: int, count: int, classes: int, data: LabelledImages, context: Context
 ) -> Distances:
-    """The distances of ``count`` random images of ``data`` behind stage number ``stage`` of ``model``."""
+    """The distances of ``count`` random images of ``data`` behind stage number ``stage`` of ``model``.
+
+    A network with fewer stages is cut behind its last one. One without stages is searched from its images.
+    """
     order = torch.randperm(len(data), generator=context.generator, device=context.device)
     some = data.at(order[:count])
-    places = list(stages(model).values())
-    behind = places[min(stage, len(places) - 1)] if places else None  # of a bare layer: the images themselves
-    cut = Cut(model, behind, some.floats[:1]) if behind else None
+    modules = list(stages(model).values())
+    cut = Cut(model, modules[min(stage, len(modules) - 1)], some.example) if modules else None
 
     def head(activations: Tensor) -> Tensor:
         if activations.ndim == 4:
-            activations = activations.contiguous(memory_format=torch.channels_last)
+            activations = channels_last(activations)
         with autocast(context.device):
             logits: Tensor = cut.after(activations) if cut else model(activations)
         return logits
@@ -63,22 +68,24 @@ def stage_distances(
         parameter.requires_grad_(False)
     with torch.no_grad():
         activations = cut.before(some.floats) if cut else some.floats
-    found = distances(head, activations, classes)
+    distances = adversarial_distances(head, activations, classes)
     for parameter in trainable:
         parameter.requires_grad_(True)
-    return Distances(found, some.labels)
+    return Distances(distances, some.labels)
 
 
-def control(model: nn.Module, epochs: int, batch_size: int, data: LabelledImages, context: Context) -> nn.Module:
+def control_network(
+    model: nn.Module, epochs: int, batch_size: int, data: LabelledImages, context: Context
+) -> nn.Module:
     """A network of the same architecture that never saw a poisoned image: trained on the reference images alone."""
     recipe = Recipe(epochs=epochs, batch_size=batch_size, learning_rate=0.05, schedule="one-cycle")
-    fresh = reinitialised(model, context.generator)
-    train(fresh, data, recipe, context.generator, crop=max(1, data.images.shape[-1] // 14))
-    return fresh
+    control = reinitialised(model, context.generator)
+    train(control, data, recipe, context.generator, crop=max(1, data.images.shape[-1] // 14))
+    return control
 
 
 def reinitialised(model: nn.Module, generator: torch.Generator) -> nn.Module:
-    """A copy of ``model`` in which every layer that knows how has drawn its parameters anew."""
+    """A copy of ``model`` in which every layer with a ``reset_parameters`` has drawn its parameters anew."""
     fresh = copy.deepcopy(model)
     seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
     with torch.random.fork_rng(devices=[]):
@@ -90,10 +97,11 @@ def reinitialised(model: nn.Module, generator: torch.Generator) -> nn.Module:
 
 
 def pair_residuals(logs: Array) -> Array:
-    """How much closer the images of a class (columns) are to another (rows) than both classes' habits explain; (C, C).
+    """How much closer the images of a class (columns) are to another (rows) than is usual for both classes; (C, C).
 
-    Half of the way back is taken off first, since classes that look alike are close both ways and a backdoor is not;
-    then the medians of rows and columns in turn; in units of 1.4826 median absolute deviations. NaN stays NaN.
+    logs (C, C): mean log distances as ``Distances.of_pairs`` gives them. Half of the distance the other way is
+    subtracted first, since classes that look alike are close both ways, and a backdoor leads one way only; then the
+    medians of rows and columns in turn. In units of 1.4826 median absolute deviations. NaN stays NaN.
     """
     residuals = logs - 0.5 * np.where(np.isnan(logs.T), 0, logs.T)
     for _ in range(20):
@@ -104,19 +112,21 @@ def pair_residuals(logs: Array) -> Array:
     return scaled
 
 
-def all_to_all(residuals: Array, bound: float = -2.33) -> dict[int, int]:
-    """The class that each class's images are led to, if every class seems to be led somewhere else; else nothing.
+def all_to_all_targets(residuals: Array, bound: float = -2.33) -> tuple[int, ...] | None:
+    """For every class the class that a backdoor sends its images to, (C,); None if there seems to be no all-to-all one.
 
-    It seems so where at least half of the classes are the target of a pair with a residual below ``bound``, the lowest
-    per cent of a normal distribution (by chance it would be about one in eleven), and where the classes' nearest ones
-    differ, all but a tenth: of ten that were drawn at random, six or seven would. Residuals have heavier tails than a
-    normal distribution, and the first condition alone held in one of five benign networks.
+    There seems to be one if two things hold. At least half of the classes are the target of a pair with a residual
+    below ``bound``, the lowest per cent of a normal distribution (by chance it would be about one in eleven). And
+    nine tenths of the classes have a nearest class that differs from the others': of ten drawn at random, six or seven
+    would differ. Residuals have heavier tails than a normal distribution, so the first condition alone is not enough.
     """
+    classes = len(residuals)
     filled = np.where(np.isnan(residuals), np.inf, residuals)
-    targets = {int(row) for row, _ in np.argwhere(filled < bound)}
-    led = {source: int(filled[:, source].argmin()) for source in range(len(residuals))}
-    few = 2 * len(targets) < len(residuals) or 10 * len(set(led.values())) < 9 * len(residuals)
-    return {} if few or len(residuals) < 4 else led
+    close = {int(row) for row, _ in np.argwhere(filled < bound)}
+    nearest = tuple(int(label) for label in filled.argmin(0))
+    if classes < 4 or 2 * len(close) < classes or 10 * len(set(nearest)) < 9 * classes:
+        return None
+    return nearest
 
 
 def _medians(values: Array, axis: int) -> Array:

@@ -1,19 +1,10 @@
 """NPD: a small trained layer in the fixed network, the neural polarizer, that filters the trigger out.
 
-Zhu, Wei, Zha, Wu, "Neural Polarizer: A Lightweight and Effective Backdoor Defense via Purifying Poisoned Features",
-NeurIPS 2023. One linear transformation of the channels (a 1x1 convolution with batch normalisation) is inserted behind
-a stage of the network, which stays as it is. It is trained on the reference images with perturbed copies of them: a
-targeted attack on the network with the polarizer stands for the trigger. The loss is
-CE(clean) + a [-log(1 - p_target(perturbed))] + b CE(perturbed).
-
-The layer, the loss and its weights (1, 0.4, 0.4), and an L2 attack of norm 3 are the paper's as known from summaries.
-Derived here: the polarizer starts as the identity on the reference images (its normalisation undoes itself), so that
-few steps suffice; Adam; targets are drawn at random among the other classes; the perturbations are universal, one for
-each class, and follow the polarizer from step to step, which is nearer to a trigger than an attack on every single
-image (perturbation=image); the stage; in a transformer the layer acts on the channels of every token.
-
-On digits (slim ResNet-18, 200 images) one step of the attack in each of 15 epochs is too little: BadNets stays at 0.01
-and 0.83 (two seeds); with three steps and 30 epochs at 0.02 and 0.31. The attack on single images did worse (0.91).
+Zhu, Wei, Zha, Wu, "Neural Polarizer", NeurIPS 2023, arXiv 2306.16697. A linear map of the channels with batch
+normalisation behind a stage is trained on reference images and on copies perturbed by a targeted attack. The loss is
+CE(clean) + a [-log(1 - p_target(perturbed))] + b CE(perturbed). Layer, loss, weights (1, 0.4, 0.4) and the L2 norm of 3
+are the paper's as known from summaries. Departures: the polarizer starts as the identity; Adam; random targets; one
+universal perturbation a class that follows the polarizer (perturbation=image: one an image); the stage.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,13 +16,16 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.defenses._losses import surprise_without
 from bench.plugin import Context, Known, Repair, batches
-from bench.toolbox.networks import Cut, stages
+from bench.toolbox.networks import Cut, channels_last, stages
 from bench.toolbox.training import autocast, logits_of
+
+STEP = 0.3  # of the attack, in radii
 
 
 class Polarizer(nn.Module):
-    """A linear map of the channels, which lie in dimension ``axis`` (1 or -1), with batch normalisation."""
+    """A linear map of the channels with batch normalisation. The channels lie in dimension ``axis``, 1 or -1."""
 
     def __init__(self, channels: int, axis: int) -> None:
         super().__init__()
@@ -47,8 +41,8 @@ class Polarizer(nn.Module):
         return out.movedim(-1, self.axis)
 
     @contextmanager
-    def restating(self) -> Iterator[None]:
-        """While open, what passes through gives the normalisation its statistics, the mean over the batches."""
+    def renewing_statistics(self) -> Iterator[None]:
+        """While open, the normalisation takes its statistics anew: the mean over the batches that pass through."""
         self.norm.reset_running_stats()
         momentum, self.norm.momentum = self.norm.momentum, None
         self.train()
@@ -60,7 +54,7 @@ class Polarizer(nn.Module):
 
     @torch.no_grad()
     def fit(self, values: Tensor) -> None:
-        """Take the statistics of ``values`` (N, ...), and become the identity."""
+        """Take the statistics of ``values`` (N, ...), and become the identity on them."""
         rows = values.movedim(self.axis, -1).flatten(0, -2)
         variance, mean = torch.var_mean(rows, 0)
         self.norm.running_mean, self.norm.running_var = mean, variance
@@ -104,24 +98,17 @@ class NPD(Repair):
 
         def predict(images: Tensor) -> Tensor:
             with autocast(context.device):
-                logits: Tensor = network(images.contiguous(memory_format=torch.channels_last))
+                logits: Tensor = network(channels_last(images))
             return logits.float()
 
-        classes = len(logits_of(predict, data.floats[:1])[0])
-        kept = torch.zeros(classes, *data.images.shape[1:], device=context.device)
+        classes = len(logits_of(predict, data.example)[0])
+        universal = torch.zeros(classes, *data.images.shape[1:], device=context.device)
         for epoch in range(self.epochs):
             for index in batches(len(data), self.batch_size, context.generator, context.device):
                 images, labels = data.at(index).floats, data.labels[index]
-                away = torch.randint(1, classes, labels.shape, generator=context.generator, device=context.device)
-                targets = (labels + away) % classes
-                if self.perturbation == "universal":
-                    kept = attacked(predict, images, kept, targets, targets, self.radius, self.attack_steps)
-                    changes = kept[targets]
-                else:
-                    own = torch.arange(len(images), device=context.device)
-                    changes = attacked(
-                        predict, images, torch.zeros_like(images), own, targets, self.radius, self.attack_steps
-                    )
+                offsets = torch.randint(1, classes, labels.shape, generator=context.generator, device=context.device)
+                targets = (labels + offsets) % classes
+                changes, universal = self._perturbations(predict, images, targets, universal)
                 perturbed = predict((images + changes).clamp(0, 1))
                 polarizer.train()  # the statistics are those of clean images
                 clean = predict(images)
@@ -135,19 +122,29 @@ class NPD(Repair):
                     parameter.grad = gradient
                 optimizer.step()
             context.progress((epoch + 1) / self.epochs)
-        with polarizer.restating():  # running means lag behind steps as large as these
+        with polarizer.renewing_statistics():  # running means lag behind steps as large as these
             logits_of(predict, data.floats)
         return network
 
+    def _perturbations(
+        self, predict: Callable[[Tensor], Tensor], images: Tensor, targets: Tensor, universal: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The perturbations of images (N, C, H, W) towards ``targets`` (N,), and the universal ones, one a class."""
+        if self.perturbation == "universal":
+            universal = attacked(predict, images, universal, targets, targets, self.radius, self.attack_steps)
+            return universal[targets], universal
+        rows, zero = torch.arange(len(images), device=images.device), torch.zeros_like(images)
+        return attacked(predict, images, zero, rows, targets, self.radius, self.attack_steps), universal
+
 
 def inserted(model: nn.Module, number: int, images: Tensor) -> tuple[Polarizer, nn.Module]:
-    """A polarizer, which still is the identity on ``images``, and ``model`` with it behind its stage ``number``.
+    """A polarizer, which is the identity on ``images`` so far, and ``model`` with it behind its stage ``number``.
 
-    Maps (N, K, H, W) have their channels in dimension 1. Anything else has them in the last, as have the maps of
-    transformers that keep the image's shape: their stages are linear layers without a convolution.
+    Maps (N, K, H, W) have their channels in dimension 1. All other activations have them in the last dimension. So do
+    the maps of transformers that keep the image's shape: their stages have linear layers and no convolution.
     """
-    places = list(stages(model).values())
-    stage = places[max(-len(places), min(number, len(places) - 1))]
+    modules = list(stages(model).values())
+    stage = modules[max(-len(modules), min(number, len(modules) - 1))]
     with torch.no_grad():
         values = Cut(model, stage, images[:1]).before(images)
     linear, convolved = (any(isinstance(module, kind) for module in stage.modules()) for kind in (nn.Linear, nn.Conv2d))
@@ -169,8 +166,10 @@ def attacked(
     radius: float,
     steps: int,
 ) -> Tensor:
-    """``changes`` (M, C, H, W), of which images (N, C, H, W) get those at ``rows`` (N,), after ``steps`` steps towards
-    ``targets`` (N,) that keep the L2 norm of each within ``radius``."""
+    """The perturbations ``changes`` (M, C, H, W) after ``steps`` steps of an attack towards ``targets`` (N,).
+
+    ``rows`` (N,): which of them each image (N, C, H, W) gets. The L2 norm of each stays within ``radius``.
+    """
 
     def norms(values: Tensor) -> Tensor:
         lengths: Tensor = values.flatten(1).norm(dim=1).clamp_min(1e-12)
@@ -187,9 +186,5 @@ def attacked(
 
 
 def avoided(logits: Tensor, targets: Tensor) -> Tensor:
-    """-log(1 - softmax_target), the mean over logits (N, C) with ``targets`` (N,)."""
-    others = logits.scatter(1, targets[:, None], -torch.inf)
-    return (logits.logsumexp(1) - others.logsumexp(1)).mean()
-
-
-STEP = 0.3  # of the attack, in radii
+    """-log(1 - p_target), the mean over logits (N, C) with ``targets`` (N,)."""
+    return surprise_without(logits, targets).mean()

@@ -1,8 +1,8 @@
 """TAC with the true latent change: what unlearning a shift is worth when the shift is right.
 
 No defense but an oracle: the mean change of the latent under the trigger, over further images of the training split,
-takes the place of the reconstructed shift (Iwahana et al., 2025, arXiv 2511.08944, compare with it). Several triggers
-have a change each; where every class has a target of its own (all-to-all), every class has its own change.
+takes the place of the reconstructed shift. Iwahana et al., 2025, arXiv 2511.08944, compare with it. Several triggers
+have a change each; in an all-to-all attack every class has its own change.
 """
 
 from typing import ClassVar
@@ -31,24 +31,27 @@ class TrueTAC(ShiftTuning, Oracle):
         latent = Latent(model, data.example)
         if not len(secret.targets):
             return model
-        clean, triggered = (
-            logits_of(latent.features, images) for images in (secret.originals.floats, secret.triggered)
-        )
-        found, shifts = changes(triggered - clean, secret.originals.labels, secret.targets, len(latent.linear.weight))
-        note_shifts(found, shifts, context)
-        self.unlearn(latent, found, shifts, data, self.beta, context)
+        clean = logits_of(latent.features, secret.originals.floats)
+        triggered = logits_of(latent.features, secret.triggered)
+        classes = len(latent.linear.weight)
+        backdoors, shifts = true_shifts(triggered - clean, secret.originals.labels, secret.targets, classes)
+        note_shifts(backdoors, shifts, context)
+        self.unlearn(latent, backdoors, shifts, data, self.beta, context)
         return model
 
 
-def changes(change: Tensor, labels: Tensor, targets: Tensor, classes: int) -> tuple[list[Backdoor], Tensor]:
-    """The backdoors behind latent changes (M, d) of images of classes ``labels`` that are led to ``targets``, and the
-    mean change (B, C, d) that each adds to the images of each of ``classes`` classes."""
-    led = {label: targets[labels == label].unique().tolist() for label in labels.unique().tolist()}
-    if len(targets.unique()) > 1 and all(len(some) == 1 for some in led.values()):
-        rows = torch.zeros(1, classes, change.shape[1], device=change.device)
-        for label in led:
-            rows[0, label] = change[labels == label].mean(0)
-        return [Backdoor(tuple(led[label][0] if label in led else label for label in range(classes)))], rows
-    found = [Backdoor((target,) * classes) for target in targets.unique().tolist()]
-    means = torch.stack([change[targets == one.targets[0]].mean(0) for one in found])
-    return found, means[:, None].expand(-1, classes, -1).contiguous()
+def true_shifts(changes: Tensor, labels: Tensor, targets: Tensor, classes: int) -> tuple[list[Backdoor], Tensor]:
+    """The backdoors, and the mean change (B, C, d) that each adds to the latents of each class's images.
+
+    changes (M, d): of the latents of images with the classes ``labels`` (M,), which the trigger sends to ``targets``
+    (M,).
+    """
+    targets_of = {label: targets[labels == label].unique().tolist() for label in labels.unique().tolist()}
+    if len(targets.unique()) > 1 and all(len(some) == 1 for some in targets_of.values()):
+        rows = torch.zeros(1, classes, changes.shape[1], device=changes.device)
+        for label in targets_of:
+            rows[0, label] = changes[labels == label].mean(0)
+        return [Backdoor(tuple(targets_of.get(label, [label])[0] for label in range(classes)))], rows
+    backdoors = [Backdoor.all_to_one(target, classes) for target in targets.unique().tolist()]
+    means = torch.stack([changes[targets == backdoor.targets[0]].mean(0) for backdoor in backdoors])
+    return backdoors, means[:, None].expand(-1, classes, -1).contiguous()

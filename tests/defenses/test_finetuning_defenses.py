@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 import bench.toolbox.training
 from bench.defenses._finetuning import usual_batch
+from bench.defenses._losses import jensen_shannon_of_logits as divergence
 from bench.defenses.fst import FST, Shift, reinitialise
 from bench.defenses.ft import FT
 from bench.defenses.ft_sam import FTSAM, Sharpness, perturbation
 from bench.defenses.i_bau import IBAU, hypergradient
 from bench.defenses.nad import NAD, Distillation, attended, attention
-from bench.defenses.sau import SAU, divergence, shared_loss
+from bench.defenses.sau import SAU, shared_loss
 from bench.plugin.attack import as_bytes
 from bench.plugin.defense import Repair
 from bench.plugin.images import batches

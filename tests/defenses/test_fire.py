@@ -1,29 +1,17 @@
-"""FIRE on hand-made networks: what a known trigger adds is found, seen and taken out; nothing else is."""
+"""FIRE on hand-made networks: the planted trigger's direction is estimated, detected and removed; nothing else is."""
 
 from typing import Literal
 
-import numpy as np
 import pytest
 import timm
 import torch
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 
-from bench.defenses._fire_direction import (
-    RunningMean,
-    class_means,
-    folds,
-    gain,
-    led_to,
-    loss,
-    matched_filter,
-    projected,
-)
 from bench.defenses.fire import FIRE
 from bench.plugin.attack import as_bytes
 from bench.plugin.values import Context, Known, LabelledImages, Prediction
 
-CLASSES, SIDE, TARGET, TRIGGER = 3, 8, 2, 40  # TRIGGER: the pixel that the trigger lights
+CLASSES, SIDE, TARGET, TRIGGER = 3, 8, 2, 40  # TRIGGER: the pixel that the trigger sets to white
 
 
 class Chain(nn.Module):
@@ -45,7 +33,7 @@ def context(seed: int = 0) -> Context:
 
 
 def victim(middle: type[nn.Module] = nn.Identity) -> nn.Module:
-    """Pixel c speaks for class c, the trigger pixel, three times as loud, for TARGET; every stage is the identity."""
+    """Pixel c votes for class c, the trigger pixel with three times the weight for TARGET; stages are identities."""
     linear = nn.Linear(SIDE**2, CLASSES)
     with torch.no_grad():
         linear.weight.zero_()
@@ -56,7 +44,7 @@ def victim(middle: type[nn.Module] = nn.Identity) -> nn.Module:
 
 
 def shifting_victim() -> nn.Module:
-    """Pixel c speaks for class c, and together with the trigger pixel, louder, for class c + 1: all-to-all."""
+    """Pixel c votes for class c, and with the trigger pixel more strongly for class c + 1: all-to-all."""
     hidden, linear = nn.Linear(SIDE**2, 2 * CLASSES), nn.Linear(2 * CLASSES, CLASSES)
     with torch.no_grad():
         for parameter in (*hidden.parameters(), *linear.parameters()):
@@ -95,7 +83,7 @@ def accuracy(prediction: Prediction, labels: Tensor) -> float:
 
 @pytest.mark.parametrize("form", ["shift", "projection"])
 @pytest.mark.parametrize("direction", ["unpaired", "paired"])
-def test_a_known_direction_is_taken_out(
+def test_a_planted_trigger_is_removed(
     direction: Literal["unpaired", "paired"], form: Literal["shift", "projection"]
 ) -> None:
     model, clean = victim(), draw(90, seed=3)
@@ -121,7 +109,7 @@ def test_a_random_direction_of_the_same_length_does_not_repair() -> None:
 
 
 @pytest.mark.parametrize("direction", ["unpaired", "paired"])
-def test_a_trigger_with_a_target_for_every_class_is_taken_out(direction: Literal["unpaired", "paired"]) -> None:
+def test_an_all_to_all_trigger_is_removed(direction: Literal["unpaired", "paired"]) -> None:
     model, clean = shifting_victim(), draw(90, seed=3)
     assert accuracy(Prediction(model(triggered(clean.floats))), (clean.labels + 1) % CLASSES) == 1
     fire = FIRE(direction=direction)
@@ -147,7 +135,7 @@ def test_too_few_suspects_change_nothing(count: int) -> None:
     torch.testing.assert_close(guard(images).logits, model(images))
 
 
-def test_a_missing_class_among_the_clean_images_is_borne() -> None:
+def test_a_class_may_be_missing_among_the_clean_images() -> None:
     some, clean = known(pairs=False), draw(30, seed=3, classes=TARGET)
     reference = some.reference().at(some.reference().labels != TARGET)
     guard = FIRE().guard(victim(), Known(reference, some.suspects), context())
@@ -178,7 +166,7 @@ def test_in_a_stream_the_direction_is_the_mean_of_all_samples_so_far() -> None:
         samples.append(image.flatten() - originals)
 
 
-def test_only_what_is_to_be_repaired_is_repaired() -> None:
+def test_apply_says_which_inputs_are_repaired() -> None:
     model, clean = victim(nn.ReLU), draw(90, seed=3)  # a clean image of the target survives a shift before a ReLU
 
     def touched(apply: Literal["suspected", "target", "all"]) -> Tensor:
@@ -192,7 +180,7 @@ def test_only_what_is_to_be_repaired_is_repaired() -> None:
 
 
 @pytest.mark.parametrize("middle", [nn.Identity, nn.ReLU])
-def test_in_a_single_pass_comes_out_what_comes_out_in_two(middle: type[nn.Module]) -> None:
+def test_a_single_pass_gives_the_predictions_of_two(middle: type[nn.Module]) -> None:
     model, clean = victim(middle), draw(90, seed=3)
     images = torch.cat((clean.floats, triggered(clean.floats)))
     fire, passes = FIRE(apply="present"), list[int]()
@@ -212,7 +200,7 @@ def test_in_a_single_pass_comes_out_what_comes_out_in_two(middle: type[nn.Module
     torch.testing.assert_close(prediction.logits, twice.logits, atol=1e-4, rtol=0)
 
 
-def test_from_four_suspects_on_a_stream_fits_anew_as_flagged_inputs_double() -> None:
+def test_on_a_stream_the_fit_is_renewed_whenever_the_triggered_images_have_doubled() -> None:
     fresh, clean = draw(60, seed=3, classes=TARGET), draw(60, seed=4)
 
     def stream(memory: int) -> tuple[Context, list[int], Prediction]:
@@ -289,75 +277,3 @@ def test_pairs_are_asked_for_only_where_they_are_used() -> None:
     assert not FIRE().learns_from_stream
     with pytest.raises(LookupError):
         FIRE(direction="paired").guard(victim(), known(pairs=False), context())
-
-
-@pytest.mark.parametrize(("count", "size"), [(30, 80), (300, 20)])
-def test_the_filter_is_the_direction_times_the_inverse_of_ledoit_and_wolfs_covariance(count: int, size: int) -> None:
-    draws = torch.Generator().manual_seed(0)
-    noise = torch.randn(count, size, generator=draws, dtype=torch.float64) * torch.linspace(0.2, 2, size)
-    direction, clean = (torch.randn(size, generator=draws, dtype=torch.float64) for _ in range(2))
-    presence = matched_filter(direction, clean[None], (clean + 2 * direction)[None], noise)
-    axis = np.linalg.solve(ledoit_wolf(np.asarray(noise.tolist()), assume_centered=True)[0], direction.tolist())
-    axis /= axis @ np.asarray(direction.tolist()) * 2
-    np.testing.assert_allclose(presence.axis.tolist(), axis, rtol=1e-6)
-    torch.testing.assert_close(presence(torch.stack((clean, clean + 2 * direction))), torch.tensor([0.0, 1.0]).double())
-
-
-def test_a_running_mean_is_the_mean() -> None:
-    samples = torch.randn(12, 5, generator=generator())
-    running = RunningMean(samples[:4].mean(0), 4)
-    for sample in samples[4:]:
-        running.add(sample)
-    torch.testing.assert_close(running.value, samples.mean(0))
-
-
-def test_class_means_are_the_means_of_the_classes_and_of_all_where_a_class_has_no_image() -> None:
-    clean = draw(60, seed=1)
-    means = class_means(clean.floats.flatten(1), clean.labels, CLASSES + 1)
-    torch.testing.assert_close(means[1], clean.floats[clean.labels == 1].mean(0).flatten())
-    torch.testing.assert_close(means[CLASSES], clean.floats.mean(0).flatten())
-
-
-def test_a_projection_takes_out_the_share_alpha_of_the_component_and_nothing_else() -> None:
-    x, direction, centre = (torch.randn(4, 5, generator=generator(seed)) for seed in range(3))
-    unit = direction[0] / direction[0].norm()
-    change = x - projected(x, direction[0], 0.7, centre[0])
-    torch.testing.assert_close(change, 0.7 * ((x - centre[0]) * unit).sum(1, keepdim=True) * unit)
-
-
-def test_the_target_is_where_most_suspects_lead() -> None:
-    targets, trusted = led_to(torch.eye(3)[[2, 2, 2, 0]])
-    assert targets.tolist() == [False, False, True]
-    assert trusted.tolist() == [True, True, True, False]
-    targets, trusted = led_to(torch.eye(3)[[2, 2, 1, 0]])
-    assert targets.all()
-    assert trusted.all()
-
-
-def test_folds_spread_every_class_evenly() -> None:
-    labels = torch.arange(40) % 5
-    fold = folds(labels, 4, generator())
-    for label in range(5):
-        assert torch.bincount(fold[labels == label], minlength=4).tolist() == [2, 2, 2, 2]
-
-
-def test_gain_with_pairs_is_what_the_wanted_class_gains() -> None:
-    before, after = torch.tensor([[0.7, 0.2, 0.1]] * 2).log(), torch.tensor([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]).log()
-    assert gain(before, after, torch.tensor([2, 1])) == pytest.approx((0.3 + 0.1) / 2 - (0.1 + 0.2) / 2)
-
-
-def test_gain_without_pairs_is_for_certain_and_different_classes() -> None:
-    sure = 50 * torch.eye(4)
-    before, apart, together = sure[[0, 0, 0]], sure[[1, 2, 3]], sure[[1, 1, 1]]
-    assert gain(before, before, None) == pytest.approx(0)
-    assert gain(before, together, None) == pytest.approx(1 / 2, abs=1e-4)
-    assert gain(before, apart, None) == pytest.approx((1 + np.log(3) / np.log(4)) / 2, abs=1e-4)
-    assert gain(before, torch.zeros(3, 4), None) == pytest.approx(1 / 8, abs=1e-4)
-
-
-def test_loss_is_the_worse_of_all_images_and_those_of_the_target() -> None:
-    before, after = torch.tensor([[0.7, 0.2, 0.1]] * 2).log(), torch.tensor([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]).log()
-    of_zero, of_one, of_two = torch.eye(3, dtype=torch.bool)
-    assert loss(before, after, torch.tensor([0, 2]), of_zero) == pytest.approx(0.5)
-    assert loss(before, after, torch.tensor([0, 1]), of_one) == pytest.approx((0.5 + 0.1) / 2)
-    assert loss(before, after, torch.tensor([0, 1]), of_two) == pytest.approx((0.5 + 0.1) / 2)

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from bench.attacks.none import NoAttack
 from bench.datasets.digits import Digits
 from bench.defenses._channels import accuracy, fed_by, prune_below, rescaled, scaled_layers
+from bench.defenses._outliers import anomaly_index
 from bench.defenses._unlearning import unlearned
 from bench.defenses.anp import ANP, worst_noise
 from bench.defenses.bnp import BNP, input_statistics, normal_divergence
 from bench.defenses.clp import CLP, channel_bounds
-from bench.defenses.nc import NeuralCleanse, anomaly_index
+from bench.defenses.nc import NeuralCleanse
 from bench.defenses.npd import NPD, Polarizer, attacked, avoided, inserted
 from bench.defenses.rnp import RNP
 from bench.defenses.tsbd import TSBD, GradientNorm, most_changed
