@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.defenses._finetuning import channels_last, usual_batch
+from bench.defenses._finetuning import usual_batch
 from bench.plugin import Context, Known, Repair, batches
+from bench.toolbox.networks import channels_last
 from bench.toolbox.training import autocast
 
 

@@ -10,7 +10,8 @@ from torch import nn
 
 from bench.attacks.none import NoAttack
 from bench.plan.registry import Registry
-from bench.plugin.defense import Case, Oracle, Repair
+from bench.plugin.base import Case
+from bench.plugin.defense import Oracle, Repair
 from bench.plugin.values import Context, ImageSpec, Known, LabelledImages
 
 REGISTRY = Registry()

@@ -30,7 +30,8 @@ from bench.defenses.strip import STRIP
 from bench.defenses.teco import TeCo
 from bench.errors import RequestError
 from bench.plugin.attack import as_bytes
-from bench.plugin.defense import Case, Runtime
+from bench.plugin.base import Case
+from bench.plugin.defense import Runtime
 from bench.plugin.model import Model
 from bench.plugin.values import Context, ImageSpec, Known, LabelledImages, Prediction
 

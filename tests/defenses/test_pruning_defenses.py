@@ -26,7 +26,8 @@ from bench.defenses.tsbd import TSBD, GradientNorm, most_changed
 from bench.errors import RequestError
 from bench.models.resnet18 import ResNet18
 from bench.plugin.attack import as_bytes
-from bench.plugin.defense import Case, Repair
+from bench.plugin.base import Case
+from bench.plugin.defense import Repair
 from bench.plugin.model import Model
 from bench.plugin.values import Context, ImageSpec, Known, LabelledImages
 
