@@ -3,7 +3,7 @@
 Li, Zhai, Jiang, Li, Xia, "Backdoor Attack in the Physical World", ICLR 2021 workshop, arXiv 2104.02361. Every input is
 shrunk by a few pixels and padded with black to its old size, at a random position. Nothing is detected or learned: the
 defender needs no image. Derived: the position follows from the image's pixels and the seed, so that an image gets the
-same answer in every batch. It harms a network whose triggers interpolate, as WaNet's warping does: see the findings.
+same answer in every batch. It harms a network whose triggers interpolate, as WaNet's warping does.
 """
 
 from typing import ClassVar, Self
