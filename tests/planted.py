@@ -1,4 +1,4 @@
-"""A backdoor planted by hand: a task in which it is known which pixels matter, and a network whose every weight is known.
+"""A backdoor planted by hand: a task whose relevant pixels are known, and a network whose every weight is known.
 
 Channel k of the network shows the pixels of class k mod classes and speaks for that class. The last channel shows the
 trigger's pixels and shouts the target, so that a test can say which channel a defense must find.
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.plugin.attack import as_bytes
-from bench.plugin.values import Context, LabelledImages
+from bench.plugin.values import Context, LabelledImages, Prediction
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,20 @@ def _take_statistics(norm: nn.BatchNorm2d, conv: nn.Conv2d, task: Task) -> None:
     norm.bias.copy_(norm.running_mean)
 
 
+THREE_CLASSES = pixel_task(classes=3, side=6, target=2, trigger=30)
+FOUR_CLASSES = pixel_task(classes=4, side=6, target=1, trigger=30, dark=False)
+
+
+def awake_victim() -> Victim:
+    """A victim of the task ``THREE_CLASSES`` in which every channel is a little active on every image."""
+    return Victim(THREE_CLASSES, idle=0.1, asleep_below=-0.1)
+
+
+def normalised_victim() -> Victim:
+    """A victim of the task ``FOUR_CLASSES`` with batch normalisation and three channels for each class."""
+    return Victim(FOUR_CLASSES, copies=3, speaks=3, sensitivity=4, asleep_below=0.2, normalised=True)
+
+
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     """The share of ``images`` that ``model`` classifies as ``labels``."""
     return float((model(images).argmax(1) == labels).float().mean())
@@ -145,3 +159,10 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
 def context(seed: int = 0) -> Context:
     """A context on the CPU whose generator starts from ``seed``."""
     return Context(torch.device("cpu"), torch.Generator().manual_seed(seed))
+
+
+def judgement(prediction: Prediction) -> tuple[Tensor, Tensor]:
+    """Score (N,) and verdict (N,) of a detector; an error if it gives none."""
+    assert prediction.score is not None
+    assert prediction.flagged is not None
+    return prediction.score, prediction.flagged

@@ -2,13 +2,11 @@
 
 import torch
 import torch.nn.functional as F
-from planted import Victim, context, pixel_task
+from planted import THREE_CLASSES, awake_victim, context
 from torch import nn
 
 from bench.defenses.fst import FST, Shift, reinitialise
 from bench.plugin import Known
-
-TASK = pixel_task(classes=3, side=6, target=2, trigger=30)
 
 
 def test_the_new_last_layer_is_random_and_reproducible() -> None:
@@ -22,10 +20,10 @@ def test_the_new_last_layer_is_random_and_reproducible() -> None:
 
 
 def test_the_last_layer_turns_away_from_its_old_weights_at_the_same_norm() -> None:
-    old, data = Victim(TASK, idle=0.1).head.weight.detach(), TASK.draw(60, seed=1)
+    old, data = awake_victim().head.weight.detach(), THREE_CLASSES.draw(60, seed=1)
     products = []
     for alpha in (0.0, 0.2):
-        repaired = FST(alpha=alpha).repair(Victim(TASK, idle=0.1), Known(data), context())
+        repaired = FST(alpha=alpha).repair(awake_victim(), Known(data), context())
         weight = repaired.get_parameter("head.weight").detach()
         torch.testing.assert_close(weight.norm(), old.norm())
         products.append(float((weight * old).sum()))
@@ -33,7 +31,7 @@ def test_the_last_layer_turns_away_from_its_old_weights_at_the_same_norm() -> No
 
 
 def test_the_penalty_is_alpha_times_the_inner_product() -> None:
-    victim, data = Victim(TASK, idle=0.1), TASK.draw(20, seed=1)
+    victim, data = awake_victim(), THREE_CLASSES.draw(20, seed=1)
     old, objective = victim.head.weight.detach().clone(), Shift(victim.head, alpha=0.3)
     reinitialise(victim.head, torch.Generator().manual_seed(0))
     loss = objective.loss(victim, data.floats, data.labels, 0.0)

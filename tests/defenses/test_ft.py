@@ -6,14 +6,12 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from planted import Victim, context, pixel_task
+from planted import THREE_CLASSES, awake_victim, context
 
 import bench.toolbox.training
 from bench.defenses._finetuning import usual_batch
 from bench.defenses.ft import FT
 from bench.plugin import Known, batches
-
-TASK = pixel_task(classes=3, side=6, target=2, trigger=30)
 
 
 @pytest.mark.parametrize("count", [50, 1000])
@@ -22,10 +20,12 @@ def test_a_batch_is_a_tenth_of_the_images_but_at_least_20(count: int) -> None:
 
 
 def test_fine_tuning_is_sgd_with_a_cosine_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.toolbox.training, "autocast", lambda device: contextlib.nullcontext())  # bf16 is too coarse
-    data, epochs = TASK.draw(40, seed=1), 3
-    repaired = FT(epochs=epochs, learning_rate=0.05).repair(Victim(TASK, idle=0.1), Known(data), context(7))
-    expected, generator = Victim(TASK, idle=0.1), torch.Generator().manual_seed(7)
+    monkeypatch.setattr(
+        bench.toolbox.training, "autocast", lambda device: contextlib.nullcontext()
+    )  # bf16 is too coarse
+    data, epochs = THREE_CLASSES.draw(40, seed=1), 3
+    repaired = FT(epochs=epochs, learning_rate=0.05).repair(awake_victim(), Known(data), context(7))
+    expected, generator = awake_victim(), torch.Generator().manual_seed(7)
     momenta = [torch.zeros_like(weight) for weight in expected.parameters()]
     order = [index for _ in range(epochs) for index in batches(40, 20, generator, torch.device("cpu"))]
     for done, index in enumerate(order):

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from planted import pixel_task
+from planted import THREE_CLASSES
 from small_networks import TwoStages
 from torch import Tensor
 
 from bench.defenses.ft_sam import Sharpness, perturbation
-
-TASK = pixel_task(classes=3, side=6, target=2, trigger=30)
 
 
 def test_no_other_perturbation_of_that_adaptive_norm_raises_the_loss_more() -> None:
@@ -34,7 +32,7 @@ def test_no_other_perturbation_of_that_adaptive_norm_raises_the_loss_more() -> N
 
 
 def test_the_loss_and_its_gradient_are_those_of_the_worst_weights() -> None:
-    data, model = TASK.draw(20, seed=1), TwoStages().train()
+    data, model = THREE_CLASSES.draw(20, seed=1), TwoStages().train()
     images, labels = data.floats, data.labels
     moved = copy.deepcopy(model)
     weights = list(moved.parameters())
@@ -52,7 +50,7 @@ def test_the_loss_and_its_gradient_are_those_of_the_worst_weights() -> None:
 
 
 def test_batch_normalisation_keeps_the_statistics_at_the_unperturbed_weights() -> None:
-    data, model, plain = TASK.draw(20, seed=1), TwoStages().train(), TwoStages().train()
+    data, model, plain = THREE_CLASSES.draw(20, seed=1), TwoStages().train(), TwoStages().train()
     Sharpness(5.0, 0.0).loss(model, data.floats, data.labels, 0.0)
     plain(data.floats)
     for one, other in zip(model.buffers(), plain.buffers(), strict=True):

@@ -1,12 +1,10 @@
 """I-BAU: the hypergradient against problems that can be solved outright, and the perturbation of the planted victim."""
 
 import torch
-from planted import Victim, accuracy, context, pixel_task
+from planted import THREE_CLASSES, accuracy, awake_victim, context
 from torch import Tensor
 
 from bench.defenses.i_bau import IBAU, hypergradient
-
-TASK = pixel_task(classes=3, side=6, target=2, trigger=30)
 
 
 def quadratic(iterations: int, rate: float = 0.3) -> tuple[Tensor, Tensor]:
@@ -51,9 +49,9 @@ def test_weights_that_one_loss_or_neither_depends_on_have_gradients_too() -> Non
 
 
 def test_the_universal_perturbation_is_the_trigger() -> None:
-    data = TASK.draw(60, seed=1)
-    defense, victim = IBAU(inner_steps=10, radius=3.0, inner_rate=1), Victim(TASK, idle=0.1, asleep_below=-0.1)
+    data = THREE_CLASSES.draw(60, seed=1)
+    defense, victim = IBAU(inner_steps=10, radius=3.0, inner_rate=1), awake_victim()
     shift = defense._perturbation(victim, data, 20, context())[0, 0]
-    assert bool(TASK.trigger.flatten()[shift.argmax()])
+    assert bool(THREE_CLASSES.trigger.flatten()[shift.argmax()])
     assert float(shift.norm()) <= 3.0001
-    assert accuracy(victim, data.floats + shift, torch.full_like(data.labels, TASK.target)) > 0.95
+    assert accuracy(victim, data.floats + shift, torch.full_like(data.labels, THREE_CLASSES.target)) > 0.95

@@ -3,13 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from planted import pixel_task
+from planted import THREE_CLASSES
 from small_networks import TwoStages
 
 from bench.defenses.nad import Distillation, attention_map, logits_and_maps
 from bench.toolbox.training import Recipe, train
-
-TASK = pixel_task(classes=3, side=6, target=2, trigger=30)
 
 
 @pytest.mark.parametrize("layout", ["channels first", "channels last", "tokens"])
@@ -27,7 +25,7 @@ def test_an_attention_map_is_a_sum_over_channels_of_length_one(layout: str) -> N
 
 
 def test_the_distillation_loss_is_the_papers() -> None:
-    data, student, teacher = TASK.draw(20, seed=1), TwoStages(seed=1), TwoStages(seed=2)
+    data, student, teacher = THREE_CLASSES.draw(20, seed=1), TwoStages(seed=1), TwoStages(seed=2)
     modules = [[model.early, model.late] for model in (teacher, student)]
     objective = Distillation(teacher, *modules, betas=(9.0, 5.0, 7.0), power=2.0)  # two stages: the last two betas
     loss = objective.loss(student, data.floats, data.labels, 0.0)
@@ -42,7 +40,7 @@ def test_the_distillation_loss_is_the_papers() -> None:
 
 
 def test_the_students_attention_approaches_its_teachers() -> None:
-    data, teacher, students = TASK.draw(60, seed=1), TwoStages(seed=2), (TwoStages(seed=1), TwoStages(seed=1))
+    data, teacher, students = THREE_CLASSES.draw(60, seed=1), TwoStages(seed=2), (TwoStages(seed=1), TwoStages(seed=1))
     recipe = Recipe(epochs=20, batch_size=20, learning_rate=0.02, schedule="cosine", augment=False)
     for student, beta in zip(students, (0.0, 50.0), strict=True):
         modules = [[model.early, model.late] for model in (teacher, student)]

@@ -1,16 +1,10 @@
 """SAU: the shared loss and the divergence against direct computations, and what the examples lead to."""
 
 import torch
-from planted import Victim, context, pixel_task
+from planted import THREE_CLASSES, awake_victim, context
 
 from bench.defenses.sau import SAU, divergence, shared_loss
 from bench.plugin.values import Known
-
-TASK = pixel_task(classes=3, side=6, target=2, trigger=30)
-
-
-def victim() -> Victim:
-    return Victim(TASK, idle=0.1, asleep_below=-0.1)
 
 
 def test_the_shared_loss_counts_only_where_the_backdoored_network_errs() -> None:
@@ -39,7 +33,7 @@ def test_the_divergence_is_jensens_and_shannons() -> None:
 
 
 def test_an_example_stays_within_epsilon_and_leads_both_networks_to_one_wrong_class() -> None:
-    data, before, other = TASK.draw(30, seed=1), victim(), victim()
+    data, before, other = THREE_CLASSES.draw(30, seed=1), awake_victim(), awake_victim()
     with torch.no_grad():  # the other network has a second trigger, which the first does not share
         other.get_parameter("body.0.weight")[0, 0, 4, 5] = 1.5
     agreed = []
@@ -56,7 +50,7 @@ def test_an_example_stays_within_epsilon_and_leads_both_networks_to_one_wrong_cl
 
 def test_the_share_of_shared_examples_is_noted_and_falls() -> None:
     notes = context()
-    SAU(rounds=10, learning_rate=0.03, epsilon=0.5).repair(victim(), Known(TASK.draw(60, seed=1)), notes)
+    SAU(rounds=10, learning_rate=0.03, epsilon=0.5).repair(awake_victim(), Known(THREE_CLASSES.draw(60, seed=1)), notes)
     shares = notes.diagnostics["shared_examples"]
     assert len(shares) == 10
     assert 1 >= shares[0] > shares[-1] >= 0
