@@ -1,1 +1,1 @@
-"""Defenses, one a file."""
+"""The defenses that come with defensebench: one file a plugin; files that begin with ``_`` hold what several share."""

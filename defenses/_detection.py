@@ -1,4 +1,4 @@
-"""What the detectors of triggered inputs share: the verdict, the threshold, and what a flagged input is answered."""
+"""What the detectors of triggered inputs share: verdict, threshold, and the answer to a flagged input."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -8,53 +8,54 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.plugin import Guard, Prediction, Runtime
+from bench.toolbox.networks import channels_last
 from bench.toolbox.training import autocast
 
-AT_ONCE = 512  # variants of images in one forward pass
+INFERENCE_BATCH = 512  # images in one forward pass
 
-Score = Callable[[Tensor, Tensor], Tensor]  # images (N, C, H, W) and what they are taken for (N,) to suspicion (N,)
+Score = Callable[[Tensor, Tensor], Tensor]  # images (N, C, H, W) and their predicted classes (N,) to suspicion (N,)
 
 
 class Detector(Runtime):
     """A guard that judges its input. Published detectors refuse a flagged input and answer nothing else.
 
-    Every image must be answered here, so ``keep``, the default, answers what the network answers, and the verdict
-    is judged on its own (AUROC, TPR, FPR): ACC and ASR stay, and DER is 0.5 of whatever detector. With ``second`` a
-    flagged input is answered the class that the network likes second best: the attack has then failed, and so has a
-    clean image that the network had right. ASR, and ACC but for the network's own errors, become what they are if
+    Here every image must be answered. With ``keep``, the default, the answer is the network's, and only the verdict is
+    judged (AUROC, TPR, FPR): ACC and ASR stay as they are, and DER is 0.5 for any detector. With ``second`` the answer
+    to a flagged input is the class with the second highest logit: the attack has then failed, but so has a clean image
+    that the network classified correctly. ASR and, apart from the network's own errors, ACC become what they are if
     every refused input counts as an error.
     """
 
     on_flag: Literal["keep", "second"] = Field(
-        "keep", description="what a flagged input is answered: the network's class, or its second best"
+        "keep", description="answer to a flagged input: the network's class, or its second best"
     )
 
     def judging(self, model: nn.Module, score: Score, threshold: float) -> Guard:
-        """``model``, whose input is flagged where its score is above ``threshold``."""
+        """``model`` as a guard that flags the inputs whose ``score`` is above ``threshold``."""
 
         @torch.no_grad()
         def guarded(images: Tensor) -> Prediction:
             logits: Tensor = model(images)
-            found = score(images, logits.argmax(1))
-            flagged = found > threshold
-            return Prediction(second_best(logits, flagged) if self.on_flag == "second" else logits, found, flagged)
+            scores = score(images, logits.argmax(1))
+            flagged = scores > threshold
+            return Prediction(second_best(logits, flagged) if self.on_flag == "second" else logits, scores, flagged)
 
         return guarded
 
 
 def second_best(logits: Tensor, rows: Tensor) -> Tensor:
-    """``logits`` (N, C) whose highest value is put below the lowest where ``rows`` (N,) is set."""
+    """``logits`` (N, C) whose highest value is put below the lowest where ``rows`` (N,) bool is set."""
     lowered = logits.scatter(1, logits.argmax(1, keepdim=True), logits.amin(1, keepdim=True) - 1)
     return torch.where(rows[:, None], lowered, logits)
 
 
 def clean_threshold(scores: Tensor, false_rejection: float) -> float:
-    """The least of the clean images' ``scores`` (R,) that at most the share ``false_rejection`` of them exceeds."""
+    """The smallest of the clean images' ``scores`` (R,) that at most the share ``false_rejection`` of them exceeds."""
     return float(scores.sort().values[len(scores) - 1 - int(false_rejection * len(scores))])
 
 
 @torch.no_grad()
 def quick_logits(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """The logits (N, C) of variants of images, in half precision where the hardware computes in it."""
+    """The float32 logits (N, C) of ``images`` (N, C, H, W), computed in half precision where the hardware has it."""
     with autocast(images.device):
-        return model(images.contiguous(memory_format=torch.channels_last)).float()
+        return model(channels_last(images)).float()

@@ -1,13 +1,12 @@
 """What the defenses share that train the network on the reference images."""
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from bench.plugin import Context, LabelledImages, Objective, Repair
 from bench.toolbox.training import Recipe, train
 
-SMALLEST_BATCH = 20  # fewer images give batch normalisation statistics that wreck the network
+SMALLEST_BATCH = 20  # the statistics of fewer images make batch normalisation ruin the network
 
 
 class FineTuning(Repair):
@@ -30,7 +29,10 @@ class FineTuning(Repair):
         objective: Objective | None = None,
         epochs: int | None = None,
     ) -> None:
-        """Train ``model`` in place for ``epochs`` (the field if None); ``objective`` as in ``bench.training.train``."""
+        """Train ``model`` in place on ``data`` and leave it in eval mode.
+
+        ``epochs``: the field of that name if None. ``objective``: the cross-entropy if None.
+        """
         epochs = self.epochs if epochs is None else epochs
         if epochs == 0:
             return
@@ -45,10 +47,5 @@ class FineTuning(Repair):
 
 
 def usual_batch(count: int) -> int:
-    """A tenth of ``count`` images: 256 of 2,500 in common use."""
+    """The batch size for ``count`` reference images: a tenth of them, as 256 of 2,500 in common use, at least 20."""
     return max(SMALLEST_BATCH, count // 10)
-
-
-def channels_last(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) in the layout in which convolutions are fastest."""
-    return images.contiguous(memory_format=torch.channels_last)

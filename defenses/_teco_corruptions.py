@@ -1,10 +1,10 @@
 """Common corruptions of images at five severities, as batched tensor operations.
 
 After Hendrycks, Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", ICLR
-2019. Severities of what changes pixel values are those of ImageNet-C; lengths there are pixels of 224, here they are
-shares of the image's side, from hardly visible to unreadable. JPEG is its 8 x 8 cosine transform, rounded, in each
-channel alone; fog and elastic use smooth random fields; snow, frost and glass blur, and photographs for them, are left
-out. Random fields are drawn once, so that a corruption is a function of the image.
+2019. Severities of corruptions of pixel values are those of ImageNet-C. Lengths there are pixels of 224; here they are
+shares of the image's side, from hardly visible to unreadable. JPEG rounds the 8 x 8 cosine transform in each channel
+separately; fog and elastic use smooth random fields. Snow, glass blur and frost, which needs
+photographs, are left out. Random fields are drawn once, so that a corruption is a function of the image.
 """
 
 import math
@@ -22,7 +22,7 @@ IMPULSES = (0.03, 0.06, 0.09, 0.17, 0.27)  # share of the values that become 0 o
 BRIGHTER = (0.1, 0.2, 0.3, 0.4, 0.5)
 CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)
 FOG = (1.5, 2.0, 2.5, 2.75, 3.0)
-PIXELS = (0.6, 0.5, 0.4, 0.3, 0.25)  # share of the pixels of a side that is left
+PIXELS = (0.6, 0.5, 0.4, 0.3, 0.25)  # share of the pixels of a side that remains
 QUALITY = (25, 18, 15, 10, 7)  # of JPEG
 ZOOM = (1.11, 1.16, 1.21, 1.26, 1.31)  # the largest of those averaged
 RADIUS = (0.03, 0.05, 0.08, 0.11, 0.14)  # share of the side, of a defocused point
@@ -68,18 +68,18 @@ def smooth(count: int, height: int, width: int, generator: torch.Generator) -> T
 
 
 def impulses(images: Tensor, chance: Tensor, share: float) -> Tensor:
-    """``images`` with 0 where ``chance`` (C, H, W) is in the lowest half of ``share``, 1 in the highest."""
+    """``images`` with 0 where ``chance`` (C, H, W) is below share / 2, and 1 where it is above 1 - share / 2."""
     return torch.where(chance > 1 - share / 2, 1.0, torch.where(chance < share / 2, 0.0, images))
 
 
 def pixelated(images: Tensor, share: float) -> Tensor:
-    """``images`` averaged to ``share`` of their pixels a side, and brought back."""
+    """``images`` averaged down to ``share`` of their pixels a side, and back at their size."""
     side = [max(1, round(share * length)) for length in images.shape[2:]]
     return F.interpolate(F.interpolate(images, side, mode="area"), images.shape[2:], mode="nearest")
 
 
 def jpeg(images: Tensor, quality: int) -> Tensor:
-    """``images`` with the coefficients of their 8 x 8 cosine transform rounded, coarser the higher the frequency."""
+    """``images`` with their 8 x 8 cosine coefficients rounded, more coarsely the higher the frequency."""
     height, width = images.shape[2:]
     padded = F.pad(images, (0, -width % 8, 0, -height % 8), mode="replicate") - 0.5
     blocks = padded.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).transpose(3, 4)  # (N, C, rows, columns, 8, 8)
@@ -96,14 +96,15 @@ def jpeg(images: Tensor, quality: int) -> Tensor:
 def zoomed(images: Tensor, largest: float) -> Tensor:
     """The mean of ``images`` zoomed into by six factors, from 1 to ``largest``."""
     factors = [1 + (largest - 1) * step / 5 for step in range(6)]
-    # a point of the result lies at 1 / factor of its place from the centre
+    # a point of the result comes from 1 / factor of its distance from the centre
     grid = _identity(images)
     views = [F.grid_sample(images, _expanded(grid / factor, images), align_corners=False) for factor in factors]
     return torch.stack(views).mean(0)
 
 
 def displaced(images: Tensor, shift: Tensor) -> Tensor:
-    """``images`` whose point at each place comes from ``shift`` (2, H, W) further: across, down, shares of the side."""
+    """``images`` whose value at each point comes from a point ``shift`` (2, H, W) away: across, down, in shares of the
+    side."""
     grid = _identity(images) + 2 * shift.permute(1, 2, 0)
     return F.grid_sample(images, _expanded(grid, images), padding_mode="border", align_corners=False)
 
@@ -128,14 +129,14 @@ def disc(radius: float, like: Tensor) -> Tensor:
 
 
 def streak(reach: float, like: Tensor) -> Tensor:
-    """A diagonal line (k, k) of ``reach`` pixels to either side, of sum 1; its ends fade by the part of a pixel."""
+    """A diagonal line (k, k) of ``reach`` pixels to either side, of sum 1; a part of a pixel at its ends is fainter."""
     offset = torch.arange(-math.ceil(reach), math.ceil(reach) + 1, device=like.device)
     weight = (reach + 1 - offset.abs()).clamp(0, 1)
     return torch.diag(weight / weight.sum())
 
 
 def blurred(images: Tensor, kernel: Tensor) -> Tensor:
-    """``images`` convolved with ``kernel`` (k, k), k odd; the border goes on beyond itself."""
+    """``images`` convolved with ``kernel`` (k, k), k odd; beyond the border its values are repeated."""
     channels, reach = images.shape[1], len(kernel) // 2
     padded = F.pad(images, (reach,) * 4, mode="replicate")
     return F.conv2d(padded, kernel.expand(channels, 1, -1, -1), groups=channels)

@@ -1,6 +1,6 @@
-"""Clean unlearning: a network made to fail on clean images shows by what changes where its backdoor lives.
+"""Clean unlearning: train a network to fail on clean images. What that changes shows where the backdoor is.
 
-Li et al. (RNP, ICML 2023) and Lin et al. (TSBD, NeurIPS 2024) begin with it: the cross-entropy of clean images is
+RNP (Li et al., ICML 2023) and TSBD (Lin et al., NeurIPS 2024) begin with it: the cross-entropy of clean images is
 maximised, with clipped gradients, until the accuracy has fallen to a level near chance.
 """
 
@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench.plugin import Context, LabelledImages, batches
+from bench.toolbox.networks import channels_last
 from bench.toolbox.training import autocast
 
-LONGEST_GRADIENT = 20.0  # the loss has no upper bound: steps must have one, or the weights run away
+LARGEST_GRADIENT_NORM = 20.0  # the loss has no upper bound: without a limit to the steps the weights diverge
 
 
 def unlearned(
@@ -28,8 +29,8 @@ def unlearned(
 ) -> tuple[nn.Module, float]:
     """A copy of ``model``, in eval mode, that was trained to fail on ``data``, and its accuracy on the last batch.
 
-    At most ``epochs``; it ends at the first batch of which at most the share ``accuracy`` is classified right: with few
-    batches in an epoch, one that goes on to its end is far below chance.
+    At most ``epochs`` epochs. It ends within an epoch, at the first batch whose accuracy is at most ``accuracy`` (in
+    [0, 1]): with few batches in an epoch, the end of that epoch is far below chance.
     """
     network = copy.deepcopy(model).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9, weight_decay=5e-4)
@@ -37,12 +38,12 @@ def unlearned(
         for index in batches(len(data), batch_size, context.generator, context.device):
             images, labels = data.at(index).floats, data.labels[index]
             with autocast(context.device):
-                logits = network(images.contiguous(memory_format=torch.channels_last)).float()
+                logits = network(channels_last(images)).float()
             reached = float((logits.argmax(1) == labels).float().mean())
             if reached <= accuracy:
                 return network.eval(), reached
             optimizer.zero_grad(set_to_none=True)
             (-F.cross_entropy(logits, labels)).backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), LONGEST_GRADIENT)
+            torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT_NORM)
             optimizer.step()
     return network.eval(), reached

@@ -1,15 +1,10 @@
-"""Fine-Pruning: drop the channels that sleep on clean images, where a backdoor may live, then fine-tune.
+"""Fine-Pruning: prune the channels that are inactive on clean images, where a backdoor may live, then fine-tune.
 
-Liu, Dolan-Gavitt, Garg, "Fine-Pruning: Defending Against Backdooring Attacks on Deep Neural Networks", RAID 2018. The
-channels that enter the last module are ranked by their mean activation on clean images and pruned, least active
-first, in steps of 1 %, as long as the accuracy on the reference images stays within a bound (10 % in common use).
-
-The last module is the last linear layer here. The last convolution, of which the paper speaks, is no place to prune
-in a residual network: the block's other branch carries the class past it.
-
-Measured with 200 digits and a slim ResNet-18: 78 to 98 of 128 channels go, and it is the fine-tuning that then removes
-a BadNets backdoor, or not: on one victim, at a rate of .07, it left an ASR of .61 where fine-tuning without
-pruning left .03.
+Liu, Dolan-Gavitt, Garg, "Fine-Pruning: Defending Against Backdooring Attacks on Deep Neural Networks", RAID 2018,
+arXiv 1805.12185. The channels that enter the last module are pruned by their mean activation on clean images, least
+active first, as long as the accuracy on the reference images stays within a bound. Departures: the last module is the
+last linear layer, not the last convolution, since in a residual network the block's other branch carries the class
+past that; steps of 1 % and a bound of 10 % are those in common use.
 """
 
 from typing import ClassVar
@@ -25,6 +20,8 @@ from bench.toolbox.training import logits_of
 
 
 class FinePruning(FineTuning):
+    """Pruning of the channels that enter the last linear layer, and fine-tuning."""
+
     name: ClassVar[str] = "fine_pruning"
     source: ClassVar[str] = "Liu et al., RAID 2018, arXiv 1805.12185"
 
@@ -33,13 +30,13 @@ class FinePruning(FineTuning):
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
-        latent = Latent(model, data.floats)
+        latent = Latent(model, data.example)
         features, weight = logits_of(latent.features, data.floats), latent.linear.weight
-        keep = kept(latent.linear, features, data.labels, step=self.step, bound=self.bound)
+        keep = active_channels(latent.linear, features, data.labels, step=self.step, bound=self.bound)
         context.note("pruned", {"channels": int((~keep).sum()), "of": len(keep)})
         with torch.no_grad():
             weight[:, ~keep] = 0
-        # without a gradient a pruned weight stays: decay and momentum leave a zero as it is
+        # without a gradient a pruned weight stays zero: decay and momentum leave a zero as it is
         hook = weight.register_hook(lambda gradient: gradient * keep)
         try:
             self.fine_tune(model, data, context)
@@ -49,10 +46,12 @@ class FinePruning(FineTuning):
 
 
 @torch.no_grad()
-def kept(linear: nn.Linear, features: Tensor, labels: Tensor, *, step: float, bound: float) -> Tensor:
-    """Which channels (d,) stay: of ``features`` (N, d), which ``linear`` reads, the least active ones go, a share
-    ``step`` of all at a time, until the accuracy has fallen by more than ``bound`` of what it was; the last step that
-    stayed within the bound counts."""
+def active_channels(linear: nn.Linear, features: Tensor, labels: Tensor, *, step: float, bound: float) -> Tensor:
+    """A mask (d,) bool of the channels that stay: all but the least active ones.
+
+    ``features`` (N, d) enter ``linear``; labels (N,). The channels of lowest mean go first, a share ``step`` of all at
+    a time, as long as the accuracy is at least 1 - ``bound`` of what it was.
+    """
 
     def accuracy(keep: Tensor) -> float:
         return float((linear(features * keep).argmax(1) == labels).float().mean())

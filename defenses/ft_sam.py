@@ -1,11 +1,8 @@
-"""FT-SAM: fine-tuning that seeks flat minima, which moves the large weights, where a backdoor sits, further.
+"""FT-SAM: fine-tuning that seeks flat minima and so moves the large weights, where a backdoor sits, further.
 
 Zhu, Wei, Shen, Fan, Wu, "Enhancing Fine-Tuning Based Backdoor Defense with Sharpness-Aware Minimization", ICCV 2023,
 arXiv 2304.11823. Every step minimises the loss not at the weights w but at w + e, where e is the worst perturbation
-of adaptive norm rho: a weight's share of it grows with the weight.
-
-Measured with 200 digits and a slim ResNet-18: at a rate of .03 BadNets goes (ASR .05 and .01 on two victims); plain
-fine-tuning needs .07. A rho of 8 at .05 ruins the network (ACC .41).
+of adaptive norm rho: the larger a weight, the larger its part of e.
 """
 
 from collections.abc import Sequence
@@ -22,6 +19,8 @@ from bench.plugin import Context, Known, Objective
 
 
 class FTSAM(FineTuning):
+    """Fine-tuning with the cross-entropy at the worst weights nearby."""
+
     name: ClassVar[str] = "ft_sam"
     source: ClassVar[str] = "Zhu et al., ICCV 2023, arXiv 2304.11823"
 
@@ -43,8 +42,8 @@ class Sharpness(Objective):
         weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         here = F.cross_entropy(model(images), labels, label_smoothing=self.label_smoothing)
         shifts = perturbation(list(weights.values()), torch.autograd.grad(here, list(weights.values())), self.rho)
-        # the perturbation is a constant, so the gradient with respect to w + e is handed on to w; the statistics
-        # of batch normalisation are of w: those that the second pass gathers are thrown away
+        # e is taken as a constant, so the gradient with respect to w + e is the one of w. Batch normalisation keeps
+        # the statistics at w: those that the second pass gathers are thrown away.
         moved = {name: weight + shift for (name, weight), shift in zip(weights.items(), shifts, strict=True)}
         scratch = {name: buffer.clone() for name, buffer in model.named_buffers()}
         logits = functional_call(model, moved | scratch, (images,))
@@ -53,9 +52,10 @@ class Sharpness(Objective):
 
 @torch.no_grad()
 def perturbation(weights: Sequence[Tensor], gradients: Sequence[Tensor], rho: float) -> list[Tensor]:
-    """The e that raises the loss most, to first order, of all with ||e / |w|||_2 <= ``rho``, one tensor a weight.
+    """The perturbation e with ||e / |w|||_2 <= ``rho`` that raises the loss most, to first order.
 
-    rho T^2 g / ||T g||_2 with T = diag(|w|), over all weights together (Zhu et al., eq. 4).
+    It is rho T^2 g / ||T g||_2 with T = diag(|w|), over all weights together (Zhu et al., eq. 4). ``gradients`` g and
+    the answer have one tensor for each of ``weights``, of its shape.
     """
     scaled = [weight.abs() * gradient for weight, gradient in zip(weights, gradients, strict=True)]
     norm = torch.stack([part.norm() for part in scaled]).norm().clamp_min(1e-12)

@@ -1,20 +1,10 @@
-"""I-BAU: unlearn the worst universal perturbation, and know how it would move when the network does.
+"""I-BAU: unlearn the worst universal perturbation, by a gradient that knows how it moves with the network.
 
 Zeng, Chen, Park, Mao, Jin, Jia, "Adversarial Unlearning of Backdoors via Implicit Hypergradient", ICLR 2022,
-arXiv 2110.03735. A backdoor is a small perturbation that leads any image astray, so the network is trained to withstand
-the worst one: min over theta of max over delta of the loss of x + delta. The outer gradient goes through the inner
-solution delta(theta) by the implicit function theorem; the inverse Hessian in it is applied by fixed-point iterations.
-
-As in common use the network stays in eval mode, Adam takes one step a batch, and in every round delta starts anew.
-The paper's outer loss moves all images (share=1), the authors' code one in a hundred.
-
-Measured with 200 digits (28x28) and a slim ResNet-18: a radius of 10, the authors', is as long as the images are, and
-takes ACC to between .68 and .90 and ASR no lower than .14. With 2, a fifth of the batch moved and a fixed-point rate of
-.01, BadNets goes (ASR .01 and .17 on two victims) for 1.4 and 2.9 points of ACC; with half of the batch, the second
-one's target class goes with it (22 % of it right). At that rate the indirect part of the gradient changes nothing worth
-saying (ASR .830 with it, .827 without). Steps of rate 10 jump across so small a ball: under a blended trigger they miss
-the target class. Steps of .3 find it, but to unlearn what they found did not remove that backdoor (ASR .93), and left
-more of BadNets than the others did (.83 for .17). Blended, warping and SIG backdoors stay (ASR .94 to 1.0).
+arXiv 2110.03735. The network is trained to withstand the worst perturbation: min over theta of max over delta of the
+loss of x + delta. The outer gradient goes through delta(theta) by the implicit function theorem, the inverse Hessian by
+fixed-point iterations. As in common use the network stays in eval mode, Adam takes one step a batch, and delta starts
+anew in every round. The paper's outer loss moves all images (share=1), the authors' code one in a hundred.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,24 +16,27 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from bench.defenses._finetuning import channels_last, usual_batch
+from bench.defenses._finetuning import usual_batch
 from bench.plugin import Context, Known, LabelledImages, Repair, batches
+from bench.toolbox.networks import channels_last
 
-Loss = Callable[[Tensor], Tensor]
+Loss = Callable[[Tensor], Tensor]  # perturbation (1, C, H, W) to a scalar
 
 
 class IBAU(Repair):
+    """Unlearning of universal perturbations by the implicit hypergradient."""
+
     name: ClassVar[str] = "i_bau"
     source: ClassVar[str] = "Zeng et al., ICLR 2022, arXiv 2110.03735"
 
-    rounds: int = Field(5, ge=0, description="rounds of finding a perturbation and unlearning it, batch by batch")
+    rounds: int = Field(5, ge=0, description="rounds of finding a perturbation and unlearning it")
     learning_rate: float = Field(1e-4, gt=0, description="of the network, with Adam")
     batch_size: int | None = Field(
         None, ge=2, description="images of a step; a tenth of the reference images, at least 20 if not given"
     )
     radius: float = Field(10.0, gt=0, description="largest L2 norm of the perturbation; pixels are in [0, 1]")
     inner_rate: float = Field(10.0, gt=0, description="learning rate of the perturbation, with plain gradient steps")
-    inner_steps: int = Field(25, ge=1, description="steps that find the perturbation, a batch each")
+    inner_steps: int = Field(25, ge=1, description="steps that find the perturbation, one batch each")
     penalty: float = Field(1e-3, ge=0, description="weight of the perturbation's squared norm in the inner loss")
     share: float = Field(1.0, gt=0, le=1, description="share of a batch that carries the perturbation when unlearning")
     iterations: int = Field(5, ge=1, description="fixed-point iterations of the hypergradient")
@@ -59,8 +52,7 @@ class IBAU(Repair):
             shift = self._perturbation(model, data, size, context)
             norms.append(float(shift.norm()))
             for index in batches(len(data), size, context.generator, context.device):
-                some = data.at(index)
-                inner, outer = self._losses(model, some)
+                inner, outer = self._losses(model, data.at(index))
                 gradients = hypergradient(
                     inner, outer, shift, weights, rate=self.fixed_point_rate, iterations=self.iterations
                 )
@@ -72,21 +64,24 @@ class IBAU(Repair):
         return model
 
     def _perturbation(self, model: nn.Module, data: LabelledImages, size: int, context: Context) -> Tensor:
-        """One perturbation (1, C, H, W) that raises the loss of all images: projected gradient steps from zero."""
+        """One perturbation (1, C, H, W) that raises the loss of all images, by projected gradient steps from zero."""
         shift = torch.zeros(1, *data.images.shape[1:], device=context.device)
         for _ in range(self.inner_steps):
             draw = torch.randperm(len(data), generator=context.generator, device=context.device)
             images = channels_last(data.at(draw[:size]).floats)
             with torch.no_grad():
-                taken_for = model(images).argmax(1)
+                predicted = model(images).argmax(1)
             shift.requires_grad_()
-            loss = F.cross_entropy(model(images + shift), taken_for) - self.penalty * shift.square().sum()
+            loss = F.cross_entropy(model(images + shift), predicted) - self.penalty * shift.square().sum()
             (gradient,) = torch.autograd.grad(loss, shift)
             shift = within(shift.detach() + self.inner_rate * gradient, self.radius)
         return shift
 
     def _losses(self, model: nn.Module, data: LabelledImages) -> tuple[Loss, Loss]:
-        """What the perturbation minimises, and what the network does; the batch is in random order already."""
+        """The losses of a batch that the perturbation (inner) and the network (outer) minimise.
+
+        In the outer one the first images carry the perturbation; the batch is in random order already.
+        """
         images, labels = channels_last(data.floats), data.labels
         carries = torch.arange(len(images), device=images.device) < max(1, round(self.share * len(images)))
         mask = carries[:, None, None, None]
@@ -101,7 +96,7 @@ class IBAU(Repair):
 
 
 def within(shift: Tensor, radius: float) -> Tensor:
-    """``shift``, shortened to the L2 norm ``radius`` if it is longer."""
+    """``shift`` (1, C, H, W), scaled down to the L2 norm ``radius`` if it is longer."""
     length: Tensor = shift.norm().clamp_min(1e-12)
     return shift * (radius / length).clamp(max=1)
 
@@ -112,8 +107,8 @@ def hypergradient(
     """The gradient of outer(point(weights), weights), where ``point`` minimises ``inner`` and moves with the weights.
 
     A minimum is a fixed point of p -> p - rate inner'(p). With g = d outer / d point the gradient is
-    d outer / d weights - rate v d inner' / d weights, where v solves v = g + v - rate H v, H the Hessian of
-    ``inner``; ``iterations`` of that equation from v = 0 are the Neumann series of rate H to so many terms.
+    d outer / d weights - rate v d inner' / d weights, where v solves v = g + v - rate H v and H is the Hessian of
+    ``inner``. Iterating that equation from v = 0 sums the Neumann series of rate H to ``iterations`` terms.
     """
     point = point.detach().requires_grad_()
     with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative

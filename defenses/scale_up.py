@@ -1,17 +1,10 @@
-"""SCALE-UP: a triggered input stays what it is taken for when its pixel values are multiplied.
+"""SCALE-UP: the class of a triggered input stays the same when its pixel values are multiplied.
 
 Guo, Li, Chen, Guo, Sun, Liu, "SCALE-UP: An Efficient Black-box Input-level Backdoor Detection via Analyzing Scaled
-Prediction Consistency", ICLR 2023. The scaled prediction consistency (SPC) of an input is the share of its amplified,
-clipped copies that keep its label. Data-free, the SPC is the score. With clean images it is standardised by the mean
-and standard deviation of the SPC of those of the same predicted class, as some classes bear amplification better.
-
-The published threshold is the defender's choice. Here it is 0.5 for the data-free variant, and with clean images the
-quantile of their scores. A standard deviation is taken to be no less than the rounding of the SPC itself.
-
-Digits on a black background give it nothing to work with: amplification leaves black and white as they are, and clean
-images keep their label as triggered ones do. On MNIST victims (slim ResNet-18) 94 to 98 % of clean images have an SPC
-above 0.5, no image passes the quantile, and the AUROC is 0.41 (BadNets), 0.30 (blend), 0.04 (WaNet) and 0.01 (SIG).
-It is meant for natural images.
+Prediction Consistency", ICLR 2023, arXiv 2302.03251. The scaled prediction consistency (SPC) is the share of an input's
+amplified, clipped copies that keep its class. Data-free, it is the score; with clean images it is standardised by their
+SPC's mean and standard deviation in the predicted class. The published threshold is the defender's choice. Derived: it
+is 0.5 data-free, else the quantile of the clean scores; a deviation is at least the SPC's own rounding.
 """
 
 import math
@@ -22,11 +15,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.defenses._detection import AT_ONCE, Detector, clean_threshold, quick_logits
+from bench.defenses._detection import INFERENCE_BATCH, Detector, clean_threshold, quick_logits
 from bench.plugin import Context, Guard, Known
 
 
 class ScaleUp(Detector):
+    """Detection by the consistency of predictions under amplified pixels; meant for natural images."""
+
     name: ClassVar[str] = "scale_up"
     source: ClassVar[str] = "Guo et al., ICLR 2023, arXiv 2302.03251"
 
@@ -45,12 +40,12 @@ class ScaleUp(Detector):
         if self.data_free:
             return self.judging(model, plain, 0.5 if self.threshold is None else self.threshold)
 
-        parts = known.reference().floats.split(AT_ONCE)
+        parts = known.reference().floats.split(INFERENCE_BATCH)
         logits = torch.cat([model(part) for part in parts])
         labels = logits.argmax(1)
-        of_reference = torch.cat([plain(*pair) for pair in zip(parts, labels.split(AT_ONCE), strict=True)])
+        of_reference = torch.cat([plain(*pair) for pair in zip(parts, labels.split(INFERENCE_BATCH), strict=True)])
         rounding = 1 / len(self.factors) / math.sqrt(12)
-        mean, deviation = moments(of_reference, labels, logits.shape[1])
+        mean, deviation = moments_by_class(of_reference, labels, logits.shape[1])
         deviation = deviation.clamp(min=rounding)
         context.note("mean_consistency", mean.tolist())
 
@@ -66,13 +61,16 @@ class ScaleUp(Detector):
 
 
 def consistency(model: nn.Module, images: Tensor, predicted: Tensor, factors: Sequence[float]) -> Tensor:
-    """The SPC (N,): the share of ``factors`` with which ``images`` (N, C, H, W) are still taken for ``predicted``."""
-    kept = [quick_logits(model, (images * factor).clamp_(max=1)).argmax(1) == predicted for factor in factors]
-    return torch.stack(kept).float().mean(0)
+    """The SPC (N,) in [0, 1]: the share of ``factors`` under which ``images`` (N, C, H, W) stay ``predicted`` (N,)."""
+    same = [quick_logits(model, (images * factor).clamp_(max=1)).argmax(1) == predicted for factor in factors]
+    return torch.stack(same).float().mean(0)
 
 
-def moments(values: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (classes,) of ``values`` (N,) by class; of all, for a class with less than two."""
+def moments_by_class(values: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (classes,) of ``values`` (N,) by class ``labels`` (N,).
+
+    A class with fewer than two values gets those of all values.
+    """
     member = torch.nn.functional.one_hot(labels, classes).to(values)
     count = member.sum(0)
     mean = (values @ member) / count.clamp(min=1)

@@ -1,19 +1,10 @@
 """TSBD: zero the weights that change most when the network unlearns its clean task, then fine-tune gently.
 
 Lin et al., "Unveiling and Mitigating Backdoor Vulnerabilities based on Unlearning Weight Changes and Backdoor
-Activeness", NeurIPS 2024. Stage 1: the loss on clean images is maximised; a neuron's weight change (NWC) is the L1 norm
-of what that did to its weights; in the neurons with the largest NWC, the weights that changed most are set to zero.
-Stage 2: backdoor neurons are the more active ones, with the larger gradients; fine-tuning that penalises the
-norm of the gradient keeps the backdoor from coming back.
-
-The two stages are the paper's. The shares (15 % of the neurons, 70 % of their weights) and the penalty in the form
-of a look-ahead, (1 - alpha) grad(w) + alpha grad(w + r grad / |grad|) with alpha 0.7 and r 0.05, are in common use as
-remembered, not checked against the code. Derived: the neurons are the rows of all convolutions and linear layers but
-the last, whose rows are the classes.
-
-A slim network (1,200 channels, 200 digits to fine-tune with) does not get over the loss of 15 %: BadNets goes (success
-0.00) with 5.5 points of accuracy, and twice the epochs or three times the rate bring back one at most. With 5 % it
-costs 2 points, 2 without a backdoor, and the success is 0.03 and 0.09 (two seeds); blend survives that (1.00).
+Activeness", NeurIPS 2024, arXiv 2405.20291. Stage 1 maximises the loss on clean images; in the neurons with the largest
+weight change (L1) the weights that changed most become zero. Stage 2 fine-tunes with a penalty on the gradient's norm,
+which keeps the backdoor from coming back. Shares, alpha and r are those in common use, not checked against the authors'
+code. Derived: neurons are the rows of all convolutions and linear layers but the last, whose rows are the classes.
 """
 
 from typing import ClassVar
@@ -31,6 +22,8 @@ from bench.toolbox.networks import last_linear
 
 
 class TSBD(FineTuning):
+    """Zeroing of the weights that unlearning changes most, and fine-tuning with a penalised gradient."""
+
     name: ClassVar[str] = "tsbd"
     source: ClassVar[str] = "Lin et al., NeurIPS 2024, arXiv 2405.20291"
 
@@ -39,7 +32,7 @@ class TSBD(FineTuning):
     forget_rate: float = Field(0.01, gt=0, description="learning rate of the unlearning")
     neurons: float = Field(0.15, gt=0, le=1, description="n: share of the neurons, those that changed most")
     weights: float = Field(0.7, gt=0, le=1, description="m: share of such a neuron's weights that become zero")
-    alpha: float = Field(0.7, ge=0, le=1, description="share of the gradient that is taken at the look-ahead")
+    alpha: float = Field(0.7, ge=0, le=1, description="weight of the gradient at the look-ahead")
     radius: float = Field(0.05, gt=0, description="r: how far the look-ahead goes, as an L2 norm")
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
@@ -54,7 +47,7 @@ class TSBD(FineTuning):
             batch_size=min(128, len(data)),
         )
         context.note("unlearned_accuracy", accuracy)
-        layers = neuron_layers(model, data.floats[:1])
+        layers = neuron_layers(model, data.example)
         changes = [
             (forgetful.get_submodule(name).get_parameter("weight") - layer.weight).detach().abs()
             for name, layer in layers.items()
@@ -69,7 +62,10 @@ class TSBD(FineTuning):
 
 
 def neuron_layers(model: nn.Module, images: Tensor) -> dict[str, nn.Conv2d | nn.Linear]:
-    """The layers by name whose rows of weights are neurons: convolutions and linear layers but the classifier."""
+    """The layers by name whose rows of weights are neurons: convolutions, and linear layers but the classifier.
+
+    Raises LookupError if ``model``, run on ``images`` (N, C, H, W), does not end in a linear layer.
+    """
     last = last_linear(model, images)
     return {
         name: module
@@ -79,10 +75,10 @@ def neuron_layers(model: nn.Module, images: Tensor) -> dict[str, nn.Conv2d | nn.
 
 
 def most_changed(changes: list[Tensor], neurons: float, weights: float) -> list[Tensor]:
-    """Masks of the weights to zero, from their absolute changes (K, ...), a tensor for each layer.
+    """Masks (K, ...) bool of the weights to zero, from their absolute changes (K, ...), a tensor for each layer.
 
-    The share ``neurons`` of all layers' rows with the largest sums, and of each of these the share ``weights`` of its
-    weights that changed most.
+    Chosen are, of the rows of all layers together, the share ``neurons`` with the largest sums, and in each of these
+    the share ``weights`` that changed most.
     """
     sums = torch.cat([change.flatten(1).sum(1) for change in changes])
     chosen = torch.zeros_like(sums, dtype=torch.bool)
@@ -99,8 +95,8 @@ def most_changed(changes: list[Tensor], neurons: float, weights: float) -> list[
 class GradientNorm(Objective):
     """Cross-entropy with a penalty of its gradient's norm, without second derivatives.
 
-    Its gradient is (1 - alpha) g(w) + alpha g(w + radius g(w) / |g(w)|), g that of the cross-entropy: Zhao, Zhang, Hu,
-    "Penalizing Gradient Norm for Efficiently Improving Generalization in Deep Learning", ICML 2022.
+    Its gradient is (1 - alpha) g(w) + alpha g(w + radius g(w) / |g(w)|), where g is the cross-entropy's: Zhao, Zhang,
+    Hu, "Penalizing Gradient Norm for Efficiently Improving Generalization in Deep Learning", ICML 2022.
     """
 
     def __init__(self, alpha: float, radius: float) -> None:
@@ -112,7 +108,7 @@ class GradientNorm(Objective):
         length = torch.stack([gradient.norm() for gradient in gradients]).norm().clamp_min(1e-12)
         slopes = dict(zip(weights, gradients, strict=True))
         moved = {name: weight + self.radius / length * slopes[name] for name, weight in weights.items()}
-        # batch normalisation keeps the statistics of w: those that the second pass gathers are thrown away
+        # batch normalisation keeps the statistics at w: those that the second pass gathers are thrown away
         scratch = {name: buffer.clone() for name, buffer in model.named_buffers()}
         ahead = F.cross_entropy(functional_call(model, moved | scratch, (images,)), labels)
         # a linear function with the slope g(w), so that the first pass need not be differentiated twice

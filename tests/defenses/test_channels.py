@@ -1,0 +1,56 @@
+"""Masks over channels, and pruning by them: what changes is the channels named, and nothing else."""
+
+import copy
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from bench.defenses._channels import accuracy, prune_below, rescaled, scaled_layers
+from bench.plugin import LabelledImages
+
+
+def test_gains_and_offsets_are_multiplied_and_nothing_else_changes() -> None:
+    network = timm.create_model("resnet18", num_classes=3).eval()
+    layers, images = scaled_layers(network), torch.rand(3, 3, 32, 32)
+    draws = torch.Generator().manual_seed(0)
+    gains, offsets = ([torch.rand(len(layer.weight), generator=draws) for layer in layers.values()] for _ in range(2))
+    direct = copy.deepcopy(network)
+    with torch.no_grad():
+        for layer, gain, offset in zip(scaled_layers(direct).values(), gains, offsets, strict=True):
+            layer.weight.mul_(gain)
+            layer.bias.add_(0.5).mul_(offset)
+        for layer in layers.values():
+            layer.bias.add_(0.5)
+        before = copy.deepcopy(network.state_dict())
+        wanted = direct(images)
+        torch.testing.assert_close(rescaled(network, layers, gains, offsets)(images), wanted, rtol=0.05, atol=0.05)
+        network.train()
+        assert not torch.allclose(rescaled(network, layers, gains, offsets)(images), wanted, atol=0.05)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("bound", [0.0, 0.1, 0.5])
+def test_pruning_ends_at_the_last_threshold_within_the_bound(bound: float) -> None:
+    torch.manual_seed(4)
+    network = nn.Sequential(nn.Conv2d(1, 30, 3), nn.BatchNorm2d(30), nn.ReLU(), nn.Flatten(), nn.LazyLinear(4)).eval()
+    pixels = torch.randint(0, 256, (200, 1, 6, 6), dtype=torch.uint8)
+    labels = network(pixels.float() / 255).argmax(1)
+    labels[::10] = (labels[::10] + 1) % 4
+    data, masks = LabelledImages(pixels, labels), [torch.rand(30)]
+    layers = scaled_layers(network)
+
+    def accuracy_at(threshold: float) -> float:
+        return accuracy(rescaled(network, layers, [(masks[0] >= threshold).float()]), data)
+
+    before, wanted = accuracy_at(0), 0.0
+    for number in range(1, 20):
+        if accuracy_at(number * 0.05) < (1 - bound) * before or (masks[0] < number * 0.05).all():
+            break
+        wanted = number * 0.05
+    result = prune_below(network, layers, masks, data, bound=bound, step=0.05)
+    gains = network.get_parameter("1.weight")
+    assert torch.equal(gains == 0, masks[0] < wanted)
+    assert result.pruned == int((gains == 0).sum())
+    assert result.accuracy == accuracy(rescaled(network, layers, [torch.ones(30)]), data)

@@ -1,0 +1,56 @@
+"""SAU: the shared loss and the divergence against direct computations, and what the examples lead to."""
+
+import torch
+from planted import THREE_CLASSES, awake_victim, context
+
+from bench.defenses.sau import SAU, divergence, shared_loss
+from bench.plugin.values import Known
+
+
+def test_the_shared_loss_counts_only_where_the_backdoored_network_errs() -> None:
+    logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [1.0, 1.0, 4.0]])
+    backdoored, labels = torch.tensor([0, 1, 2]), torch.tensor([0, 2, 1])
+    probabilities = logits.softmax(1)
+    expected = -((1 - probabilities[1, 1]).log() + (1 - probabilities[2, 2]).log()) / 3
+    torch.testing.assert_close(shared_loss(logits, backdoored, labels), expected)
+
+
+def test_the_shared_loss_stays_finite_where_the_network_is_sure() -> None:
+    logits = torch.tensor([[200.0, 0.0, 0.0]], requires_grad=True)
+    loss = shared_loss(logits, torch.tensor([0]), torch.tensor([1]))
+    (gradient,) = torch.autograd.grad(loss, logits)
+    torch.testing.assert_close(loss.detach(), torch.tensor(200.0) - torch.tensor(2.0).log())
+    torch.testing.assert_close(gradient, torch.tensor([[1.0, -0.5, -0.5]]))
+
+
+def test_the_divergence_is_jensens_and_shannons() -> None:
+    logits = torch.randn(2, 7, 4, generator=torch.Generator().manual_seed(0)) * 3
+    one, other = logits.softmax(2)
+    middle = (one + other) / 2
+    expected = sum((side * (side / middle).log()).sum(1) for side in (one, other))
+    torch.testing.assert_close(divergence(*logits), expected / 2 * torch.ones(7))
+    assert float(divergence(logits[0], logits[0]).abs().max()) < 1e-6
+
+
+def test_an_example_stays_within_epsilon_and_leads_both_networks_to_one_wrong_class() -> None:
+    data, before, other = THREE_CLASSES.draw(30, seed=1), awake_victim(), awake_victim()
+    with torch.no_grad():  # the other network has a second trigger, which the first does not share
+        other.get_parameter("body.0.weight")[0, 0, 4, 5] = 1.5
+    agreed = []
+    for weight in (0.0, 1.0):
+        defense = SAU(epsilon=0.9, step=0.9, shared_weight=weight)
+        examples = defense._examples(other, before, data.floats, data.labels, context())
+        assert float((examples - data.floats).abs().max()) <= 0.9 + 1e-6
+        assert 0 <= float(examples.min()) <= float(examples.max()) <= 1
+        now, then = (model(examples).argmax(1) for model in (other, before))
+        agreed.append(float(((now == then) & (then != data.labels)).float().mean()))
+    assert agreed[1] > 0.6
+    assert agreed[1] > agreed[0]
+
+
+def test_the_share_of_shared_examples_is_noted_and_falls() -> None:
+    notes = context()
+    SAU(rounds=10, learning_rate=0.03, epsilon=0.5).repair(awake_victim(), Known(THREE_CLASSES.draw(60, seed=1)), notes)
+    shares = notes.diagnostics["shared_examples"]
+    assert len(shares) == 10
+    assert 1 >= shares[0] > shares[-1] >= 0
