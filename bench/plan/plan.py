@@ -138,9 +138,9 @@ class _Chooser:
 
 def _label(plugin: Plugin, defaults: dict[str, Any]) -> str:
     """The name, with the parameters that are not those of the plugin or the profile: what sets it apart in a table."""
-    values = plugin.model_dump()
+    values = dict(plugin)  # also those that the key leaves out while they are the default
     required = {name: values[name] for name, field in type(plugin).model_fields.items() if field.is_required()}
-    usual = type(plugin)(**{**required, **defaults}).model_dump()
+    usual = dict(type(plugin)(**{**required, **defaults}))
     own = {name: value for name, value in values.items() if name in required or value != usual[name]}
     inside = ",".join(f"{name}={spelled(value)}" for name, value in own.items())
     return f"{plugin.name}[{inside}]" if inside else plugin.name
