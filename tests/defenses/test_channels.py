@@ -5,9 +5,10 @@ import copy
 import pytest
 import timm
 import torch
-from torch import nn
+from planted import FOUR_CLASSES, context, normalised_victim
+from torch import Tensor, nn
 
-from bench.defenses._channels import accuracy, prune_below, rescaled, scaled_layers
+from bench.defenses._channels import Channels, Norm, accuracy, prune_below, rescaled, scaled_layers, trained_masks
 from bench.plugin import LabelledImages
 
 
@@ -54,3 +55,19 @@ def test_pruning_ends_at_the_last_threshold_within_the_bound(bound: float) -> No
     assert torch.equal(gains == 0, masks[0] < wanted)
     assert result.pruned == int((gains == 0).sum())
     assert result.accuracy == accuracy(rescaled(network, layers, [torch.ones(30)]), data)
+
+
+def test_trained_masks_stay_between_0_and_1_and_the_network_as_it_was() -> None:
+    network, data = normalised_victim(), FOUR_CLASSES.draw(40, seed=1)
+    before = copy.deepcopy(network.state_dict())
+    direction = torch.linspace(-1, 1, network.backdoor + 1)
+
+    def loss(layers: dict[str, Norm], masks: Channels, images: Tensor, labels: Tensor) -> Tensor:
+        assert network.training
+        return (masks[0] * direction).sum() + 0 * rescaled(network, layers, masks)(images).sum()
+
+    [mask] = trained_masks(network, data, context(), loss, epochs=30, learning_rate=0.2, batch_size=20)
+    assert torch.equal(mask[direction > 0.1], torch.zeros(int((direction > 0.1).sum())))
+    assert torch.equal(mask[direction < 0], torch.ones(int((direction < 0).sum())))
+    assert not network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
