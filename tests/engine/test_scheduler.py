@@ -13,7 +13,7 @@ import tiny
 import bench
 from bench.cell import defend
 from bench.cell.measure import describe
-from bench.engine import devices, scheduler
+from bench.engine import scheduler
 from bench.engine.display import Screen
 from bench.engine.executor import Outcome
 from bench.errors import Damaged, RequestError
@@ -385,18 +385,6 @@ def test_two_never_hold_one_name_while_files_come_and_go(tmp_path):
 
 
 # --- what is selected --------------------------------------------------------------------------------
-
-
-def test_gpus_are_shared_as_declared(monkeypatch):
-    monkeypatch.setattr(devices, "_names", lambda device: ["cuda:0", "cuda:1"])
-    assert devices.slots("cuda", None, 1) == ["cuda:0", "cuda:1"]
-    assert devices.slots("cuda", None, 1, 0.5) == ["cuda:0", "cuda:1"] * 2
-    assert devices.slots("cuda", None, 1, 0.4) == ["cuda:0", "cuda:1"] * 2
-    assert devices.slots("cuda", None, 1, 1 / 3) == ["cuda:0", "cuda:1"] * 3
-    assert devices.slots("cuda", 3, 1, 0.5) == ["cuda:0", "cuda:1", "cuda:0"]
-    for wrong in (0, -1, 1.5):
-        with pytest.raises(RequestError, match="--gpu-share"):
-            devices.slots("cuda", None, 1, wrong)
 
 
 def test_a_gpu_out_of_memory_is_tried_once_more(tmp_path):
