@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from bench.engine.executor import Executor, Site
+    from bench.engine.executor import Executor, WorkerSettings
     from bench.engine.scheduler import Listener
     from bench.plan.plan import Plan
     from bench.plan.registry import Registry
@@ -90,8 +90,9 @@ def run(
     from bench import provenance
     from bench.engine import devices, scheduler
     from bench.engine.display import Silent
-    from bench.engine.executor import Executor, Site
+    from bench.engine.executor import Executor, WorkerSettings
     from bench.engine.interruption import Interruption
+    from bench.engine.outstanding import outstanding
     from bench.engine.ray import nodes
     from bench.plan.refresh import refreshing
     from bench.store import locks
@@ -112,7 +113,7 @@ def run(
     told = listener or Silent()
     if address is not None and executor != "ray":
         raise RequestError(f"--address {address}: goes with --executor ray, not with {executor}")
-    make: Callable[[Site, int], Executor]
+    make: Callable[[WorkerSettings, int], Executor]
     if executor == "ray":
         nodes.check(device, workers, threads, gpu_share)
         make = partial(_cluster, device=device, workers=workers, gpu_share=gpu_share, address=address, note=told.note)
@@ -142,11 +143,11 @@ def run(
     if again is not None:
         again.drop(kept)
     fresh = again.cells if again else ()
-    work, known = scheduler.outstanding(plan, kept, told.note, retry=retry, only=only, fresh=fresh)
+    work, known = outstanding(plan, kept, told.note, retry=retry, only=only, fresh=fresh)
     if work:
         check_data(plan, folder)
         told.known(known.values())
-        site = Site(
+        site = WorkerSettings(
             store=kept.root.resolve(),
             data=folder,
             plugin_files=tuple(registry.files),
@@ -168,7 +169,7 @@ def run(
     return collect(plan, kept, known, told.note)
 
 
-def _engine(name: str, slots: list[str], site: "Site", stages: int) -> "Executor":
+def _engine(name: str, slots: list[str], site: "WorkerSettings", stages: int) -> "Executor":
     if name == "inline":
         from bench.engine.inline import Inline
 
@@ -178,7 +179,7 @@ def _engine(name: str, slots: list[str], site: "Site", stages: int) -> "Executor
     return Local(site, slots[:stages])
 
 
-def _cluster(site: "Site", stages: int, *, note: Callable[[str], None], **wanted: Any) -> "Executor":
+def _cluster(site: "WorkerSettings", stages: int, *, note: Callable[[str], None], **wanted: Any) -> "Executor":
     from bench.engine.ray.cluster import Cluster
 
     cluster = Cluster(site, **wanted, stages=stages)
@@ -227,7 +228,7 @@ def collect(
     ``known``: those that need not be read again, by key. They carry the names by which this plan asks for them: the
     request that made them may have spelled out parameters.
     """
-    from bench.engine.scheduler import read_record
+    from bench.engine.outstanding import read_record
 
     found = []
     for cell in plan.cells:

@@ -11,12 +11,12 @@ class RequestError(ValueError):
 class Damaged(Exception):
     """A file of a stored stage is not what was written: to be dropped with its stage and made again, never used."""
 
-    def __init__(self, room: str, key: str, name: str, why: str = "is not what was written") -> None:
-        super().__init__(room, key, name, why)  # all of them: what is raised in a worker is sent to its parent
-        self.room, self.key, self.name, self.why = room, key, name, why
+    def __init__(self, section: str, key: str, name: str, why: str = "is not what was written") -> None:
+        super().__init__(section, key, name, why)  # all of them: what is raised in a worker is sent to its parent
+        self.section, self.key, self.name, self.why = section, key, name, why
 
     def __str__(self) -> str:
-        return f"{self.room}/{self.key}: {self.name} {self.why}"
+        return f"{self.section}/{self.key}: {self.name} {self.why}"
 
 
 def one_line(error: BaseException) -> str:

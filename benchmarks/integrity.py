@@ -44,9 +44,9 @@ def main() -> None:
         compare("a model of 45 MB", store, "victims", [key(0)], "model.safetensors")
 
 
-def compare(what: str, store: Store, room: str, keys: list[str], name: str) -> None:
-    checked = spent(lambda: [store.read(room, one, name) for one in keys])  # type: ignore[arg-type]
-    paths = [store.folder(room, one) / name for one in keys]  # type: ignore[arg-type]
+def compare(what: str, store: Store, section: str, keys: list[str], name: str) -> None:
+    checked = spent(lambda: [store.read(section, one, name) for one in keys])  # type: ignore[arg-type]
+    paths = [store.folder(section, one) / name for one in keys]  # type: ignore[arg-type]
     plain = spent(lambda: [path.read_bytes() for path in paths])
     print(f"{what:20s} {checked:6.3f} s checked, {plain:6.3f} s unchecked")
 

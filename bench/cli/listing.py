@@ -83,7 +83,7 @@ def _result(prefix: str, root: Path) -> list[Any]:
     from bench.store.store import Store
 
     store = Store(root, create=False)
-    keys = {key for room in ("cells", "failures") for key in store.keys(room) if key.startswith(prefix)}
+    keys = {key for section in ("cells", "failures") for key in store.keys(section) if key.startswith(prefix)}
     matching = [record for key in keys if (record := store.record(key) or store.failure(key))]
     if len(matching) != 1:
         raise RequestError(f"show {prefix}: expected the beginning of one result's key; {len(matching)} begin so")
@@ -138,7 +138,7 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def status_lines(store: "Store", plan: "Plan | None" = None) -> list[Any]:
     """What a store holds, in numbers: of all cells in it, or of a plan's, with those that wait."""
     from bench.store import locks
-    from bench.store.store import ROOMS
+    from bench.store.store import SECTIONS
 
     damaged: list[Damaged] = []
     known: dict[str, str] = {record.key: record.status for record in store.records(damaged.append)}
@@ -149,13 +149,13 @@ def status_lines(store: "Store", plan: "Plan | None" = None) -> list[Any]:
     stages: list[Stage] = [*plan.victims, *plan.cells] if plan else []
     titles = {stage.key: stage.title for stage in stages}
     sizes = store.sizes()
-    rooms = ", ".join(f"{room} {_mebibytes(sizes[room])}" for room in ROOMS if sizes.get(room))
+    sections = ", ".join(f"{section} {_mebibytes(sizes[section])}" for section in SECTIONS if sizes.get(section))
     return [
         f"store     {escape(str(store.root))}",
         f"cells     {cells}",
         f"victims   {store.count('victims')}",
         f"running   {escape(', '.join(titles.get(key, key[:12]) for key in sorted(running))) or 'none'}",
-        f"on disk   {_mebibytes(sum(sizes.values()))} MiB" + (f": {rooms}" if rooms else ""),
+        f"on disk   {_mebibytes(sum(sizes.values()))} MiB" + (f": {sections}" if sections else ""),
         *(f"damaged   {escape(str(error))}; bench run makes it again" for error in damaged),
     ]
 
@@ -172,7 +172,7 @@ def waste_lines(found: "list[Waste]", damaged: list[Damaged]) -> list[Any]:
 
 def merged_lines(made: "Merged") -> list[Any]:
     """What ``bench merge`` did with one store."""
-    copied = ", ".join(f"{count} {room}" for room, count in made.copied.items()) or "nothing"
+    copied = ", ".join(f"{count} {section}" for section, count in made.copied.items()) or "nothing"
     again = f"; {made.repeated} stages are in both with the same results" if made.repeated else ""
     lines = [f"copied {copied}{again}", *(f"conflict: {line}" for line in made.conflicts)]
     return [escape(line) for line in [*lines, *(f"damaged: {line}" for line in made.damaged)]]

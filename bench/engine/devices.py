@@ -1,4 +1,4 @@
-"""Which devices there are, and how many workers they get."""
+"""Which devices there are, and how many workers each gets."""
 
 import os
 
@@ -8,9 +8,9 @@ from bench.errors import RequestError
 def slots(device: str, workers: int | None, threads: int, gpu_share: float = 1.0) -> list[str]:
     """The device of every worker. ``device``: auto, cpu, cuda, or GPUs by number such as cuda:0,1.
 
-    On GPUs as many workers as fit if each needs ``gpu_share`` of one, on the CPU as many as there are cores for
-    ``threads`` each, unless ``workers`` says otherwise. Neighbours in the list are on different devices.
-    Raises RequestError for a device that is not there and for numbers out of range.
+    Unless ``workers`` says how many: on GPUs as many as fit if each needs ``gpu_share`` of a GPU, on the CPU as many as
+    there are cores for ``threads`` each. Neighbours in the list are on different devices. Raises RequestError for a
+    device that is not there and for numbers out of range.
     """
     check_numbers(workers, threads, gpu_share)
     names = _names(device)
@@ -30,13 +30,16 @@ def check_numbers(workers: int | None, threads: int, gpu_share: float) -> None:
 
 
 def workers_on_a_gpu(gpu_share: float) -> int:
-    """How many workers fit on a GPU if each needs ``gpu_share`` of it: three of a third, as a float too."""
-    return int(1 / gpu_share + 1e-6)
+    """How many workers fit on a GPU if each needs ``gpu_share`` of it."""
+    return int(1 / gpu_share + 1e-6)  # three of a third each, though 1/3 is rounded
 
 
 def set_deterministic(wanted: bool) -> None:
-    """Let torch take only algorithms that give the same bits every time, and fail where there is none; or any of them,
-    and the fastest convolutions, tried out on the GPU at hand."""
+    """Set, for this process, whether torch may only use algorithms that give the same bits every time.
+
+    If so, an operation without such an algorithm raises RuntimeError. If not, the fastest convolutions are found by
+    trying them on the GPU.
+    """
     import torch
 
     if wanted:
@@ -58,14 +61,14 @@ def cores() -> int:
 def _names(device: str) -> list[str]:
     import torch
 
-    there = [f"cuda:{number}" for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)]
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)]
     if device == "auto":
-        return there or ["cpu"]
+        return gpus or ["cpu"]
     if device == "cpu":
         return ["cpu"]
-    if device == "cuda" and there:
-        return there
+    if device == "cuda" and gpus:
+        return gpus
     wanted = [f"cuda:{number.strip()}" for number in device.removeprefix("cuda:").split(",")]
-    if device.startswith("cuda:") and all(name in there for name in wanted):
+    if device.startswith("cuda:") and all(name in gpus for name in wanted):
         return wanted
-    raise RequestError(f"--device {device}: not there; there are {', '.join(['auto', 'cpu', *there])}")
+    raise RequestError(f"--device {device}: not there; there are {', '.join(['auto', 'cpu', *gpus])}")

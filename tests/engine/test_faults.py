@@ -76,7 +76,7 @@ def test_it_fails_only_its_own_cell_too(failed_too, way):
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
 def test_a_full_disk_fails_what_did_not_fit_and_the_rest_resumes(tmp_path):
-    """On a mount of its own, filled up but for what half of the grid takes; then there is room again."""
+    """On a mount of its own, filled up but for what half of the grid takes; then there is section again."""
     disk, file = tmp_path / "disk", tiny.plugins(tmp_path)
     request = {**tiny.GRID, "attacks": "corner[n=0|1]", "defenses": "none,halve[n=1|2|3]", "plugin": [file]}
     whole = bench.run(**request, store=tmp_path / "whole", executor="inline")

@@ -22,7 +22,7 @@ import torch
 
 import bench
 from bench.engine.display import Silent
-from bench.engine.executor import Site
+from bench.engine.executor import WorkerSettings
 from bench.engine.ray import nodes
 from bench.engine.ray.nodes import Node
 from bench.errors import RequestError
@@ -35,7 +35,7 @@ ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'defe
 from ray.cluster_utils import Cluster as FakeCluster  # noqa: E402
 
 from bench.engine.ray import session  # noqa: E402
-from bench.engine.ray.actor import Order, Worker  # noqa: E402
+from bench.engine.ray.actor import RayOrder, Worker  # noqa: E402
 from bench.engine.ray.cluster import Cluster  # noqa: E402
 
 DEFENSES = '''
@@ -116,9 +116,9 @@ def run(folder: Path, store: str, **options) -> bench.Results:
     return bench.run(**{**tiny.GRID, "store": folder / store, "plugin": files, **options})
 
 
-def site(folder: Path, **options) -> Site:
+def settings(folder: Path, **options) -> WorkerSettings:
     Store(folder / "store")
-    return Site(folder / "store", folder, (folder / "tinyplugins.py",), 1, **options)
+    return WorkerSettings(folder / "store", folder, (folder / "tinyplugins.py",), 1, **options)
 
 
 def stage(folder: Path, defense: str, attack: str = "corner"):
@@ -127,7 +127,7 @@ def stage(folder: Path, defense: str, attack: str = "corner"):
     return cell
 
 
-# --- room --------------------------------------------------------------------------------------------
+# --- section --------------------------------------------------------------------------------------------
 
 
 BIG, SMALL = Node("1", "big", 16, 2), Node("2", "small", 4, 0)
@@ -157,9 +157,9 @@ def test_the_first_workers_are_on_different_nodes():
 
 
 def test_no_room_is_said():
-    with pytest.raises(RequestError, match=r"no room for a GPU on small \(4 CPU, 0 GPU\)"):
+    with pytest.raises(RequestError, match=r"no section for a GPU on small \(4 CPU, 0 GPU\)"):
         nodes.places([SMALL], "cuda", 1)
-    with pytest.raises(RequestError, match="no room for a worker of 5 threads"):
+    with pytest.raises(RequestError, match="no section for a worker of 5 threads"):
         nodes.places([SMALL], "auto", 5)
 
 
@@ -213,7 +213,7 @@ def test_something_else_at_an_address_is_one_line():
 
 def opened(folder: Path, **changes):
     probe = folder / "store" / "tmp" / "probe"
-    order = Order(site(folder), ((folder / "tinyplugins.py").read_bytes(),), probe.name, "auto", gpu=False)
+    order = RayOrder(settings(folder), ((folder / "tinyplugins.py").read_bytes(),), probe.name, "auto", gpu=False)
     probe.mkdir(exist_ok=True)
     worker = Worker()
     return worker, worker.open(replace(order, **changes))
@@ -222,8 +222,8 @@ def opened(folder: Path, **changes):
 def test_a_worker_looks_for_the_drivers_own_store(folder, tmp_path):
     assert opened(folder)[1].problem is None
     assert "is another store here" in opened(folder, probe="gone")[1].problem
-    elsewhere = replace(site(folder), store=tmp_path / "s")
-    assert f"--store {tmp_path / 's'}: is not to be seen here" in opened(folder, site=elsewhere)[1].problem
+    elsewhere = replace(settings(folder), store=tmp_path / "s")
+    assert f"--store {tmp_path / 's'}: is not to be seen here" in opened(folder, settings=elsewhere)[1].problem
 
 
 def test_a_worker_of_another_version_or_without_its_gpu_is_refused(folder):
@@ -234,15 +234,15 @@ def test_a_worker_of_another_version_or_without_its_gpu_is_refused(folder):
 
 
 def test_one_file_plugins_need_not_be_on_the_node(folder, tmp_path):
-    away = replace(site(folder), plugin_files=(tmp_path / "away.py",))
-    worker, found = opened(folder, site=away, plugins=(DEFENSES.encode(),))
+    away = replace(settings(folder), plugin_files=(tmp_path / "away.py",))
+    worker, found = opened(folder, settings=away, plugins=(DEFENSES.encode(),))
     assert found.problem is None
     assert worker._shop.registry.entry("defense", "where")
 
 
 def test_a_node_without_the_data_fails_the_stage_with_the_data_sets_reason(folder, tmp_path):
     plan = make_plan(Request("none", "none", "linear", "cifar10"), Registry([folder / "tinyplugins.py"]), tmp_path)
-    worker, _ = opened(folder, site=replace(site(folder), data=tmp_path))
+    worker, _ = opened(folder, settings=replace(settings(folder), data=tmp_path))
     outcome = worker.work(plan.cells[0].victim, 0)
     assert outcome.status == "failed"
     assert "cifar10: not found" in outcome.reason
@@ -328,14 +328,14 @@ def ended(engine: Cluster, count: int = 1) -> list:
 
 def test_dead_and_hanging_workers_are_replaced(folder, cluster):
     """Asking for the progress never waits, not even for a worker that keeps the interpreter's lock."""
-    engine = Cluster(site(folder))
+    engine = Cluster(settings(folder))
     try:
         assert engine.slots == 2
         dies, hangs = stage(folder, "bad[how=exit]"), stage(folder, "bad[how=freeze]", "corner[n=1]")
         for slot, cell in enumerate((dies, hangs)):
             engine.start(slot, cell.victim)
         assert {outcome.status for outcome in ended(engine, 2)} == {"done"}
-        engine._site = site(folder, timeout=3)  # now that everything is imported there
+        engine._settings = settings(folder, timeout=3)  # now that everything is imported there
         engine.start(0, dies)
         engine.start(1, hangs)
         asked, outcomes = [], {}
@@ -350,7 +350,7 @@ def test_dead_and_hanging_workers_are_replaced(folder, cluster):
         assert outcomes[1].reason == "stopped after the timeout of 3 s"
         while not (engine.ready(0) and engine.ready(1)):
             assert engine.wait(0.1) == []
-        engine._site = site(folder)
+        engine._settings = settings(folder)
         for slot in (0, 1):
             engine.start(slot, stage(folder, f"halve[n={slot + 1}]"))
         assert {outcome.status for outcome in ended(engine, 2)} == {"done"}
@@ -370,7 +370,7 @@ def test_dead_and_hanging_workers_are_replaced(folder, cluster):
 @pytest.mark.slow
 def test_a_node_that_comes_back_is_found(folder, cluster):
     node = cluster.add_node(num_cpus=1, **OBJECTS)
-    engine = Cluster(site(folder))
+    engine = Cluster(settings(folder))
     try:
         assert engine.slots == 3
         cluster.remove_node(node, allow_graceful=False)

@@ -52,9 +52,9 @@ class Played:
         status, _, reason = (self.script[name].popleft() if self.script[name] else "done").partition(":")
         self.ended(name)
         if status == "done":
-            room = "victims" if isinstance(stage, VictimStage) else "cells"
-            files = {"stage.json": {}} if room == "victims" else {"record.json": finished(stage)}
-            self.store.write(room, stage.key, files)
+            section = "victims" if isinstance(stage, VictimStage) else "cells"
+            files = {"stage.json": {}} if section == "victims" else {"record.json": finished(stage)}
+            self.store.write(section, stage.key, files)
         damaged = ("victims", stage.victim.key) if status == "damaged" else None
         return [Outcome(slot, stage, status, 1.0, reason or None, damaged=damaged)]
 
@@ -232,10 +232,10 @@ def test_what_is_damaged_again_fails(plan, store):
 
 
 def test_a_full_disk_does_not_end_the_run(plan, store, monkeypatch):
-    def full(room, key, files, **options):
-        if room == "failures":
+    def full(section, key, files, **options):
+        if section == "failures":
             raise OSError(28, "No space left on device")
-        return write(room, key, files, **options)
+        return write(section, key, files, **options)
 
     write = store.write
     monkeypatch.setattr(store, "write", full)
@@ -308,7 +308,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from bench.store import locks
-with locks.claim(Path(sys.argv[1]), "abcd") as mine:
+with locks.lock(Path(sys.argv[1]), "abcd") as mine:
     print(mine, flush=True)
     time.sleep(600)
 """
@@ -324,9 +324,9 @@ def holder(root: Path) -> subprocess.Popen[str]:
 def test_a_claim_is_exclusive_while_its_process_lives(tmp_path):
     other = holder(tmp_path)
     try:
-        with locks.claim(tmp_path, "abcd") as mine:
+        with locks.lock(tmp_path, "abcd") as mine:
             assert not mine
-        with locks.claim(tmp_path, "ef01") as mine:
+        with locks.lock(tmp_path, "ef01") as mine:
             assert mine
             assert locks.held(tmp_path) == ["abcd", "ef01"]
         locks.sweep(tmp_path)
@@ -336,7 +336,7 @@ def test_a_claim_is_exclusive_while_its_process_lives(tmp_path):
         other.wait()
     assert locks.held(tmp_path) == []
     assert [path.name for path in (tmp_path / "claims").iterdir()] == ["abcd.lock"]
-    with locks.claim(tmp_path, "abcd") as mine:
+    with locks.lock(tmp_path, "abcd") as mine:
         assert mine
     assert not any((tmp_path / "claims").iterdir())
 
@@ -358,7 +358,7 @@ def test_a_file_that_its_owner_removes_meanwhile_claims_nothing(tmp_path, monkey
         lock(descriptor, how)
 
     monkeypatch.setattr(locks.fcntl, "flock", flock)
-    with locks.claim(tmp_path, "abcd") as mine:
+    with locks.lock(tmp_path, "abcd") as mine:
         assert not mine
 
 
@@ -368,7 +368,7 @@ def test_two_never_hold_one_name_while_files_come_and_go(tmp_path):
 
     def contend():
         for _ in range(1500):
-            with locks.claim(tmp_path, "abcd") as mine:
+            with locks.lock(tmp_path, "abcd") as mine:
                 if mine:
                     inside.append(1)
                     most.append(len(inside))

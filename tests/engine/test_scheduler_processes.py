@@ -52,7 +52,7 @@ def test_what_a_live_process_has_claimed_is_waited_for(tmp_path):
     key = next(record.key for record in made if record.defense_label == "halve[n=2]")
     Store(store).forget("cells", key)
     (tmp_path / "log").unlink()
-    with locks.claim(store, key) as mine:
+    with locks.lock(store, key) as mine:
         assert mine
         run = tiny.start(tmp_path, **options)
         said = next((line for line in run.stderr if "another run" in line), None)  # waits for it, until the run ends

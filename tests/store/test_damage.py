@@ -16,7 +16,7 @@ import bench
 from bench.errors import Damaged, RequestError
 from bench.store import files, hashes
 from bench.store.checkpoints import Checkpoint
-from bench.store.store import ROOMS, Store
+from bench.store.store import SECTIONS, Store
 
 CPU = torch.device("cpu")
 RAISES = """
@@ -47,33 +47,33 @@ def store(tmp_path_factory) -> Store:
     kept = Store(folder / "store")
     momentum = {"state": {0: {"momentum": torch.rand(20)}}}
     Checkpoint(kept, "abcd").save({"epochs": 1, "model": {"weight": torch.rand(50)}, "optimizer": momentum})
-    assert [kept.count(room) for room in ROOMS] == [1, 1, 1, 1]
+    assert [kept.count(section) for section in SECTIONS] == [1, 1, 1, 1]
     return kept
 
 
 def artefacts(store: Store) -> list[tuple[str, str, str]]:
     return [
-        (room, key, path.name)
-        for room in ROOMS
-        for key in store.keys(room)
-        for path in sorted(store.folder(room, key).iterdir())
+        (section, key, path.name)
+        for section in SECTIONS
+        for key in store.keys(section)
+        for path in sorted(store.folder(section, key).iterdir())
     ]
 
 
-def read(store: Store, room: str, key: str, name: str) -> None:
+def read(store: Store, section: str, key: str, name: str) -> None:
     """Read a file as the benchmark does."""
     if name == hashes.NAME:
-        store.hashes(room, key)
+        store.hashes(section, key)
     elif name == "record.json":
-        (store.record if room == "cells" else store.failure)(key)
+        (store.record if section == "cells" else store.failure)(key)
     elif name == "state.pt":
-        store.state(room, key, name, CPU)
+        store.state(section, key, name, CPU)
     elif name.endswith(".safetensors"):
-        store.tensors(room, key, name)
+        store.tensors(section, key, name)
     elif name.endswith(".json"):
-        store.read_json(room, key, name)
+        store.read_json(section, key, name)
     else:
-        store.read(room, key, name)
+        store.read(section, key, name)
 
 
 def test_each_of_200_flipped_bits_is_found_when_its_file_is_read(store):
@@ -85,16 +85,16 @@ def test_each_of_200_flipped_bits_is_found_when_its_file_is_read(store):
         read(store, *artefact)
     chance, found = random.Random(6), 0
     for trial in range(200):
-        room, key, name = everything[trial % len(everything)]
-        path = store.folder(room, key) / name
+        section, key, name = everything[trial % len(everything)]
+        path = store.folder(section, key) / name
         whole = path.read_bytes()
         bit = chance.randrange(8 * len(whole))
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
         with pytest.raises(Damaged) as caught:
-            read(store, room, key, name)
-        found += (caught.value.room, caught.value.key, caught.value.name) == (room, key, name)
+            read(store, section, key, name)
+        found += (caught.value.section, caught.value.key, caught.value.name) == (section, key, name)
         path.write_bytes(whole)
     assert found == 200
 
@@ -179,7 +179,7 @@ def test_damaged_records_are_left_out_and_reported_and_can_be_made_again(store, 
     path.write_text(whole.replace('"asr"', '"ASR"'))
     damaged: list[Damaged] = []
     assert [record.key for record in copy.records(damaged.append)] == [failure]
-    assert [(error.room, error.key, error.name) for error in damaged] == [("cells", cell, "record.json")]
+    assert [(error.section, error.key, error.name) for error in damaged] == [("cells", cell, "record.json")]
     with pytest.raises(Damaged):
         list(copy.records())
     copy.forget("cells", cell)
@@ -191,11 +191,11 @@ def test_damaged_records_are_left_out_and_reported_and_can_be_made_again(store, 
 def test_every_room_forgets(store, tmp_path):
     copy = Store(Path(shutil.copytree(store.root, tmp_path / "copy")))
     (copy.root / "tmp").rmdir()  # as some ways of copying leave it
-    for room in ROOMS:
-        [key] = copy.keys(room)
-        copy.forget(room, key)
-        copy.forget(room, key)
-        assert not copy.has(room, key)
+    for section in SECTIONS:
+        [key] = copy.keys(section)
+        copy.forget(section, key)
+        copy.forget(section, key)
+        assert not copy.has(section, key)
     assert not list((copy.root / "tmp").iterdir())
 
 

@@ -17,7 +17,7 @@ from bench.errors import Damaged, RequestError
 from bench.records import Record
 from bench.store import locks
 from bench.store.merge import merge
-from bench.store.store import ROOMS, Store
+from bench.store.store import SECTIONS, Store
 from bench.store.waste import waste
 
 SELECTED = {
@@ -58,8 +58,8 @@ def train(store: Store, victim, value=0.0, seconds=1) -> None:
     store.write("victims", victim.key, {"model.safetensors": model, "stage.json": {"train_seconds": seconds}})
 
 
-def spoil(store: Store, room: str, key: str, name: str) -> None:
-    path = store.folder(room, key) / name
+def spoil(store: Store, section: str, key: str, name: str) -> None:
+    path = store.folder(section, key) / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
@@ -94,9 +94,9 @@ def test_a_merge_brings_what_is_not_there_and_changes_nothing_of_the_other(pair,
     assert made.copied == {"victims": 1, "cells": 1, "failures": 1, "checkpoints": 1}
     assert not made.conflicts + made.damaged
     assert {record.key for record in a.records()} == {first.key, third.key, fourth.key}
-    for room in ROOMS:
-        for key in b.keys(room):
-            assert a.contents(room, key) == b.contents(room, key)
+    for section in SECTIONS:
+        for key in b.keys(section):
+            assert a.contents(section, key) == b.contents(section, key)
     assert {path: path.read_bytes() for path in b.root.rglob("*") if path.is_file()} == before
     assert merge(a, b).copied == {}
 
@@ -317,7 +317,7 @@ def test_sizes_are_those_on_the_disk(littered, capsys):
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
     sizes = littered.sizes()
-    assert {room: sizes[room] for room in ROOMS} == {room: counted(littered.root / room) for room in ROOMS}
+    assert {section: sizes[section] for section in SECTIONS} == {section: counted(littered.root / section) for section in SECTIONS}
     assert sizes["tmp"] == 3000
     assert sum(sizes.values()) == counted(littered.root)
     (littered.root / "tmp" / "big").write_bytes(b"x" * 3 * 2**20)

@@ -36,10 +36,10 @@ def test_a_write_that_fails_leaves_nothing(tmp_path):
 
 def test_what_is_finished_stays_and_a_failure_is_replaced(tmp_path):
     store = Store(tmp_path / "s")
-    for room, kept in (("cells", 1), ("failures", 2)):
+    for section, kept in (("cells", 1), ("failures", 2)):
         for value in (1, 2):
-            store.write(room, "ab12", {"v.json": {"v": value}})
-        assert store.read_json(room, "ab12", "v.json") == {"v": kept}
+            store.write(section, "ab12", {"v.json": {"v": value}})
+        assert store.read_json(section, "ab12", "v.json") == {"v": kept}
 
 
 def test_two_stores_merge_by_copying(tmp_path):
