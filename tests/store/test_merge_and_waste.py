@@ -317,7 +317,9 @@ def test_sizes_are_those_on_the_disk(littered, capsys):
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
     sizes = littered.sizes()
-    assert {section: sizes[section] for section in SECTIONS} == {section: counted(littered.root / section) for section in SECTIONS}
+    assert {section: sizes[section] for section in SECTIONS} == {
+        section: counted(littered.root / section) for section in SECTIONS
+    }
     assert sizes["tmp"] == 3000
     assert sum(sizes.values()) == counted(littered.root)
     (littered.root / "tmp" / "big").write_bytes(b"x" * 3 * 2**20)
