@@ -49,7 +49,7 @@ def test_a_ray_of_its_own_is_quiet_and_leaves_nothing(tmp_path):
     files = tempfile.mkdtemp(prefix="own-", dir="/tmp")
     words = {"executor": "ray", "workers": 1, "attacks": "corner", "defenses": "halve[n=3|4,seconds=2]"}
     command = tiny.command(tmp_path, **words)
-    environment = {**os.environ, "TMPDIR": files}
+    environment = {**os.environ, "TMPDIR": files, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}  # torch leaves a folder
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     with subprocess.Popen(command, env=environment, **pipes) as process:
         began = time.monotonic()
