@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from bench.engine.executor import Executor, Site
-    from bench.engine.scheduler import Listener, Work
+    from bench.engine.executor import Executor, WorkerSettings
+    from bench.engine.outstanding import Work
+    from bench.engine.scheduler import Listener
     from bench.plan.plan import Plan
     from bench.plan.registry import Registry
     from bench.store.store import Store
@@ -60,8 +61,8 @@ def run(*, listener: "Listener | None" = None, **options: Any) -> Results:
 
 def run_request(request: Request, options: RunOptions, listener: "Listener | None" = None) -> Results:
     """``run`` with options that have been read."""
-    from bench.engine import scheduler
     from bench.engine.display import Silent
+    from bench.engine.outstanding import outstanding
     from bench.plan.plan import make_plan
     from bench.plan.refresh import refreshing
     from bench.store.store import Store
@@ -78,7 +79,7 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
     _sweep(store)
     if refresh is not None:
         refresh.drop(store)
-    work, records = scheduler.outstanding(
+    work, records = outstanding(
         plan,
         store,
         listener.note,
@@ -89,12 +90,12 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
     if work:
         check_data(plan, data)
         listener.known(records.values())
-        site = _site(options, store.root.resolve(), data, registry.files)
-        records |= _execute(work, lambda: connect(site, len(work.stages)), store, listener)
+        settings = _settings(options, store.root.resolve(), data, registry.files)
+        records |= _execute(work, lambda: connect(settings, len(work.stages)), store, listener)
     return collect(plan, store, records, listener.note)
 
 
-def _connector(options: RunOptions, note: Callable[[str], None]) -> "Callable[[Site, int], Executor]":
+def _connector(options: RunOptions, note: Callable[[str], None]) -> "Callable[[WorkerSettings, int], Executor]":
     """Makes an executor from the settings of its workers and the number of stages.
 
     Raises RequestError at once, not when called later, for devices that are not there.
@@ -103,27 +104,31 @@ def _connector(options: RunOptions, note: Callable[[str], None]) -> "Callable[[S
     from bench.engine.ray import nodes
 
     if options.executor == "ray":
-        nodes.check(options.device, options.workers, options.threads, options.gpu_share)
+        nodes.check_installed()
         return partial(_cluster, options=options, note=note)
     slots = devices.slots(options.device, options.workers, options.threads, options.gpu_share)
     return partial(_on_this_machine, executor=options.executor, slots=slots)
 
 
-def _on_this_machine(site: "Site", stages: int, *, executor: ExecutorName, slots: list[str]) -> "Executor":
+def _on_this_machine(
+    settings: "WorkerSettings", stages: int, *, executor: ExecutorName, slots: list[str]
+) -> "Executor":
     if executor == "inline":
         from bench.engine.inline import Inline
 
-        return Inline(site, slots)
+        return Inline(settings, slots)
     from bench.engine.local import Local
 
-    return Local(site, slots[:stages])
+    return Local(settings, slots[:stages])
 
 
-def _cluster(site: "Site", stages: int, *, options: RunOptions, note: Callable[[str], None]) -> "Executor":
+def _cluster(
+    settings: "WorkerSettings", stages: int, *, options: RunOptions, note: Callable[[str], None]
+) -> "Executor":
     from bench.engine.ray.cluster import Cluster
 
     cluster = Cluster(
-        site,
+        settings,
         device=options.device,
         workers=options.workers,
         gpu_share=options.gpu_share,
@@ -135,19 +140,16 @@ def _cluster(site: "Site", stages: int, *, options: RunOptions, note: Callable[[
     return cluster
 
 
-def _site(options: RunOptions, store: Path, data: Path, plugin_files: Sequence[Path]) -> "Site":
+def _settings(options: RunOptions, store: Path, data: Path, plugin_files: Sequence[Path]) -> "WorkerSettings":
     from bench import provenance
-    from bench.engine.executor import Site
+    from bench.engine.executor import WorkerSettings
 
-    return Site(
+    return WorkerSettings(
         store=store,
         data=data,
         plugin_files=tuple(plugin_files),
-        threads=options.threads,
-        timeout=options.timeout,
+        options=options,
         command=provenance.current_command(),
-        deterministic=options.deterministic,
-        compiled=options.compile,
     )
 
 
@@ -197,7 +199,7 @@ def collect(
     ``records``: those that need not be read again, by key. All carry the names by which this plan asks for them: the
     request that made them may have spelled out parameters.
     """
-    from bench.engine.scheduler import read_record
+    from bench.engine.outstanding import read_record
 
     collected = []
     for cell in plan.cells:

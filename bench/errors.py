@@ -19,12 +19,12 @@ class OptionError(RequestError):
 class Damaged(Exception):
     """A file of a stored stage is not what was written. The stage is to be dropped and computed again."""
 
-    def __init__(self, room: str, key: str, name: str, why: str = "is not what was written") -> None:
-        super().__init__(room, key, name, why)  # all arguments: a worker's error is pickled for its parent
-        self.room, self.key, self.name, self.why = room, key, name, why
+    def __init__(self, section: str, key: str, name: str, why: str = "is not what was written") -> None:
+        super().__init__(section, key, name, why)  # all arguments: a worker's error is pickled for its parent
+        self.section, self.key, self.name, self.why = section, key, name, why
 
     def __str__(self) -> str:
-        return f"{self.room}/{self.key}: {self.name} {self.why}"
+        return f"{self.section}/{self.key}: {self.name} {self.why}"
 
 
 def one_line(error: BaseException) -> str:

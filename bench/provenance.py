@@ -14,12 +14,9 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench import __version__
-
-if TYPE_CHECKING:
-    import torch
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pandas", "cvxpy", "pydantic")
 
@@ -64,15 +61,6 @@ def _installed_from() -> tuple[str | None, bool | None]:
         return None, None
     found = noted.get("vcs_info", {}).get("commit_id")
     return found, None if found is None else False
-
-
-def device_name(device: "torch.device") -> str:
-    """A device as a person would call it: the GPU's name, or the kind of processor."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"cpu ({torch.cpu.get_capabilities().get('cpu_name', 'unknown')})"
 
 
 @cache

@@ -1,9 +1,10 @@
-"""What it costs that every stage is checked when read and outlives a power cut when written.
+"""What it costs that every stage is checked when it is read, and survives a power cut once it is written.
 
     python benchmarks/integrity.py [directory]
 
-Milliseconds to write a stage with and without waiting for the disk under ``directory`` (default: the temporary one),
-medians of 20; then processor time of reading 10,000 records and a ResNet-18, with and without their hashes.
+First the milliseconds to write a stage, with and without waiting for the disk of ``directory`` (default: that of
+temporary files), as medians of 20. Then the processor time to read 10,000 records and a ResNet-18, with and without
+comparing their hashes.
 """
 
 import json
@@ -17,7 +18,7 @@ from statistics import median
 import torch
 
 from bench.plan import identity
-from bench.store.store import Store
+from bench.store.store import Section, Store
 
 RECORDS, REPEATED, READ = 10_000, 20, 5
 RECORD = json.dumps({f"column {number}": "x" * 40 for number in range(60)})
@@ -34,8 +35,8 @@ def main() -> None:
             "a victim of 45 MB": {**victim, "model.safetensors": {"w": torch.rand(11_200_000)}},
         }
         for name, content in stages.items():
-            spent = {durable: written(store, content, durable) for durable in (True, False)}
-            print(f"{name:20s} {spent[True]:6.1f} ms on the disk, {spent[False]:6.1f} ms without waiting for it")
+            clock = {durable: milliseconds(store, content, durable) for durable in (True, False)}
+            print(f"{name:20s} {clock[True]:6.1f} ms on the disk, {clock[False]:6.1f} ms without waiting for it")
         for number in range(RECORDS):
             store.write("cells", key(number), {"record.json": RECORD}, durable=False)
         keys = [key(number) for number in range(RECORDS)]
@@ -44,15 +45,16 @@ def main() -> None:
         compare("a model of 45 MB", store, "victims", [key(0)], "model.safetensors")
 
 
-def compare(what: str, store: Store, room: str, keys: list[str], name: str) -> None:
-    checked = spent(lambda: [store.read(room, one, name) for one in keys])  # type: ignore[arg-type]
-    paths = [store.folder(room, one) / name for one in keys]  # type: ignore[arg-type]
+def compare(what: str, store: Store, section: Section, keys: list[str], name: str) -> None:
+    """Print how long it takes to read the file ``name`` of each stage, checked and unchecked."""
+    checked = spent(lambda: [store.read(section, one, name) for one in keys])
+    paths = [store.folder(section, one) / name for one in keys]
     plain = spent(lambda: [path.read_bytes() for path in paths])
     print(f"{what:20s} {checked:6.3f} s checked, {plain:6.3f} s unchecked")
 
 
-def written(store: Store, content: dict[str, object], durable: bool) -> float:
-    """Milliseconds of the clock, the stage's removal not counted."""
+def milliseconds(store: Store, content: dict[str, object], durable: bool) -> float:
+    """Milliseconds of the clock to write a stage, without its removal."""
     seconds = []
     for number in range(REPEATED):
         began = time.perf_counter()
@@ -63,13 +65,13 @@ def written(store: Store, content: dict[str, object], durable: bool) -> float:
 
 
 def spent(action: Callable[[], object]) -> float:
-    """Seconds of the processor, the least of some tries: the machine may be busy."""
-    found = []
+    """Seconds of the processor: the least of some tries, as the machine may be busy."""
+    seconds = []
     for _ in range(READ):
         began = time.process_time()
         action()
-        found.append(time.process_time() - began)
-    return min(found)
+        seconds.append(time.process_time() - began)
+    return min(seconds)
 
 
 def key(number: int) -> str:

@@ -4,9 +4,10 @@
     python benchmarks/scheduling.py finished [cells]                   default: 1000
     python benchmarks/scheduling.py throughput [repetitions]           default: 1
 
-overhead: seconds between two stages of one slot that neither stage computed, over stages that do next to nothing;
-limit 50 ms, median. finished: seconds until a grid that the store holds is recognised as such, imports not counted;
-limit 2 s. throughput: a few stages of the quick profile by two workers of one thread and by one worker of two.
+overhead: time from the start of a stage to the start of the next in the same slot, less what the stage itself took, of
+stages that do next to nothing; the limit is a median of 50 ms. finished: seconds of a run whose cells the store holds
+already, without imports; the limit is 2 s. throughput: some stages of the quick profile by two workers of one thread,
+and by one worker of two threads.
 """
 
 import subprocess
@@ -26,45 +27,14 @@ from bench.plan.stages import Stage
 from bench.records import Record
 from bench.store.store import Store
 
-PLUGINS = """
-from typing import ClassVar
-import torch
-from torch import nn
-from bench.plugin import Attack, Dataset, ImageSpec, LabelledImages, Model, Repair, Splits
-
-class Specks(Dataset):
-    name: ClassVar[str] = "specks"
-    @property
-    def spec(self):
-        return ImageSpec(1, 4, 4, classes=2, mean=(0.5,), std=(0.25,))
-    def load(self, folder):
-        images = LabelledImages(torch.zeros(40, 1, 4, 4, dtype=torch.uint8), torch.arange(40) % 2)
-        return Splits(images, images)
-
-class Linear(Model):
-    name: ClassVar[str] = "linear"
-    def build(self, spec):
-        return nn.Sequential(nn.Flatten(), nn.Linear(16, spec.classes))
-
-class Brighten(Attack):
-    name: ClassVar[str] = "brighten"
-    n: int = 0
-    def trigger(self, images, context):
-        return images + 0.1
-
-class Nothing(Repair):
-    name: ClassVar[str] = "nothing"
-    n: int = 0
-    def repair(self, model, known, context):
-        return model
-"""
+PLUGINS = Path(__file__).parent / "plugins" / "trivial.py"
 LIMIT_MS, LIMIT_SECONDS = 50, 2
 CASES = ("inline:1", "local:1", "local:2")
 QUICK = {"attacks": "badnets,blend", "defenses": "none,fine_pruning,ft,clp,strip,bnp"}
 
 
 class Gaps(Silent):
-    """Seconds from the start of a stage to the start of the next in the same slot, less what the stage took."""
+    """A listener that collects the overheads, in seconds."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -83,12 +53,11 @@ class Gaps(Silent):
 
 
 def overhead(cases: list[str]) -> None:
+    """Print the overhead of each executor and number of workers."""
     for case in cases or CASES:
         executor, _, workers = case.partition(":")
         gaps = Gaps()
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "trivial.py"
-            file.write_text(PLUGINS)
             results = bench.run(
                 datasets="specks",
                 models="linear",
@@ -96,7 +65,7 @@ def overhead(cases: list[str]) -> None:
                 defenses=f"nothing[n={'|'.join(map(str, range(40)))}]",
                 reference=4,
                 suspects=4,
-                plugin=[file],
+                plugin=[PLUGINS],
                 store=Path(folder) / "store",
                 executor=executor,
                 workers=int(workers or 1),
@@ -104,16 +73,17 @@ def overhead(cases: list[str]) -> None:
             )
         if not results.ok:
             raise SystemExit(results.records[0].reason)
-        found = [1000 * gap for gap in gaps.seconds]
-        within = "within" if median(found) < LIMIT_MS else "OVER"
-        late = quantiles(found, n=20)[-1]
-        print(f"{case:10s} {len(found):4d} stages  median {median(found):6.1f} ms  95 % {late:6.1f} ms  {within}")
+        milliseconds = [1000 * gap for gap in gaps.seconds]
+        within = "within" if median(milliseconds) < LIMIT_MS else "OVER"
+        late = quantiles(milliseconds, n=20)[-1]
+        times = f"median {median(milliseconds):6.1f} ms  95 % {late:6.1f} ms"
+        print(f"{case:10s} {len(milliseconds):4d} stages  {times}  {within}")
 
 
 FINISHED = """
 import sys, time
 from pathlib import Path
-import bench, bench.api, bench.engine.worker, bench.plan.refresh, bench.engine.scheduler
+import bench, bench.api, bench.engine.worker, bench.plan.refresh, bench.engine.outstanding, bench.engine.scheduler
 attacks, defenses, seeds, store = sys.argv[1:]
 registry = bench.api.open_registry()
 for kind, names in (("attack", attacks), ("defense", defenses), ("dataset", "mnist5k"), ("model", "resnet18")):
@@ -128,6 +98,7 @@ print(len(results.records), seconds)
 
 
 def finished(cells: int) -> None:
+    """Print how long a run with nothing to do takes: the median of three, each in a process of its own."""
     registry = open_registry()
     attacks, defenses = (
         ",".join([entry.name for entry in registry.entries(kind)][:10]) for kind in ("attack", "defense")
@@ -146,6 +117,7 @@ def finished(cells: int) -> None:
 
 
 def throughput(repetitions: int) -> None:
+    """Print how many stages an hour both ways compute."""
     for _ in range(repetitions):
         for workers, threads in ((2, 1), (1, 2)):
             with tempfile.TemporaryDirectory() as folder:

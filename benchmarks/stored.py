@@ -2,12 +2,11 @@
 
     python benchmarks/stored.py [cells]
 
-The store is made first, with records of invented figures under the true keys of 20 attacks, 20 defenses and 25 seeds;
-then each command runs three times in a process of its own. Seconds are medians, interpreter and imports included.
-"peak" is the resident set at its largest, which counts every page of a library that was touched; "private" is what
-belongs to the process alone (anonymous memory); both are sampled in a fourth run, from Linux' /proc. The limits are for
-seconds and peak.
-Planning needs the plugins' classes, and they need torch: ``import torch`` alone stands in the first line.
+First a store is made, of records with invented figures under the true keys of 20 attacks, 20 defenses and 25 seeds.
+Then each command runs three times in a process of its own. Seconds are medians and include the interpreter's start and
+imports. "peak" is the largest resident set, which counts every page of a library that was touched. "private" is what
+belongs to the process alone (anonymous memory). Both are sampled in a fourth run, from Linux' /proc. The limits are for
+seconds and peak. Planning needs the plugins' classes, and they need torch: the first line is ``import torch`` alone.
 """
 
 import json
@@ -54,12 +53,12 @@ def main() -> None:
             store.write("cells", cell.key, {"record.json": invented(cell).model_dump_json(indent=1)}, durable=False)
         print(f"{len(plan.cells):,} cells in the store")
         asked = ["--attacks", attacks, "--defenses", defenses, "--seeds", ",".join(map(str, seeds))]
-        kept = ["--store", str(store.root)]
+        location = ["--store", str(store.root)]
         for name, arguments in {
             "(import torch)": ["-c", "import torch"],
-            "plan": ["-m", "bench", "plan", *asked, *kept],
-            "run, nothing to do": ["-m", "bench", "run", *asked, *kept],
-            "report": ["-m", "bench", "report", *kept, "--out", str(Path(folder) / "report")],
+            "plan": ["-m", "bench", "plan", *asked, *location],
+            "run, nothing to do": ["-m", "bench", "run", *asked, *location],
+            "report": ["-m", "bench", "report", *location, "--out", str(Path(folder) / "report")],
         }.items():
             seconds = median(timed(*arguments) for _ in range(RUNS))
             peak, private = memory(*arguments)
@@ -75,14 +74,21 @@ def invented(cell: CellStage) -> Record:
     figures |= {"asr_before": 0.99, "psnr": 30.0, "ssim": 0.97, "l0": 9.0, "l2": 2.0, "linf": 1.0, "acc_before": 0.95}
     counts = {"n_train": 4000, "n_poisoned": 400, "n_test": 1000, "n_triggered": 900, "threads": 1}
     origin = {"device": "cpu", "code_version": "0.1.0", "commit": "0" * 40, "packages": json.dumps(packages())}
-    noted = json.dumps({"values": [draw.random() for _ in range(20)]})
+    diagnostics = json.dumps({"values": [draw.random() for _ in range(20)]})
     return Record(
-        **cell.columns, **figures, **counts, **origin, status="done", started=now, finished=now, diagnostics=noted
+        **cell.columns,
+        **figures,
+        **counts,
+        **origin,
+        status="done",
+        started=now,
+        finished=now,
+        diagnostics=diagnostics,
     )
 
 
 def timed(*arguments: str) -> float:
-    """Seconds of a run of the interpreter."""
+    """Seconds of a run of Python with these arguments."""
     start = time.perf_counter()
     subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start
@@ -91,15 +97,15 @@ def timed(*arguments: str) -> float:
 def memory(*arguments: str) -> tuple[float, float]:
     """Peak and private megabytes of another run.
 
-    Not of getrusage: on Linux that begins with what the parent had when it started the child, and this one has torch.
+    getrusage would not do: on Linux its peak begins with what the parent had when it started the child.
     """
     peak, private = math.nan, math.nan
     with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
             lines = (line.split() for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
-            found = {line[0]: int(line[1]) / 1024 for line in lines if line and line[0] in ("VmHWM:", "RssAnon:")}
-            if found:  # not of a process that has just ended
-                peak, private = found["VmHWM:"], max(found["RssAnon:"], 0 if math.isnan(private) else private)
+            sizes = {line[0]: int(line[1]) / 1024 for line in lines if line and line[0] in ("VmHWM:", "RssAnon:")}
+            if sizes:  # none for a process that has just ended
+                peak, private = sizes["VmHWM:"], max(sizes["RssAnon:"], 0 if math.isnan(private) else private)
             time.sleep(SAMPLES)
     return peak, private
 

@@ -1,4 +1,4 @@
-"""What the tests share: tiny images, one-file plugins, and where the real data sets lie if they are at hand."""
+"""What the tests share: small images, one-file plugins, and where the real CIFAR-10 lies if it is at hand."""
 
 import os
 import signal
@@ -12,9 +12,9 @@ import torch
 
 from bench.plugin.values import AttackContext, Context, ImageSpec, LabelledImages
 
-torch.set_num_threads(1)  # as the workers do: on a busy machine more of them wait for each other
+torch.set_num_threads(1)  # as workers do: on a busy machine more threads wait for each other
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # of a suite in the background; its children would inherit it
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # of a suite in the background: its children would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SPEC = ImageSpec(3, 16, 16, classes=5, mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -46,7 +46,7 @@ def context() -> Context:
 
 @pytest.fixture
 def plugin_file(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Writes a one-file plugin and gives its path."""
+    """A function that writes a one-file plugin, given its name and text, and returns its path."""
 
     def write(name: str, text: str) -> Path:
         path = tmp_path / f"{name}.py"

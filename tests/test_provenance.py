@@ -11,6 +11,7 @@ import torch
 import bench
 from bench import provenance
 from bench.cli.main import main
+from bench.engine import devices
 from bench.store.store import Store
 
 TROUBLE = """
@@ -80,7 +81,7 @@ def test_records_of_every_status_say_where_they_come_from(tmp_path, capsys, monk
         assert json.loads(record.packages)["torch"] == torch.__version__.split("+")[0]
         assert record.host == provenance.host()
         assert bool(record.device) == (record.status != "not-applicable")
-    assert records["none"].device == provenance.device_name(torch.device("cpu"))
+    assert records["none"].device == devices.full_name(torch.device("cpu"))
     facts = store.read_json("victims", records["none"].victim_key, "stage.json")["provenance"]
     assert facts["command"] == records["none"].command
     assert facts["packages"] == json.loads(records["none"].packages)

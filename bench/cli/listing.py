@@ -59,7 +59,7 @@ def _result(prefix: str, root: Path) -> list[Any]:
     from bench.store.store import Store
 
     store = Store(root, create=False)
-    keys = {key for folder in ("cells", "failures") for key in store.keys(folder) if key.startswith(prefix)}
+    keys = {key for section in ("cells", "failures") for key in store.keys(section) if key.startswith(prefix)}
     matching = [record for key in keys if (record := store.record(key) or store.failure(key))]
     if len(matching) != 1:
         raise RequestError(f"show {prefix}: expected the beginning of one result's key; {len(matching)} keys begin so")
@@ -115,7 +115,7 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def status_lines(store: "Store", plan: "Plan | None" = None) -> list[Any]:
     """What a store holds, in numbers: of all its cells, or of a plan's with those that wait."""
     from bench.store import locks
-    from bench.store.store import ROOMS
+    from bench.store.store import SECTIONS
 
     damaged: list[Damaged] = []
     states: dict[str, str] = {record.key: record.status for record in store.records(damaged.append)}
@@ -126,13 +126,13 @@ def status_lines(store: "Store", plan: "Plan | None" = None) -> list[Any]:
     stages: list[Stage] = [*plan.victims, *plan.cells] if plan else []
     titles = {stage.key: stage.title for stage in stages}
     sizes = store.sizes()
-    folders = ", ".join(f"{folder} {_mebibytes(sizes[folder])}" for folder in ROOMS if sizes.get(folder))
+    sections = ", ".join(f"{section} {_mebibytes(sizes[section])}" for section in SECTIONS if sizes.get(section))
     return [
         f"store     {escape(str(store.root))}",
         f"cells     {cells}",
         f"victims   {store.count('victims')}",
         f"running   {escape(', '.join(titles.get(key, key[:12]) for key in sorted(running))) or 'none'}",
-        f"on disk   {_mebibytes(sum(sizes.values()))} MiB" + (f": {folders}" if folders else ""),
+        f"on disk   {_mebibytes(sum(sizes.values()))} MiB" + (f": {sections}" if sections else ""),
         *(f"damaged   {escape(str(error))}; bench run computes it again" for error in damaged),
     ]
 
@@ -159,7 +159,7 @@ def measured_lines(changed: "Iterable[tuple[Record, Record]]") -> list[Any]:
 
 def merged_lines(merged: "Merged") -> list[Any]:
     """What ``bench merge`` did with one store."""
-    copied = ", ".join(f"{count} {folder}" for folder, count in merged.copied.items()) or "nothing"
+    copied = ", ".join(f"{count} {section}" for section, count in merged.copied.items()) or "nothing"
     repeated = f"; {merged.repeated} stages are in both with the same results" if merged.repeated else ""
     lines = [f"copied {copied}{repeated}", *(f"conflict: {line}" for line in merged.conflicts)]
     return [escape(line) for line in [*lines, *(f"damaged: {line}" for line in merged.damaged)]]

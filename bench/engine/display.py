@@ -1,4 +1,4 @@
-"""What a person sees while stages run: a live display on a terminal, plain lines in a pipe."""
+"""What the user sees while stages run: a live display on a terminal, plain lines in a pipe."""
 
 import math
 import time
@@ -17,7 +17,7 @@ from bench.records import Record
 
 
 class Silent:
-    """Shows nothing."""
+    """A listener that shows nothing."""
 
     def note(self, line: str) -> None: ...
     def known(self, records: Collection[Record]) -> None: ...
@@ -25,21 +25,22 @@ class Silent:
     def started(self, slot: int, stage: Stage) -> None: ...
     def put_back(self, slot: int, stage: Stage) -> None: ...
     def ended(self, outcome: Outcome) -> None: ...
-    def tick(self, shares: list[float]) -> None: ...
+    def tick(self, progress: list[float]) -> None: ...
 
 
 class Clock:
-    """Expected time left, from the stages measured so far: of the same plugin, else of the same kind, else of all."""
+    """How long a stage may take: the mean of earlier stages of the same plugin, else of the same kind, else of all."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = defaultdict(float)
         self._count: Counter[str] = Counter()
 
     def learn(self, stage: Stage, seconds: float) -> None:
+        """Take in what a stage has taken."""
         self._add(*_names(stage), seconds)
 
     def remember(self, records: Collection[Record]) -> None:
-        """Learn from what the store knows of earlier stages; a victim counts once."""
+        """Take in what stages of earlier runs have taken, by the records of their cells. A victim counts once."""
         for record in records:
             if record.status == "done":
                 self._add(f"defense {record.defense}", "cell", record.defense_seconds + record.inference_seconds)
@@ -47,6 +48,7 @@ class Clock:
             self._add(f"attack {record.attack}", "victim", record.train_seconds)
 
     def expect(self, stage: Stage) -> float | None:
+        """Seconds, or None before anything was measured."""
         for name in (*_names(stage), ""):
             if self._count[name]:
                 return self._seconds[name] / self._count[name]
@@ -60,12 +62,12 @@ class Clock:
 
 
 class Lines:
-    """A line when a stage ends: for pipes and logs."""
+    """Prints a line when a stage ends: for pipes and logs."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.keys: set[str] = set()  # of all stages; what turns out damaged adds some
-        self.over: set[str] = set()
+        self.keys: set[str] = set()  # of all stages; a damaged victim that is made again is added
+        self.ended_keys: set[str] = set()
         self.began = time.perf_counter()
 
     @property
@@ -74,7 +76,7 @@ class Lines:
 
     @property
     def done(self) -> int:
-        return len(self.over)
+        return len(self.ended_keys)
 
     def note(self, line: str) -> None:
         self._print(line)
@@ -87,25 +89,31 @@ class Lines:
 
     def started(self, slot: int, stage: Stage) -> None:
         self.keys.add(stage.key)
-        self.over.discard(stage.key)  # what was done and turned out damaged
+        self.ended_keys.discard(stage.key)  # a stage that was done is done again if it is damaged
 
     def put_back(self, slot: int, stage: Stage) -> None: ...
 
     def ended(self, outcome: Outcome) -> None:
-        self.over.add(outcome.stage.key)
+        self.ended_keys.add(outcome.stage.key)
         reason = f": {outcome.reason}" if outcome.reason else ""
         width = len(str(self.total))
         head = f"[{self.done:{width}}/{self.total} {_clock(time.perf_counter() - self.began)}]"
         self._print(f"{head} {outcome.stage.title}: {outcome.status}{reason} ({outcome.seconds:.1f} s)")
+        self._print_log(outcome)
 
-    def tick(self, shares: list[float]) -> None: ...
+    def tick(self, progress: list[float]) -> None: ...
+
+    def _print_log(self, outcome: Outcome) -> None:
+        """What a plugin said of its stage is printed below it, so that nobody waits for the table."""
+        for line in outcome.log:
+            self._print(f"  {outcome.stage.title} says: {line}")
 
     def _print(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class Screen(Lines):
-    """Stages done of all, what runs now, elapsed and expected time left; failures stay as lines above."""
+    """Shows how many stages are done, what runs now, and the time elapsed and left; failures stay as lines above."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -113,7 +121,7 @@ class Screen(Lines):
         self.clock = Clock()
         self.remaining: dict[str, Stage] = {}
         self.running: dict[int, tuple[Stage, float]] = {}
-        self.shares: list[float] = []
+        self.progress: list[float] = []
         self.live = Live(console=console, refresh_per_second=5, get_renderable=self._render, transient=True)
 
     def __enter__(self) -> "Screen":
@@ -143,14 +151,15 @@ class Screen(Lines):
         self.running.pop(outcome.slot, None)
         self.remaining.pop(outcome.stage.key, None)
         if outcome.status == "done":
-            if outcome.seconds:  # none: another run has done it
+            if outcome.seconds:  # 0: another run has done it
                 self.clock.learn(outcome.stage, outcome.seconds)
-            self.over.add(outcome.stage.key)
+            self.ended_keys.add(outcome.stage.key)
+            self._print_log(outcome)
         else:
             super().ended(outcome)
 
-    def tick(self, shares: list[float]) -> None:
-        self.shares = shares
+    def tick(self, progress: list[float]) -> None:
+        self.progress = progress
 
     def left(self) -> float | None:
         """Expected seconds left, or None before anything was measured."""
@@ -174,18 +183,18 @@ class Screen(Lines):
         )
         rows = Table.grid(padding=(0, 1))
         for slot, (stage, began) in sorted(self.running.items()):
-            share = self.shares[slot] if slot < len(self.shares) else 0.0
+            done = self.progress[slot] if slot < len(self.progress) else 0.0
             rows.add_row(
                 Text("▸", style="cyan"),
                 Text(stage.title),
-                Text(f"{share:4.0%}" if share else "", style="dim"),
+                Text(f"{done:4.0%}" if done else "", style="dim"),
                 Text(_clock(now - began), style="dim"),
             )
         return Group(head, rows)
 
 
 def _names(stage: Stage) -> tuple[str, str]:
-    """What a stage's time depends on most, and its kind."""
+    """What a stage's time mostly depends on, and its kind."""
     if isinstance(stage, CellStage):
         return f"defense {stage.defense.name}", "cell"
     return f"attack {stage.attack.name}", "victim"

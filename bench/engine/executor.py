@@ -1,25 +1,26 @@
 """Where and when stages run. An executor knows nothing of what they do.
 
 An executor has ``slots``, numbered from 0, each for one stage at a time. ``start`` hands a stage to a free slot;
-``wait`` gives back what has ended since. ``devices`` names each slot's device: slots of one name share it, and a stage
+``wait`` returns what has ended since. ``devices`` names each slot's device: slots of one name share it, and a stage
 that ran out of memory is tried again while the others of its device rest.
 
-What became of a stage is said by its outcome's status; the scheduler decides what follows:
+An outcome's status says what became of a stage; the scheduler decides what follows:
 
-    done, failed      over; what a plugin raises fails, and is not tried again
-    died, timeout     the worker is gone, and the executor has another in its place: tried once more
-    memory            out of memory, or killed as if: tried once more, alone on its device
+    done, failed      over; what a plugin raises is a failure, and is not tried again
+    died, timeout     the worker is gone, and the executor has replaced it: tried once more
+    memory            out of memory, or killed as if it were: tried once more, alone on its device
     busy              another process is computing it: looked at again later
-    damaged           a stage of the store that it needs is not what was written, or gone: made again first
+    damaged           a stage of the store that it needs is damaged or gone: that one is made again first
 
-``bench.executors.work`` tells done, failed, memory, busy and damaged apart; died and timeout (and memory, where a
-worker is killed for it) are the executor's to tell.
+``bench.engine.worker.work`` tells done, failed, memory, busy and damaged apart. The executor itself tells died and
+timeout, and memory where a worker is killed for it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from bench.engine.options import RunOptions
 from bench.plan.stages import Stage
 
 Status = Literal["done", "failed", "timeout", "died", "memory", "busy", "damaged"]
@@ -27,9 +28,11 @@ Status = Literal["done", "failed", "timeout", "died", "memory", "busy", "damaged
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage ended. ``reason`` is one line and ``traceback`` the whole story of a failure.
+    """How a stage ended.
 
-    ``seconds`` is what the stage itself took. ``damaged``: room and key of what has to be made again.
+    ``seconds``: what the stage itself took. ``reason``: of anything but done, in one line. ``traceback``: the whole
+    text of a failure. ``damaged``: section and key of the stage that has to be made again. ``log``: what its plugin
+    logged.
     """
 
     slot: int
@@ -39,25 +42,23 @@ class Outcome:
     reason: str | None = None
     traceback: str | None = None
     damaged: tuple[str, str] | None = None
+    log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Site:
-    """What every worker is told once: where the store, the data and the one-file plugins lie, its threads, the
-    command line that its records name, and how exact or fast it is to compute.
-    """
+class WorkerSettings:
+    """What every worker is told once: where things lie, how to run, and the command line that its records name."""
 
     store: Path
     data: Path
     plugin_files: tuple[Path, ...]
-    threads: int
-    timeout: float | None = None
+    options: RunOptions = field(default_factory=RunOptions)
     command: str = ""
-    deterministic: bool = False
-    compiled: bool = False
 
 
 class Executor(Protocol):
+    """Runs stages in slots; see the text above."""
+
     slots: int
     devices: list[str]
 
@@ -68,10 +69,10 @@ class Executor(Protocol):
         """Run ``stage`` in a free slot."""
 
     def wait(self, seconds: float) -> list[Outcome]:
-        """What has ended, waiting at most ``seconds`` for the first."""
+        """What has ended; waits at most ``seconds`` for the first."""
 
-    def share(self, slot: int) -> float:
+    def progress(self, slot: int) -> float:
         """How much of a slot's stage is done, in [0, 1]."""
 
     def close(self) -> None:
-        """Stop the workers; stages in flight are lost."""
+        """Stop the workers; the stages that they are computing are lost."""

@@ -6,20 +6,21 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
 
-SAID = "stopping after the stages in flight; Ctrl-C once more stops at once"
+NOTE = "stopping after the stages in flight; Ctrl-C once more stops at once"
 
 
 class Interruption:
-    """Within it, the first Ctrl-C only sets ``asked``, the second raises KeyboardInterrupt, and SIGTERM exits with 143.
+    """Inside the ``with``, the first Ctrl-C only sets ``asked``, and the second raises KeyboardInterrupt.
 
-    ``say`` is told when the first one comes, in a thread of its own: a signal may come in the middle of another
-    line's printing. Handlers that somebody else has set, and threads that cannot set any, are left alone.
+    SIGTERM exits with status 143. On the first Ctrl-C ``say`` is called with a line for the user, in a thread of its
+    own: the signal may interrupt the printing of another line. Handlers that somebody else has set stay, and in a
+    thread that cannot set any nothing happens. Once ``over`` is set, signals are ignored.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.asked = False
         self._say = say
-        self.over = False  # from then on, what is being closed down is not interrupted again
+        self.over = False  # set while workers are being stopped, which is not to be interrupted
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -43,7 +44,7 @@ class Interruption:
             self.over = True
             raise KeyboardInterrupt
         self.asked = True
-        threading.Thread(target=self._say, args=(SAID,)).start()
+        threading.Thread(target=self._say, args=(NOTE,)).start()
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         if not self.over:

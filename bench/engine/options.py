@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from bench.engine import devices
 from bench.plan.option_types import Directory, Form, Names, Number, OptionGroup, Options, Text, Whole, unknown_option
 from bench.plan.request import FILES, Request
 
@@ -59,6 +60,13 @@ class RunOptions(Options):
     refresh: Annotated[Names | None, AGAIN] = Field(
         None, description="Compute these plugins' stages again: a defense's cells, an attack's victims."
     )
+
+    def set_up_process(self) -> None:
+        """Let this process compute as these options say: the first thing that a worker does."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        devices.set_deterministic(self.deterministic)
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

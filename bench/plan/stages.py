@@ -26,7 +26,7 @@ class Ref:
 class VictimStage:
     """Poison, train, and predict without a defense."""
 
-    folder: ClassVar[Literal["victims"]] = "victims"  # of the store: where it lies when it is made
+    section: ClassVar[Literal["victims"]] = "victims"  # of the store: where it lies when it is made
 
     dataset: Ref
     model: Ref
@@ -65,7 +65,7 @@ class VictimStage:
 class CellStage:
     """Defend a victim with one defense, and predict."""
 
-    folder: ClassVar[Literal["cells"]] = "cells"
+    section: ClassVar[Literal["cells"]] = "cells"
 
     victim: VictimStage
     defense: Ref

@@ -1,1 +1,1 @@
-"""What is kept."""
+"""The store: what is kept of stages, on disk."""

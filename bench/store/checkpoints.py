@@ -1,4 +1,4 @@
-"""A training that was interrupted goes on where it was: its state, kept in the store at the end of epochs."""
+"""The state of a training, saved in the store at the end of epochs, so that an interrupted one can be resumed."""
 
 import pickle
 import time
@@ -9,11 +9,15 @@ import torch
 from bench.errors import Damaged
 from bench.store.store import Store
 
-SECONDS = 60.0  # between two checkpoints: a quick training writes none
+SECONDS = 60.0  # between two checkpoints: a short training writes none
 
 
 class Checkpoint:
-    """The state of one victim's training. ``seconds``: what was spent on it before this process took it up."""
+    """The saved state of the training of the victim ``key``.
+
+    ``every``: seconds between two checkpoints. ``seconds``: how long earlier processes had trained it, once ``load``
+    has found their state.
+    """
 
     def __init__(self, store: Store, key: str, every: float = SECONDS) -> None:
         self.store, self.key, self.every = store, key, every
@@ -21,7 +25,7 @@ class Checkpoint:
         self._began = self._saved = time.perf_counter()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The last state that was saved, with its tensors on ``device``; None where there is none, or a damaged one."""
+        """The state that was saved last, its tensors on ``device``; None where there is none. Removes a damaged one."""
         try:
             state = self.store.state("checkpoints", self.key, "state.pt", device)
         except FileNotFoundError:
@@ -33,13 +37,15 @@ class Checkpoint:
         return state
 
     def due(self) -> bool:
+        """Whether it is time to save the state again."""
         return time.perf_counter() - self._saved >= self.every
 
     def save(self, state: dict[str, Any]) -> None:
+        """Replace what was saved by ``state``: tensors and plain values. Raises OSError where the disk is full."""
         self._saved = time.perf_counter()
         spent = self.seconds + self._saved - self._began
         self.store.write("checkpoints", self.key, {"state.pt": {**state, "seconds": spent}})
 
     def discard(self) -> None:
-        """Forget the state, once the training is done."""
+        """Remove what was saved: the training is finished."""
         self.store.forget("checkpoints", self.key)

@@ -1,4 +1,4 @@
-"""Values to bytes and back, by the suffix of a file's name; and bytes on a disk. Reading runs no code."""
+"""Values to bytes and back, by the suffix of a file's name, and bytes to a disk and back. Reading runs no code."""
 
 import contextlib
 import io
@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     import torch
 
 
-def encoded(name: str, content: Any) -> bytes:
-    """Bytes as they are, text; tensors by name (.safetensors), a state (.pt), or a JSON value."""
+def encode(name: str, content: Any) -> bytes:
+    """The bytes of a file ``name`` that holds ``content``.
+
+    ``content``: bytes, a text, tensors by name (for .safetensors), a training's state (for .pt), else a JSON value.
+    Raises TypeError for a value that JSON does not have.
+    """
     if isinstance(content, bytes):
         return content
     if isinstance(content, str):
@@ -40,29 +44,32 @@ def tensors(content: bytes) -> "dict[str, torch.Tensor]":
 
 
 def arrays(content: bytes) -> "dict[str, np.ndarray[Any, Any]]":
-    """The same as numpy arrays, without torch."""
+    """The tensors of a safetensors file as numpy arrays, without torch."""
     from safetensors.numpy import load
 
     return load(content)
 
 
 def state(content: bytes, device: "torch.device") -> dict[str, Any]:
-    """What torch.save wrote, if it is tensors and plain values; UnpicklingError for anything that would run code."""
+    """What torch.save wrote, its tensors on ``device``.
+
+    Raises UnpicklingError for anything but tensors and plain values: it could run code.
+    """
     import torch
 
-    # an optimizer's state does not fit safetensors; with weights_only reading it runs no code
-    found: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    return found
+    # an optimizer's state does not fit into safetensors; with weights_only, reading it runs no code
+    loaded: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    return loaded
 
 
-def get(path: str) -> bytes:
-    """What a file holds."""
+def read(path: str) -> bytes:
+    """The bytes of a file."""
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - half the time of Path.read_bytes
         return file.read()
 
 
-def put(path: Path, content: bytes, *, durable: bool) -> None:
-    """Write a file. ``durable``: it is on the disk, and not only on its way there, when this returns."""
+def write(path: Path, content: bytes, *, durable: bool) -> None:
+    """Write a file. ``durable``: return only when it is on the disk, and not in a cache on its way there."""
     with path.open("wb") as file:
         file.write(content)
         if durable:
@@ -70,9 +77,9 @@ def put(path: Path, content: bytes, *, durable: bool) -> None:
             os.fsync(file.fileno())
 
 
-def settle(folder: Path) -> None:
-    """Have the disk keep what was made and renamed in a directory, where the file system can."""
-    with contextlib.suppress(OSError):  # some network file systems cannot, and order it themselves
+def sync(folder: Path) -> None:
+    """Make what was created or renamed in a directory survive a power cut, where the file system can."""
+    with contextlib.suppress(OSError):  # some network file systems cannot, and do it in their own way
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -81,7 +88,7 @@ def settle(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a directory with all in it, or as much of it as can be removed."""
+    """Remove a file, or a directory with all that is in it. What cannot be removed stays; nothing is raised."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -90,7 +97,7 @@ def remove(path: Path) -> None:
 
 
 def size(path: str | Path) -> int:
-    """Bytes of a file, or of the files in a directory; what disappears meanwhile counts nothing."""
+    """Bytes of a file, or of all files in a directory. What disappears meanwhile counts as 0 bytes."""
     try:
         with os.scandir(path) as entries:
             return sum(size(entry.path) if entry.is_dir(follow_symlinks=False) else _size(entry) for entry in entries)

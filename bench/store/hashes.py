@@ -1,4 +1,4 @@
-"""The hashes of a stage's files in a list that is sealed itself: no bit of any of them changes unseen.
+"""The hashes of a stage's files, in a list that has a hash itself: no bit of any file changes unnoticed.
 
 {"content": {"files": {"record.json": sha256, …}, "stage": "cells/abcd…"}, "sha256": of the content}
 """
@@ -17,21 +17,21 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def sealed(stage: str, files: Mapping[str, bytes]) -> bytes:
-    """The manifest of a stage, named by its room and key."""
+def seal(stage: str, files: Mapping[str, bytes]) -> bytes:
+    """The content of ``hashes.json``. ``stage``: section and key, such as "cells/abcd"; ``files``: by name."""
     hashes = {name: digest(content) for name, content in files.items()}
     return _seal(json.dumps({"files": hashes, "stage": stage}, sort_keys=True).encode())
 
 
-def opened(manifest: bytes, stage: str) -> dict[str, str]:
-    """The hashes by file name. Raises ValueError, saying why, for other bytes than ``sealed`` gave for the stage."""
+def unseal(manifest: bytes, stage: str) -> dict[str, str]:
+    """The hashes by file name. Raises ValueError, saying why, for bytes that ``seal`` did not give for the stage."""
     content = manifest[len(_HEAD) : -_AFTER]
     if manifest != _seal(content):
         raise ValueError("is not what was written")
-    found = json.loads(content)
-    if found["stage"] != stage:
-        raise ValueError(f"is that of {found['stage']}")
-    hashes: dict[str, str] = found["files"]
+    listed = json.loads(content)
+    if listed["stage"] != stage:
+        raise ValueError(f"is that of {listed['stage']}")
+    hashes: dict[str, str] = listed["files"]
     return hashes
 
 

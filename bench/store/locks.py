@@ -1,9 +1,9 @@
-"""Who computes what: an OS-level lock for every stage in work, ``claims/KEY.lock`` in the store.
+"""Which process computes which stage: an OS-level lock for every stage that is being computed, ``claims/KEY.lock``.
 
-The operating system frees the lock of a process that dies, however it dies, so nobody ever waits for a dead one. The
-file goes with its claim; what a killed process leaves is an empty file that claims nothing. It is ``flock`` and not a
-library's lock because the file may only be removed by who compares, with the lock in hand, the file that is open with
-the one that has the name: otherwise two processes could hold one name through two files.
+The operating system frees the lock of a process that dies, however it dies, so nobody ever waits for a dead process.
+The file is removed when the lock is released; a killed process leaves an empty file behind, which locks nothing. This
+is ``flock`` and not a library's lock because the file may only be removed by a process that holds the lock and sees
+that the file that it has open is still the one of that name: otherwise two processes could hold one name by two files.
 """
 
 import errno
@@ -13,27 +13,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
-
-FOLDER = "claims"
+FOLDER = "claims"  # the name by which stores made earlier, and runs of earlier versions, know it
 UNSUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 @contextmanager
-def claim(store: Path, key: str) -> Iterator[bool]:
-    """Whether this process alone may compute the stage ``key`` until the end of the ``with``; never waits.
+def lock(store: Path, key: str) -> Iterator[bool]:
+    """Gives whether this process alone may compute the stage ``key`` until the end of the ``with``; never waits.
 
-    Where the file system has no locks it is always granted: stages are put in place whole in any case. Raises OSError
-    if the file cannot be made.
+    On a file system without locks the answer is always yes: a stage still appears whole. Raises OSError if the file
+    cannot be made.
     """
     path = store / FOLDER / f"{key}.lock"
     path.parent.mkdir(exist_ok=True)
-    held = _lock(path)
+    descriptor = _acquire(path)
     try:
-        yield held is not None
+        yield descriptor is not None
     finally:
-        if held is not None:
-            _remove(path, held)
+        if descriptor is not None:
+            _release(path, descriptor)
 
 
 def held(store: Path) -> list[str]:
@@ -42,20 +40,20 @@ def held(store: Path) -> list[str]:
 
 
 def sweep(store: Path) -> None:
-    """Remove the files that dead processes left behind."""
+    """Remove the lock files that dead processes left behind."""
     for path in (store / FOLDER).glob("*.lock"):
         with suppress(OSError):
-            found = _lock(path, create=False)
-            if found is not None:
-                _remove(path, found)
+            descriptor = _acquire(path, create=False)
+            if descriptor is not None:
+                _release(path, descriptor)
 
 
-def _lock(path: Path, *, create: bool = True) -> int | None:
-    """A descriptor of the locked file, or None if another process has it."""
+def _acquire(path: Path, *, create: bool = True) -> int | None:
+    """A descriptor of the locked file, or None if another process holds the lock."""
     descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_named(path, descriptor):
+        if _is_still_named(path, descriptor):
             return descriptor
     except BlockingIOError:
         pass
@@ -64,11 +62,12 @@ def _lock(path: Path, *, create: bool = True) -> int | None:
             return descriptor
         os.close(descriptor)
         raise
-    os.close(descriptor)  # another's, or removed by its owner between the opening and the locking
+    os.close(descriptor)  # another process holds it, or its owner removed it between our opening and locking it
     return None
 
 
-def _is_named(path: Path, descriptor: int) -> bool:
+def _is_still_named(path: Path, descriptor: int) -> bool:
+    """Whether the open file is the one that now has this path."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
@@ -76,7 +75,7 @@ def _is_named(path: Path, descriptor: int) -> bool:
 
 
 def _is_held(path: Path) -> bool:
-    """Looks with a shared lock, which does not keep other onlookers from looking."""
+    """Tries a shared lock, which does not keep others from doing the same."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
@@ -92,16 +91,6 @@ def _is_held(path: Path) -> bool:
     return False
 
 
-def _remove(path: Path, descriptor: int) -> None:
+def _release(path: Path, descriptor: int) -> None:
     path.unlink(missing_ok=True)
     os.close(descriptor)
-
-
-def lives(pid: int) -> bool:
-    """False also for one that was killed and that its parent has not taken note of yet: it writes nothing any more."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True

@@ -1,76 +1,80 @@
-"""Two stores become one."""
+"""Merge one store into another."""
 
 from dataclasses import dataclass, field
 
 from bench.errors import Damaged, RequestError
-from bench.store.store import Room, Store
+from bench.store.store import REPLACED, Section, Store
 
-# --- merging -------------------------------------------------------------------------------------------
+SUPERSEDED_BY: dict[Section, Section] = {"failures": "cells", "checkpoints": "victims"}
 
 
 @dataclass
 class Merged:
-    """What became of the stages of another store: numbers by room of those copied, and lines on what was not."""
+    """What became of the stages of the other store.
 
-    copied: dict[Room, int] = field(default_factory=dict)
-    repeated: int = 0  # in both, with the same results: only times and machines differ
+    ``copied``: how many, by section. ``repeated``: how many both have with the same results; only times and machines
+    differ. ``conflicts``: a line for each that both have with different results. ``damaged``: a line for each that is.
+    """
+
+    copied: dict[Section, int] = field(default_factory=dict)
+    repeated: int = 0
     conflicts: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
 
 
 def merge(store: Store, other: Store) -> Merged:
-    """Copy what ``store`` does not have, or has damaged, from ``other``, comparing every hash on the way.
+    """Copy from ``other`` what ``store`` does not have, or has damaged; every hash is compared on the way.
 
-    What both have stays as ``store`` has it. A finished cell wins over a failure, a finished victim over its
-    checkpoint. Raises RequestError for a store and itself.
+    What both have stays as ``store`` has it. A finished cell supersedes a failure, a finished victim its checkpoint.
+    Raises RequestError if both are the same store, and OSError where the disk is full.
     """
     if store.root.resolve() == other.root.resolve():
         raise RequestError(f"merge {other.root}: expected another store than the one to merge into")
-    made = Merged()
-    over: dict[Room, Room] = {"failures": "cells", "checkpoints": "victims"}
-    rooms: tuple[Room, ...] = ("victims", "cells", "failures", "checkpoints")  # a cell never before its victim
-    for room in rooms:
-        for key in other.keys(room):
-            if room in over and store.has(over[room], key):
+    merged = Merged()
+    sections: tuple[Section, ...] = ("victims", "cells", "failures", "checkpoints")  # never a cell before its victim
+    for section in sections:
+        for key in other.keys(section):
+            if section in SUPERSEDED_BY and store.has(SUPERSEDED_BY[section], key):
                 continue
             try:
-                _take(store, other, room, key, made)
+                _take(store, other, section, key, merged)
             except Damaged as error:
-                made.damaged.append(f"{other.root}: {error}")
-    for room, finished in over.items():
-        for key in store.keys(room):
+                merged.damaged.append(f"{other.root}: {error}")
+    for section, finished in SUPERSEDED_BY.items():
+        for key in store.keys(section):
             if store.has(finished, key):
-                store.forget(room, key)
-    return made
+                store.forget(section, key)
+    return merged
 
 
-def _take(store: Store, other: Store, room: Room, key: str, made: Merged) -> None:
-    if store.has(room, key):
-        theirs = other.hashes(room, key)
+def _take(store: Store, other: Store, section: Section, key: str, merged: Merged) -> None:
+    if store.has(section, key):
+        theirs = other.hashes(section, key)
         try:
-            ours = store.hashes(room, key)
+            ours = store.hashes(section, key)
             if ours == theirs:
-                store.contents(room, key)
+                store.contents(section, key)
                 return
-            if room in ("failures", "checkpoints"):  # the last try of each: nothing to hold against the other
+            if section in REPLACED:  # each store has its own last try: no conflict
                 return
-            store.contents(room, key)
+            store.contents(section, key)
         except Damaged as error:
-            content = other.contents(room, key)
-            made.damaged.append(f"{store.root}: {error}; taken from {other.root}")
-            store.forget(room, key)
+            content = other.contents(section, key)
+            merged.damaged.append(f"{store.root}: {error}; taken from {other.root}")
+            store.forget(section, key)
         else:
             if _results(ours) == _results(theirs):
-                made.repeated += 1
+                merged.repeated += 1
             else:
-                made.conflicts.append(f"{room}/{key}: {store.root} and {other.root} differ; {store.root}'s is kept")
+                line = f"{section}/{key}: {store.root} and {other.root} differ; {store.root}'s is kept"
+                merged.conflicts.append(line)
             return
     else:
-        content = other.contents(room, key)
-    store.write(room, key, content)
-    made.copied[room] = made.copied.get(room, 0) + 1
+        content = other.contents(section, key)
+    store.write(section, key, content)
+    merged.copied[section] = merged.copied.get(section, 0) + 1
 
 
 def _results(hashes: dict[str, str]) -> dict[str, str]:
-    """The hashes of what two computations of a stage share: tensors, and neither times nor the names of machines."""
+    """The hashes that two computations of a stage share: those of tensors. Records also hold times and machines."""
     return {name: value for name, value in hashes.items() if name.endswith(".safetensors")} or hashes

@@ -1,6 +1,12 @@
 """What a plugin says is kept with its cell."""
 
+import io
+
+import pytest
+from rich.console import Console
+
 import bench
+from bench.engine.display import Lines
 from bench.records import LogLines
 from bench.store.store import Store
 
@@ -41,6 +47,25 @@ def test_what_a_plugin_logs_is_in_the_record(tmp_path):
     assert results.frame.victim_log.tolist() == ["poisoned as usual"] * 2
     [stored] = [record for record in Store(tmp_path / "store").records() if record.defense == "talks"]
     assert stored.log == said["talks"]
+
+
+@pytest.mark.parametrize("executor", ["inline", "local"])
+def test_what_a_plugin_logs_is_printed_while_the_run_goes_on(executor, tmp_path):
+    (tmp_path / "talk.py").write_text(PLUGINS)
+    said = io.StringIO()
+    bench.run(
+        datasets="digits[train_size=100]",
+        models="resnet18[width=4]",
+        attacks="chatters",
+        defenses="talks",
+        plugin=[tmp_path / "talk.py"],
+        reference=20,
+        store=tmp_path / "store",
+        executor=executor,
+        listener=Lines(Console(file=said, width=200)),
+    )
+    assert "chatters × talks seed 0 says: nothing was found; the network is left as it is" in said.getvalue()
+    assert "says: poisoned as usual" in said.getvalue()
 
 
 def test_a_flood_of_lines_is_cut():

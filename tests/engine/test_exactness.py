@@ -1,4 +1,4 @@
-"""The options that trade speed for the same bits every time, or for a faster network: set, recorded, and undone."""
+"""The options deterministic and compile: set, recorded, and undone after the run."""
 
 import pytest
 import tiny
@@ -10,24 +10,11 @@ from bench.plugin.attack import Objective
 from bench.plugin.values import LabelledImages
 from bench.toolbox.training import Recipe, train
 
-INEXACT = """
-from typing import ClassVar
-import torch
-from bench import Repair
-class Inexact(Repair):
-    name: ClassVar[str] = "inexact"
-    def repair(self, model, known, context):
-        context.note("exact", torch.are_deterministic_algorithms_enabled())
-        torch.zeros(2).put_(torch.tensor([1, 1]), torch.ones(2))  # which of two writes stays, nobody says
-        return model
-"""
-
 
 @pytest.mark.parametrize("executor", ["inline", "local"])
-def test_deterministic_refuses_what_is_not_and_is_recorded(tmp_path, executor):
-    (tmp_path / "inexact.py").write_text(INEXACT)
+def test_deterministic_fails_inexact_operations_and_is_recorded(tmp_path, executor):
     request = {**tiny.GRID, "attacks": "corner", "defenses": "halve,inexact", "executor": executor, "workers": 1}
-    request["plugin"] = [tiny.plugins(tmp_path), tmp_path / "inexact.py"]
+    request["plugin"] = [tiny.plugins(tmp_path), tiny.PLUGIN_FOLDER / "inexact.py"]
     usual = bench.run(**request, store=tmp_path / "usual").frame.set_index("defense")
     assert usual.status.eq("done").all()
     assert not usual.deterministic.any()

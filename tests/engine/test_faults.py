@@ -1,4 +1,4 @@
-"""Faults: whatever a worker or a disk does fails only its own cell."""
+"""Faults: whatever a worker or a disk does, only its own cell fails."""
 
 import os
 import resource
@@ -30,7 +30,7 @@ QUICK = ["raise", "interrupt", "leave", "big", "vanish", "kill", "hang"]
 
 
 def misbehave(folder: Path, ways: list[str]) -> tuple[dict[str, Record], Counter[str]]:
-    """The records of a run with one bad defense for each way, and of one that works, on a disk for small files."""
+    """The records of a run with a bad defense for each way and one that works, where no file may exceed 64 KiB."""
     options = {"attacks": "corner", "defenses": f"bad[how={'|'.join(ways)}],halve", "workers": 1, "timeout": 4}
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, resource.RLIM_INFINITY))  # noqa: E731
     run = subprocess.run(tiny.command(folder, **options), capture_output=True, text=True, preexec_fn=limit, timeout=280)
@@ -48,7 +48,7 @@ def failed(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def failed_too(tmp_path_factory):
+def slowly_failed(tmp_path_factory):
     return misbehave(tmp_path_factory.mktemp("failed"), [way for way in BAD if way not in QUICK])
 
 
@@ -63,14 +63,14 @@ def check(found, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", QUICK)
-def test_it_fails_only_its_own_cell(failed, way):
+def test_bad_defense_fails_only_its_own_cell(failed, way):
     check(failed, way)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [way for way in BAD if way not in QUICK])
-def test_it_fails_only_its_own_cell_too(failed_too, way):
-    check(failed_too, way)
+def test_bad_defense_fails_only_its_own_cell_slow(slowly_failed, way):
+    check(slowly_failed, way)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import tiny
 from bench.store.store import Store
 
 
-def lines(folder: Path, wanted: str, seconds: float = 60) -> None:
+def wait_for(folder: Path, wanted: str, seconds: float = 60) -> None:
     """Wait until a plugin has written down ``wanted``."""
     end = time.monotonic() + seconds
     while not tiny.log(folder)[wanted]:
@@ -31,7 +31,7 @@ def test_an_interrupted_run_leaves_a_store_that_resumes(tmp_path, signals, statu
     """Ctrl-C reaches the whole process group, as from a terminal."""
     options = {"attacks": "corner", "defenses": "halve[n=1|2|3,seconds=3]", "workers": 1}
     run = tiny.start(tmp_path, **options)
-    lines(tmp_path, "halve[n=1]")
+    wait_for(tmp_path, "halve[n=1]")
     for number in signals:
         os.killpg(run.pid, number) if number == signal.SIGINT else run.send_signal(number)
         time.sleep(0.3)
@@ -55,14 +55,14 @@ def test_an_interrupted_run_leaves_a_store_that_resumes(tmp_path, signals, statu
 def test_no_worker_outlives_its_parent(tmp_path):
     """Not even one that hangs in code that never lets another thread run."""
     run = tiny.start(tmp_path, attacks="corner", defenses="bad[how=freeze]", workers=1)
-    lines(tmp_path, "freeze")
+    wait_for(tmp_path, "freeze")
     assert len(tiny.processes(run.pid)) >= 2
     run.kill()
     run.wait()  # and not for its output, which a worker would keep open
-    left = [] if tiny.gone(run.pid) else tiny.processes(run.pid)
-    for process in left:
+    survivors = [] if tiny.gone(run.pid) else tiny.processes(run.pid)
+    for process in survivors:
         process.kill()
-    assert not left
+    assert not survivors
 
 
 @pytest.mark.slow

@@ -35,14 +35,14 @@ def undisturbed(tmp_path_factory) -> pd.DataFrame:
 
 
 def finished(folder: Path) -> Counter[str]:
-    """The stages that the store holds whole, by what their plugin writes down; of the control column nothing."""
+    """How many stages the store holds, by what their plugin writes down; the control column writes nothing."""
     if not (folder / "store" / "store.json").is_file():
         return Counter()
     store = Store(folder / "store")
     plan = make_plan(Request(**GRID), open_registry([tiny.plugins(folder)]), folder)
-    found = [victim.attack for victim in plan.victims if store.has("victims", victim.key)]
-    found += [cell.defense for cell in plan.cells if store.has("cells", cell.key)]
-    return Counter(f"{ref.name}[n={ref.parameters['n']}]" for ref in found if ref.name != "none")
+    plugins = [victim.attack for victim in plan.victims if store.has("victims", victim.key)]
+    plugins += [cell.defense for cell in plan.cells if store.has("cells", cell.key)]
+    return Counter(f"{ref.name}[n={ref.parameters['n']}]" for ref in plugins if ref.name != "none")
 
 
 def kill(folder: Path, chance: random.Random, workers: int) -> None:

@@ -44,19 +44,19 @@ def test_two_runs_on_one_store_share_the_work_and_print_the_same_table(expected,
     assert not any("failed" in text for text in err)
 
 
-def test_what_a_live_process_has_claimed_is_waited_for(tmp_path):
-    """This process claims a cell; the run does all the others, and the cell as soon as it is free."""
+def test_a_cell_that_another_process_has_locked_is_waited_for(tmp_path):
+    """This process locks a cell; the run does all the others, and this one as soon as it is free."""
     file, store = tiny.plugins(tmp_path), tmp_path / "store"
     options = {"attacks": "corner", "defenses": "halve[n=1|2]", "workers": 1}
     made = bench.run(**tiny.GRID, **options, plugin=[file], store=store, executor="inline").records
     key = next(record.key for record in made if record.defense_label == "halve[n=2]")
     Store(store).forget("cells", key)
     (tmp_path / "log").unlink()
-    with locks.claim(store, key) as mine:
-        assert mine
+    with locks.lock(store, key) as locked:
+        assert locked
         run = tiny.start(tmp_path, **options)
-        said = next((line for line in run.stderr if "another run" in line), None)  # waits for it, until the run ends
-        assert said is not None
+        note = next((line for line in run.stderr if "another run" in line), None)  # waits until the run ends
+        assert note is not None
         time.sleep(2)
         assert run.poll() is None
         assert not tiny.log(tmp_path)

@@ -1,5 +1,7 @@
-"""A training that is interrupted ends like one that is not."""
+"""A training that is interrupted and resumed ends like one that is not."""
 
+import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -53,7 +55,7 @@ ATTACKS = [BadNets(), InputAware(mask_epochs=1, width=4), LIRA(width=4), NormEva
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_it_goes_on_where_it_was_and_ends_the_same(attack, tmp_path):
+def test_a_resumed_training_ends_like_an_uninterrupted_one(attack, tmp_path):
     store = Store(tmp_path / "store")
     expected = trained(attack)
     with pytest.raises(Interrupted):
@@ -66,7 +68,7 @@ def test_it_goes_on_where_it_was_and_ends_the_same(attack, tmp_path):
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
-def test_only_what_is_left_is_trained(tmp_path):
+def test_a_resumed_training_does_only_what_is_left(tmp_path):
     store, shares = Store(tmp_path / "store"), []
     with pytest.raises(Interrupted):
         trained(BadNets(), Checkpoint(store, "abcd", every=0), stop=0.8)
@@ -88,7 +90,7 @@ def test_a_damaged_checkpoint_is_forgotten(tmp_path):
         assert not store.has("checkpoints", "abcd")
 
 
-def test_a_killed_victim_is_taken_up_again_and_leaves_no_checkpoint(tmp_path, monkeypatch):
+def test_an_interrupted_victim_is_resumed_and_leaves_no_checkpoint(tmp_path, monkeypatch):
     registry = Registry()
     request = Request(
         defenses="none",
@@ -116,3 +118,26 @@ def test_a_killed_victim_is_taken_up_again_and_leaves_no_checkpoint(tmp_path, mo
     name = "model.safetensors"
     expected, found = (some.tensors("victims", cell.victim.key, name) for some in (whole.store, store))
     assert all(torch.equal(found[key], value) for key, value in expected.items())
+
+
+class Hostile:
+    """A pickle of it makes a directory when it is read."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("inside", [lambda hostile: hostile, lambda hostile: {"epochs": 1, "extra": hostile}])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_checkpoint_runs_no_code(tmp_path, inside, zipped):
+    store, target = Store(tmp_path / "s"), tmp_path / "made by the pickle"
+    content = inside(Hostile(target))
+    store.write("checkpoints", "abcd", {"state.pt": content if zipped else pickle.dumps(content)})
+    with pytest.raises(pickle.UnpicklingError):
+        store.state("checkpoints", "abcd", "state.pt", CPU)
+    assert Checkpoint(store, "abcd").load(CPU) is None
+    assert not target.exists()
+    assert not store.has("checkpoints", "abcd")

@@ -19,23 +19,24 @@ import ray
 from bench.engine.devices import cores
 from bench.engine.ray.nodes import Node
 from bench.errors import RequestError, one_line
-from bench.store.locks import lives
+from bench.store.drafts import is_alive
 
-REACH = 15  # seconds to find out whether there is a cluster at an address
+REACH = 15  # seconds in which a cluster at an address has to answer
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning
 }
-OBJECTS = 80 * 2**20  # bytes for Ray's object store, nearly its least: stages and outcomes are small
+OBJECTS = 80 * 2**20  # bytes for Ray's object store, almost its minimum: stages and outcomes are small
 TOKEN = secrets.token_hex(32)  # of every Ray that this process starts: Ray reads it once
-LONGEST = 20  # letters in the path of temporary folders: Ray's sockets lie 85 further down, and the system allows 107
+LONGEST = 20  # characters of the path of temporary folders: Ray's sockets add 85, and the system allows 107
 
 
 class Session:
     """A connection to Ray: to the one that this process has joined already, to ``address``, or to one started here.
 
-    What it started it stops. Raises RequestError if Ray cannot be started or nothing answers at the address.
+    ``processors``: how many a Ray that is started here counts at least. ``leave`` stops what was started here. Raises
+    RequestError if Ray cannot be started, or nothing answers at the address.
     """
 
     def __init__(self, address: str | None, device: str, processors: int) -> None:
@@ -57,21 +58,21 @@ class Session:
                     self._start(device, processors)
                 else:
                     ray.init(address=address, **QUIET)
-        except Exception as error:  # whatever keeps Ray from starting, it is one line for the user
+        except Exception as error:  # whatever keeps Ray from starting, the user gets one line
             self.leave()
             asked = "--executor ray" if address is None else f"--address {address}"
             raise RequestError(f"{asked}: Ray did not start: {one_line(error)}") from error
         except BaseException:
             self.leave()
             raise
-        ray._private.worker._worker_logs_enabled = False  # else it prints deaths of workers on stdout
+        ray._private.worker._worker_logs_enabled = False  # else Ray prints the deaths of workers to stdout
 
     def _start(self, device: str, processors: int) -> None:
         base = Path(tempfile.gettempdir() if len(tempfile.gettempdir()) <= LONGEST else "/tmp")
         _sweep(base)
         self._folder = Path(tempfile.mkdtemp(prefix=f"ray-{os.getpid()}-", dir=base))
         if not ({"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} & os.environ.keys() or (Path.home() / ".ray/auth_token").exists()):
-            # else Ray makes a token in the home folder, and with it a "ray start" of the user's asks for one
+            # else Ray writes a token to the home folder, and from then on the user's own "ray start" asks for one
             os.environ["RAY_AUTH_TOKEN_PATH"] = str(self._folder / "token")
             (self._folder / "token").write_text(TOKEN)
         ray.init(
@@ -89,15 +90,15 @@ class Session:
         if self._mine:
             ray.shutdown()
             for name in [name for name in os.environ if name.startswith("RAY_") and name not in self._environment]:
-                del os.environ[name]  # Ray's own, too: it would bind what comes after
+                del os.environ[name]  # also those that Ray has set: they would affect what comes after
             ray._private.worker._worker_logs_enabled = True
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def alive() -> list[Node]:
-    """The nodes that Ray holds for alive now, in the order of their names."""
-    found = [
+def alive_nodes() -> list[Node]:
+    """The nodes that Ray reports alive now, in the order of their names."""
+    nodes = [
         Node(
             one["NodeID"],
             one["NodeManagerHostname"] or one["NodeManagerAddress"],
@@ -107,19 +108,22 @@ def alive() -> list[Node]:
         for one in ray.nodes()  # type: ignore[no-untyped-call]
         if one["Alive"]
     ]
-    return sorted(found, key=lambda node: (node.name, node.id))
+    return sorted(nodes, key=lambda node: (node.name, node.id))
 
 
 def _sweep(base: Path) -> None:
-    """Remove the folders of processes that were killed before they could."""
+    """Remove the temporary folders of processes that were killed before they could do it."""
     for folder in base.glob("ray-*-*"):
         owner = folder.name.split("-")[1]
-        if owner.isdigit() and not lives(int(owner)):
+        if owner.isdigit() and not is_alive(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _reach(address: str) -> None:
-    """RequestError if there is no cluster at the address. Tried elsewhere: Ray would try for over a minute here."""
+    """Raises RequestError if there is no cluster at the address.
+
+    Another process tries: in this one, Ray would not give up for over a minute.
+    """
     where = address.removeprefix("ray://")
     host, _, port = where.rpartition(":")
     if address != "auto" and not (host and port.isdigit()):
@@ -131,14 +135,14 @@ def _reach(address: str) -> None:
             raise RequestError(f"--address {address}: nothing answers there ({error.strerror or error})") from error
     probe = "import logging, sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level=logging.ERROR)"
     try:
-        tried = subprocess.run(
+        attempt = subprocess.run(
             [sys.executable, "-c", probe, address], capture_output=True, text=True, errors="replace", timeout=REACH
         )
     except subprocess.TimeoutExpired as error:
         hint = "; it asks for a token: set RAY_AUTH_MODE=token here, too" if "AuthToken" in str(error.stderr) else ""
         raise RequestError(f"--address {address}: no Ray cluster answers there within {REACH} s{hint}") from None
-    if tried.returncode:
-        lines = [line for line in tried.stderr.splitlines() if line.strip()]
+    if attempt.returncode:
+        lines = [line for line in attempt.stderr.splitlines() if line.strip()]
         error_line = next((line for line in reversed(lines) if line.partition(":")[0].endswith("Error")), "no answer")
         raise RequestError(
             f"--address {address}: no Ray cluster to join: {error_line.partition(': ')[2] or error_line}"
@@ -147,10 +151,10 @@ def _reach(address: str) -> None:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep this process's answer to SIGTERM, which Ray replaces when it starts."""
+    """Keep this process's handler of SIGTERM, which Ray replaces when it starts."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        with suppress(ValueError):  # not the main thread: then Ray has left it alone, too
+        with suppress(ValueError):  # not the main thread: then Ray has not replaced it either
             signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""The worker of one slot of a cluster: an actor, what is awaited of it, and what its answers mean."""
+"""The worker of one slot of a cluster: an actor, what it has been asked, and what its answers mean."""
 
 import time
 from contextlib import suppress
@@ -10,131 +10,140 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.engine.executor import Outcome, Status
-from bench.engine.ray.actor import Opened, Order, Worker
-from bench.engine.ray.nodes import Place
-from bench.engine.ray.session import alive
+from bench.engine.ray.actor import Opened, RayOrder, Worker
+from bench.engine.ray.nodes import Reservation
+from bench.engine.ray.session import alive_nodes
 from bench.errors import one_line
 from bench.plan.stages import Stage
 
-LOOK = 0.5  # seconds between two looks at how far a stage is
+LOOK = 0.5  # seconds between two questions for a stage's progress
 WATCH = "watch"  # the concurrency group in which a busy actor still answers
 
 
 @dataclass
-class Seat:
-    """``place`` is None while there is none. Of the times (monotonic seconds), ``since`` is that of the last change."""
+class Slot:
+    """A slot and its worker, if it has one.
 
-    place: Place | None
+    ``reservation``: None while no node has room. ``since``: when the worker or the stage began, or the reservation was
+    lost, in monotonic seconds. ``failures``: how many workers in succession could not be opened; ``problem``: why the
+    last of them could not.
+    """
+
+    reservation: Reservation | None
     since: float = 0.0
-    failures: int = 0  # of opening a worker, one after the other
-    problem: str = ""  # what the last of them was
+    failures: int = 0
+    problem: str = ""
     _actor: Any = None
     _opening: Any = None
     _result: Any = None
     _stage: Stage | None = None
     _asked: Any = None
     _looked: float = 0.0
-    _share: float = 0.0
+    _progress: float = 0.0
 
     @property
     def opening(self) -> bool:
+        """Whether there is a worker that is still starting."""
         return self._opening is not None
 
     @property
     def open(self) -> bool:
-        """Whether there is a worker, and it has said so."""
+        """Whether there is a worker that has started."""
         return self._actor is not None and not self.opening
 
     @property
     def idle(self) -> bool:
-        """Whether there is a worker that waits for a stage."""
+        """Whether there is a worker that has started and computes nothing."""
         return self.open and self._result is None
 
     @property
     def result(self) -> Any:
-        """What ``ray.wait`` can wait for, or None if no stage is in work."""
+        """The stage's outcome to come, for ``ray.wait``; None if no stage is running."""
         return self._result
 
-    def engage(self, order: Order, place: Place) -> None:
-        """Start a worker; ``opened`` tells when it is there."""
-        self.place, self.since = place, time.monotonic()
-        here = NodeAffinitySchedulingStrategy(place.node.id, soft=False)
+    def engage(self, order: RayOrder, reservation: Reservation) -> None:
+        """Start a worker; ``opened`` tells when it has started."""
+        self.reservation, self.since = reservation, time.monotonic()
+        on_node = NodeAffinitySchedulingStrategy(reservation.node.id, soft=False)
         kind = ray.remote(concurrency_groups={WATCH: 1})(_Watched)  # type: ignore[call-overload]
         self._actor = kind.options(
-            num_cpus=place.cpus, num_gpus=place.gpu, scheduling_strategy=here, max_restarts=0
+            num_cpus=reservation.cpus, num_gpus=reservation.gpu, scheduling_strategy=on_node, max_restarts=0
         ).remote()
         self._opening = self._actor.open.remote(order)
 
     def opened(self) -> Opened | None:
-        """What the worker found, once; None while it is starting. Raises RayError if it died."""
+        """How the worker's opening went, once; None while it is starting. Raises RayError if it died."""
         if self._opening is None or not ray.wait([self._opening], timeout=0)[0]:
             return None
         opening, self._opening = self._opening, None
-        found: Opened = ray.get(opening)
-        return found
+        opened: Opened = ray.get(opening)
+        return opened
 
     def start(self, slot: int, stage: Stage) -> None:
-        self._stage, self._share, self.since = stage, 0.0, time.monotonic()
+        """Have the idle worker run a stage. ``slot``: this slot's number."""
+        self._stage, self._progress, self.since = stage, 0.0, time.monotonic()
         self._result = self._actor.work.remote(stage, slot)
 
     def outcome(self, slot: int) -> Outcome:
-        """How the stage ended, which has."""
+        """How the stage ended, once ``result`` is there."""
         result, self._result = self._result, None
-        stage, seconds = self._in_work(), time.monotonic() - self.since
+        stage, seconds = self._running(), time.monotonic() - self.since
         try:
-            found: Outcome = ray.get(result)
+            outcome: Outcome = ray.get(result)
         except (RayActorError, OutOfMemoryError) as error:
             return Outcome(slot, stage, *self._death(error, seconds))
         except RayError as error:  # such as an outcome that could not be sent
             return Outcome(slot, stage, "failed", seconds, one_line(error), str(error))
-        return found
+        return outcome
 
     def overdue(self, slot: int, timeout: float | None) -> Outcome | None:
-        """The outcome of a stage that has had its time, or None."""
+        """The outcome of a stage that has run longer than ``timeout`` seconds, or None."""
         seconds = time.monotonic() - self.since
         if timeout is None or self._result is None or seconds < timeout:
             return None
         self._result = None
-        return Outcome(slot, self._in_work(), "timeout", seconds, f"stopped after the timeout of {timeout:g} s")
+        return Outcome(slot, self._running(), "timeout", seconds, f"stopped after the timeout of {timeout:g} s")
 
     def look(self) -> float:
-        """The last known share of the stage; it is asked for anew, and not waited for. Raises RayError if an idle
-        worker is found dead: one with a stage has an outcome to say so."""
+        """How much of the stage was done, in [0, 1], by the last answer; the worker is asked again, without waiting.
+
+        Raises RayError if an idle worker is dead. If one with a stage is, the stage's outcome says so.
+        """
         if self._asked is not None and ray.wait([self._asked], timeout=0)[0]:
             asked, self._asked = self._asked, None
             try:
-                self._share = ray.get(asked)
+                self._progress = ray.get(asked)
             except RayError:
                 if self.idle:
                     raise
         now = time.monotonic()
         if self._asked is None and self.open and now - self._looked > LOOK:
-            self._asked, self._looked = self._actor.share.remote(), now
-        return self._share
+            self._asked, self._looked = self._actor.progress.remote(), now
+        return self._progress
 
     def kill(self) -> None:
-        """End the worker; a stage in work is lost."""
+        """End the worker; a stage that it is computing is lost."""
         if self._actor is not None:
-            with suppress(RayError):  # such as that it is dead, and its node
+            with suppress(RayError):  # such as that its node is gone
                 ray.kill(self._actor)
         self._actor = self._opening = self._result = self._asked = None
 
-    def _in_work(self) -> Stage:
+    def _running(self) -> Stage:
         if self._stage is None:
             raise RuntimeError("no stage was started here")
         return self._stage
 
     def _death(self, error: RayError, seconds: float) -> tuple[Status, float, str, str]:
-        """Status, seconds, reason and the whole story of a worker that died."""
+        """Status, seconds, reason and traceback of the outcome of a worker that died."""
         text = str(error)
-        name = self.place.node.name if self.place else "unknown"
+        name = self.reservation.node.name if self.reservation else "unknown"
         if isinstance(error, OutOfMemoryError) or "low on memory" in text:  # Ray stops workers before the system does
-            return "memory", seconds, f"the worker was stopped for want of memory (node {name})", text
-        gone = self.place is not None and self.place.node.id not in {node.id for node in alive()}
-        return "died", seconds, f"the worker died ({'with its ' if gone else ''}node {name})", text
+            return "memory", seconds, f"the worker was stopped for lack of memory (node {name})", text
+        lost = self.reservation is not None and self.reservation.node.id not in {node.id for node in alive_nodes()}
+        return "died", seconds, f"the worker died ({'with its ' if lost else ''}node {name})", text
 
 
 class _Watched(Worker):
     @ray.method(concurrency_group=WATCH)
-    def share(self) -> float:  # type: ignore[override]  # the decorator only marks it
-        return super().share()
+    def progress(self) -> float:  # type: ignore[override]  # the decorator only marks it
+        return super().progress()

@@ -1,0 +1,56 @@
+"""What runs in a worker process of the local executor."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from multiprocessing import connection
+from typing import Any
+
+from bench.cell.workshop import Workshop
+from bench.engine.executor import Outcome, WorkerSettings
+from bench.engine.worker import open_workshop, work
+from bench.plan.stages import Stage
+
+_workshop: Workshop | None = None  # of this process
+
+
+def begin(settings: WorkerSettings, device: str, progress: Any, pid: Any) -> None:
+    """Prepare this process for stages. ``progress`` and ``pid``: shared numbers that the parent reads."""
+    global _workshop
+    _die_with_the_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to decide
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    def note(done: float) -> None:
+        progress.value = done
+
+    _workshop = open_workshop(settings, device, note)
+    pid.value = os.getpid()
+
+
+def run(stage: Stage, slot: int) -> Outcome:
+    """How the stage ended; see ``bench.engine.worker.work``."""
+    if _workshop is None:
+        raise RuntimeError("the worker was not initialised")
+    return work(stage, _workshop, slot)
+
+
+def _die_with_the_parent() -> None:
+    """End this process when its parent ends, however that happens.
+
+    On Linux the kernel does it, even to code that never lets another thread run. A thread does it elsewhere, and where
+    the parent has died already.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    parent = multiprocessing.parent_process()
+
+    def watch(sentinel: int) -> None:
+        connection.wait([sentinel])
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=watch, args=(parent.sentinel,), daemon=True).start()

@@ -1,0 +1,43 @@
+"""Drafts: what a process is about to put into a store, in ``tmp/`` and under a name that says whose it is.
+
+A process that is killed leaves its drafts behind. Their names tell which processes of which machine made them, so the
+next run can remove those of processes that are no longer there.
+"""
+
+import os
+import platform
+import uuid
+from pathlib import Path
+
+import psutil
+
+from bench.store import files
+
+FOLDER = "tmp"
+
+
+def new(store: Path) -> Path:
+    """A path for a draft of this process, where nothing lies yet."""
+    return store / FOLDER / f"{os.getpid()}-{uuid.uuid4().hex}@{platform.node()}"
+
+
+def leftovers(store: Path) -> list[Path]:
+    """The drafts that dead processes of this machine left behind."""
+    owners = {draft: draft.name.partition("-")[0] for draft in (store / FOLDER).glob(f"*-*@{platform.node()}")}
+    return [draft for draft, pid in owners.items() if pid.isdigit() and not is_alive(int(pid))]
+
+
+def sweep(store: Path) -> None:
+    """Remove the drafts that dead processes of this machine left behind."""
+    for draft in leftovers(store):
+        files.remove(draft)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process ``pid`` can still write. A zombie counts as dead: it can no longer write."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True

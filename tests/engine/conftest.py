@@ -1,0 +1,18 @@
+"""What the tests of the engine share: a small plan, and an empty store for it."""
+
+import pytest
+import scripted
+
+from bench.plan.plan import Plan
+from bench.store.store import Store
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    """Four cells on the victims of badnets and sig."""
+    return scripted.four_cells()
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "store")

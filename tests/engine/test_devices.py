@@ -1,0 +1,56 @@
+"""How many workers there are, and on which devices."""
+
+import io
+import os
+
+import pytest
+from joblib.externals.loky.backend import context as joblib_context
+
+from bench.engine import devices
+from bench.errors import RequestError
+
+QUOTA_FILE = "/sys/fs/cgroup/cpu.max"
+
+
+@pytest.fixture
+def machine_of_64_cores(monkeypatch):
+    """Sets the two limits of this process: the cores that it may run on, and the cgroup's quota as Linux writes it."""
+
+    def limit(affinity: int, quota: str) -> None:
+        monkeypatch.setattr(os, "cpu_count", lambda: 64)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(affinity)), raising=False)
+        monkeypatch.setattr(os.path, "exists", lambda path: path == QUOTA_FILE)
+        monkeypatch.setattr(joblib_context, "open", lambda path: io.StringIO(quota), raising=False)
+        monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
+
+    return limit
+
+
+@pytest.mark.parametrize(
+    ("affinity", "quota", "expected"),
+    [
+        (64, "200000 100000\n", 2),
+        (64, "250000 100000\n", 3),  # the third worker has half a core
+        (4, "800000 100000\n", 4),
+        (64, "max 100000\n", 64),
+    ],
+)
+def test_workers_on_the_cpu_respect_affinity_and_the_quota_of_the_container(
+    machine_of_64_cores, affinity, quota, expected
+):
+    machine_of_64_cores(affinity, quota)
+    assert devices.cores() == expected
+    assert devices.slots("cpu", None, 1) == ["cpu"] * expected
+    assert len(devices.slots("cpu", None, 2)) == max(1, expected // 2)
+
+
+def test_gpus_are_shared_as_declared(monkeypatch):
+    monkeypatch.setattr(devices, "_names", lambda device: ["cuda:0", "cuda:1"])
+    assert devices.slots("cuda", None, 1) == ["cuda:0", "cuda:1"]
+    assert devices.slots("cuda", None, 1, 0.5) == ["cuda:0", "cuda:1"] * 2
+    assert devices.slots("cuda", None, 1, 0.4) == ["cuda:0", "cuda:1"] * 2
+    assert devices.slots("cuda", None, 1, 1 / 3) == ["cuda:0", "cuda:1"] * 3
+    assert devices.slots("cuda", 3, 1, 0.5) == ["cuda:0", "cuda:1", "cuda:0"]
+    for wrong in (0, -1, 1.5):
+        with pytest.raises(RequestError, match="--gpu-share"):
+            devices.slots("cuda", None, 1, wrong)
