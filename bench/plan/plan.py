@@ -138,9 +138,14 @@ class _Chooser:
 
 def _label(plugin: Plugin, defaults: dict[str, Any]) -> str:
     """The name, with the parameters that are not those of the plugin or the profile: what sets it apart in a table."""
-    values = dict(plugin)  # also those that the key leaves out while they are the default
-    required = {name: values[name] for name, field in type(plugin).model_fields.items() if field.is_required()}
-    usual = dict(type(plugin)(**{**required, **defaults}))
-    own = {name: value for name, value in values.items() if name in required or value != usual[name]}
+    fields, values = type(plugin).model_fields, plugin.model_dump()
+    required = {name: values[name] for name, field in fields.items() if field.is_required()}
+    usual = type(plugin)(**{**required, **defaults}).model_dump()
+    left_out = {name: fields[name].default for name in fields if name not in values and name in usual}
+    own = {
+        name: value
+        for name, value in (values | left_out).items()  # a dump leaves out what is the default and was added later
+        if name in required or name not in usual or value != usual[name]
+    }
     inside = ",".join(f"{name}={spelled(value)}" for name, value in own.items())
     return f"{plugin.name}[{inside}]" if inside else plugin.name
