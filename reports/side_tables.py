@@ -34,13 +34,12 @@ def attack_table(block: Block) -> SideTable:
 
     Means over seeds of finished victims. L0 is in pixels; L2 and L∞ are of images in [0, 1].
     """
-    done = block.records[block.records["status"] == "done"]
+    done = block.records[(block.records["status"] == "done") & (block.records["attack"] != "none")]
+    of_attack = dict(iter(done.groupby("attack_label")))
     lines = []
-    for attack in block.attacks:
-        rows = done[done["attack_label"] == attack].drop_duplicates("seed")
-        if rows.empty or rows["attack"].iloc[0] == "none":
-            continue
-        means = rows[["n_poisoned", "n_train", *STEALTH]].mean()
+    for attack in [name for name in block.attacks if name in of_attack]:
+        victims = of_attack[attack].drop_duplicates("seed")
+        means = victims[["n_poisoned", "n_train", *STEALTH]].mean()
         before = block.before[attack]
         lines.append(
             [
@@ -98,9 +97,10 @@ def cost_table(block: Block) -> SideTable:
 
     Means over its done cells. "ms added" is against the same network without a defense, on the same machine.
     """
+    of_defense = dict(iter(block.records.groupby("column")))
     lines = []
     for defense in block.defenses:
-        own = block.records[block.records["column"] == defense]
+        own = of_defense[defense]
         done = own[own["status"] == "done"]
         added = done["ms_per_sample"] - done["ms_per_sample_before"]
         columns = [done["defense_seconds"], done["ms_per_sample"], added, done["peak_memory_mb"]]

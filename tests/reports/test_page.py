@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 from report_frames import HOSTILE, grid, sections, small, with_logs
 
 from bench.reports.tables.page import page
@@ -59,7 +60,10 @@ def test_hostile_names_stay_text_on_the_page() -> None:
 
 
 def test_a_row_of_the_page_has_a_field_for_every_metric_and_the_best_is_marked_once() -> None:
-    [section] = sections(grid(3))
+    frame = grid(3)
+    before = ["acc_before", "asr_before", "ra_before"]
+    failed = frame[frame["attack"] == "sig"].assign(attack_label="trojan", status="failed", **dict.fromkeys(before))
+    [section] = sections(pd.concat([frame, failed]))
     text = page([section], [[]], [])
     body = text.split("<tbody>")[1].split("</tbody>")[0]
     rows = re.findall("<tr.*?</tr>", body, re.DOTALL)
@@ -67,7 +71,7 @@ def test_a_row_of_the_page_has_a_field_for_every_metric_and_the_best_is_marked_o
     for row in rows:
         fields = [attrs for tag, attrs in Page(row).tags if tag == "td"]
         assert sum(int(attrs.get("colspan") or 1) for attrs in fields) == 3 + 4 * len(section.block.defenses)
-    assert body.count('class="best"') == 5  # one for each attack but none, one for the average
+    assert body.count('class="best"') == 4  # none for the control, the failed attack and the average
     assert body.count("(2/3)") == 1
 
 

@@ -95,7 +95,8 @@ def test_what_plugins_said_is_one_line_for_the_seeds_that_said_the_same() -> Non
 
 def test_a_cell_that_said_something_twice_and_a_blank_line_says_it_once() -> None:
     frame = one_attack(a=0.9).assign(log="one\n\ntwo\none")
-    assert [line[3] for line in plugin_messages(blocks(frame)[0]).lines if line[1] == "a"] == ["one", "two"]
+    lines = [line for line in plugin_messages(blocks(frame)[0]).lines if line[1] == "a"]
+    assert lines == [["blend", "a", "0", "one"], ["blend", "a", "0", "two"]]
 
 
 @pytest.mark.parametrize("log", [None, np.nan, ""])
