@@ -29,7 +29,7 @@ def main() -> None:
         store = Store(Path(folder) / "store")
         predictions = {f"{part}_logits": torch.rand(1000, 10) for part in ("clean", "triggered")}
         victim = {"stage.json": {}, "predictions.safetensors": predictions, "learned.safetensors": {}}
-        stages = {
+        stages: dict[str, dict[str, object]] = {
             "a cell": {"record.json": RECORD, "predictions.safetensors": predictions},
             "a victim of 3 MB": {**victim, "model.safetensors": {"w": torch.rand(750_000)}},
             "a victim of 45 MB": {**victim, "model.safetensors": {"w": torch.rand(11_200_000)}},

@@ -50,9 +50,9 @@ def _waste(store: Store, damaged: list[Damaged]) -> Iterator[tuple[str, Path, tu
         yield "stale lock files", path, None
 
 
-def discard(store: Store, found: list[Waste]) -> None:
+def discard(store: Store, wasted: list[Waste]) -> None:
     """Remove what ``waste`` found, but no lock that a process has taken since."""
-    for one in found:
+    for one in wasted:
         if one.stage:
             store.forget(*one.stage)
         elif one.path.suffix != ".lock":

@@ -52,8 +52,8 @@ def slowly_failed(tmp_path_factory):
     return misbehave(tmp_path_factory.mktemp("failed"), [way for way in BAD if way not in QUICK])
 
 
-def check(found, way: str) -> None:
-    records, calls = found
+def check(run: tuple[dict[str, Record], Counter[str]], way: str) -> None:
+    records, calls = run
     times, status, reason = BAD[way]
     record = records[f"bad[how={way}]" if way != "raise" else "bad"]
     assert (record.status, calls[way]) == (status, times)

@@ -62,10 +62,10 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(attack, tmp_path):
         trained(attack, Checkpoint(store, "abcd", every=0), stop=0.6)
     assert store.has("checkpoints", "abcd")
     again = Checkpoint(store, "abcd", every=0)
-    found = trained(attack, again)
+    resumed = trained(attack, again)
     assert again.seconds > 0
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert resumed.keys() == expected.keys()
+    assert all(torch.equal(resumed[name], value) for name, value in expected.items())
 
 
 def test_a_resumed_training_does_only_what_is_left(tmp_path):
@@ -85,8 +85,8 @@ def test_a_damaged_checkpoint_is_forgotten(tmp_path):
         store.write("checkpoints", "abcd", {"state.pt": {"epochs": 1}})
         file = store.folder("checkpoints", "abcd") / "state.pt"
         file.write_bytes(file.read_bytes()[:-100] if damage is None else damage)
-        found = trained(BadNets(), Checkpoint(store, "abcd"))
-        assert all(torch.equal(found[name], value) for name, value in expected.items())
+        resumed = trained(BadNets(), Checkpoint(store, "abcd"))
+        assert all(torch.equal(resumed[name], value) for name, value in expected.items())
         assert not store.has("checkpoints", "abcd")
 
 
@@ -116,8 +116,8 @@ def test_an_interrupted_victim_is_resumed_and_leaves_no_checkpoint(tmp_path, mon
     victim.make_victim(cell.victim, Workshop(registry, store, None, CPU))
     assert store.count("checkpoints") == 0
     name = "model.safetensors"
-    expected, found = (some.tensors("victims", cell.victim.key, name) for some in (whole.store, store))
-    assert all(torch.equal(found[key], value) for key, value in expected.items())
+    expected, resumed = (some.tensors("victims", cell.victim.key, name) for some in (whole.store, store))
+    assert all(torch.equal(resumed[key], value) for key, value in expected.items())
 
 
 class Hostile:

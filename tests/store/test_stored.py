@@ -75,9 +75,9 @@ def test_pictures_are_the_stored_ones_with_channels_last(stored):
     store, plan = stored
     frame = pd.DataFrame({"attack_label": ["badnets"], "victim_key": [plan.victims[1].key]})
     clean, triggered = pictures(store, frame, damaged=pytest.fail)["badnets"]
-    kept = store.tensors("victims", plan.victims[1].key, "pictures.safetensors")
-    np.testing.assert_array_equal(clean, kept["clean"].permute(0, 2, 3, 1).numpy() / 255)
-    np.testing.assert_array_equal(triggered, kept["triggered"].permute(0, 2, 3, 1).numpy() / 255)
+    saved = store.tensors("victims", plan.victims[1].key, "pictures.safetensors")
+    np.testing.assert_array_equal(clean, saved["clean"].permute(0, 2, 3, 1).numpy() / 255)
+    np.testing.assert_array_equal(triggered, saved["triggered"].permute(0, 2, 3, 1).numpy() / 255)
 
 
 def test_the_lines_of_a_plan_stand_under_each_other_and_say_what_is_to_do(stored):
@@ -111,9 +111,9 @@ def test_a_figure_laid_out_once_is_the_one_that_its_own_writing_lays_out():
     def drawn() -> Figure:
         figure = Figure(figsize=(4, 3), layout="constrained")
         axes = figure.subplots(1, 2)
-        for place in axes:
-            place.plot([1, 2], [3, 5000])
-            place.set_ylabel("a tall\nlabel")
+        for one in axes:
+            one.plot([1, 2], [3, 5000])
+            one.set_ylabel("a tall\nlabel")
         figure.legend(handles=axes[0].lines, labels=["line"], loc="outside lower center")
         return figure
 
