@@ -140,8 +140,7 @@ def test_a_second_run_computes_nothing_and_gives_the_same_table(grid, monkeypatc
     def never(*args):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(worker, "make_victim", never)
-    monkeypatch.setattr(worker, "make_cell", never)
+    monkeypatch.setattr(worker, "make", never)
     results, store = grid
     again = bench.run(**GRID, attacks="none,badnets", defenses="none,fine_pruning,fire", store=store.root)
     pd.testing.assert_frame_equal(again.frame, results.frame)

@@ -6,7 +6,7 @@ from torch import nn
 
 from bench.cell.backdoors import TriggeredSet
 from bench.cell.diagnostics import shift_agreement, stream_curve
-from bench.defenses.true_tac import TrueTAC, changes
+from bench.defenses.true_tac import TrueTAC, true_shifts
 from bench.plugin.values import Context, Known, LabelledImages, Secret
 
 CLASSES, TARGET = 3, 1
@@ -77,11 +77,11 @@ def test_without_a_trigger_there_is_nothing_to_change():
 def test_every_target_has_its_change_and_all_to_all_one_for_each_class():
     labels = torch.tensor([0, 0, 1, 1, 2, 2])
     change = torch.eye(6)
-    several, rows = changes(change, labels, torch.tensor([2, 1, 2, 0, 1, 0]), 3)
+    several, rows = true_shifts(change, labels, torch.tensor([2, 1, 2, 0, 1, 0]), 3)
     assert [one.targets for one in several] == [(0,) * 3, (1,) * 3, (2,) * 3]
     assert torch.equal(rows[2, 0], torch.tensor([0.5, 0, 0.5, 0, 0, 0]))
     assert torch.equal(rows[2, 0], rows[2, 1])
-    [one], rows = changes(change, labels, (labels + 1) % 3, 3)
+    [one], rows = true_shifts(change, labels, (labels + 1) % 3, 3)
     assert one.targets == (1, 2, 0)
     assert torch.equal(rows[0, 1], torch.tensor([0, 0, 0.5, 0.5, 0, 0]))
 

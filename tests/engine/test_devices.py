@@ -51,6 +51,9 @@ def test_gpus_are_shared_as_declared(monkeypatch):
     assert devices.slots("cuda", None, 1, 0.4) == ["cuda:0", "cuda:1"] * 2
     assert devices.slots("cuda", None, 1, 1 / 3) == ["cuda:0", "cuda:1"] * 3
     assert devices.slots("cuda", 3, 1, 0.5) == ["cuda:0", "cuda:1", "cuda:0"]
-    for wrong in (0, -1, 1.5):
-        with pytest.raises(RequestError, match="--gpu-share"):
-            devices.slots("cuda", None, 1, wrong)
+
+
+def test_a_device_that_is_not_there_is_named_with_those_that_are(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(RequestError, match="--device cuda:3: not there; there are auto, cpu$"):
+        devices.slots("cuda:3", None, 1)

@@ -4,7 +4,8 @@ import pandas as pd
 import tiny
 
 import bench
-from bench.cell import defend
+from bench.cell.make import make
+from bench.plan.stages import CellStage
 
 
 def test_a_gpu_out_of_memory_is_tried_once_more(tmp_path):
@@ -21,15 +22,16 @@ def test_a_victim_that_disappears_during_a_run_is_made_again(tmp_path, monkeypat
     """As if it had been damaged, or somebody had removed it, in the middle of a run."""
     request = {**tiny.GRID, "attacks": "corner", "defenses": "none,halve", "plugin": [tiny.plugins(tmp_path)]}
     expected = bench.run(**request, store=tmp_path / "whole", executor="inline")
-    made, original = [], defend.make_cell
+    cells = []
 
-    def make_cell(stage, workshop):
-        if not made:
-            workshop.store.forget("victims", stage.victim.key)
-        made.append(stage)
-        original(stage, workshop)
+    def make_without_victim(stage, workshop):
+        if isinstance(stage, CellStage):
+            if not cells:
+                workshop.store.forget("victims", stage.victim.key)
+            cells.append(stage)
+        return make(stage, workshop)
 
-    monkeypatch.setattr("bench.engine.worker.make_cell", make_cell)
+    monkeypatch.setattr("bench.engine.worker.make", make_without_victim)
     (tmp_path / "log").unlink()
     results = bench.run(**request, store=tmp_path / "store", executor="inline")
     pd.testing.assert_frame_equal(tiny.table(results.frame), tiny.table(expected.frame))

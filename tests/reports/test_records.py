@@ -16,10 +16,9 @@ def test_every_column_is_a_field_of_the_record_and_of_its_type() -> None:
         annotation = Record.model_fields[name].annotation
         return set(get_args(annotation)) if isinstance(annotation, types.UnionType) else {annotation}
 
-    newer = {"log"}  # a column that older records lack
-    assert set(NUMBERS + TEXTS) - newer <= set(Record.model_fields)
+    assert set(NUMBERS + TEXTS) <= set(Record.model_fields)
     assert all(kinds(name) <= {float, int} for name in NUMBERS)
-    assert all(kinds(name) <= {str, types.NoneType} for name in set(TEXTS) - newer)
+    assert all(kinds(name) <= {str, types.NoneType} for name in set(TEXTS))
 
 
 def test_a_frame_without_columns_gets_all_of_them_in_their_types() -> None:

@@ -25,7 +25,7 @@ def test_gc_removes_what_no_record_needs_and_nothing_else(littered, plan, capsys
     assert left == sorted([str(os.getpid()), str(2**22 + 1)])
     assert not list((littered.root / "claims").iterdir())
     status, out, _ = bench(capsys, "gc", "--store", littered.root)
-    assert (status, out) == (0, "nothing that no record needs\n")
+    assert (status, out) == (0, "nothing to remove\n")
 
 
 @pytest.mark.parametrize(("answer", "removed"), [("y", True), ("", False), ("n", False)])
