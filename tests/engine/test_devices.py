@@ -55,5 +55,5 @@ def test_gpus_are_shared_as_declared(monkeypatch):
 
 def test_a_device_that_is_not_there_is_named_with_those_that_are(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(RequestError, match="--device cuda:3: not there; there are auto, cpu$"):
+    with pytest.raises(RequestError, match=r"--device cuda:3: not there; there are auto, cpu$"):
         devices.slots("cuda:3", None, 1)
