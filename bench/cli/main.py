@@ -1,245 +1,17 @@
-"""The command line: parse, call, print; nothing else. Heavy imports wait until a command needs them."""
+"""The command line: runs a command, and turns what it raises into one line and an exit status."""
 
 import gc
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import CycloptsError
 
-from bench import __version__, provenance
-from bench.cli.options import EVERY, REQUEST, complaint, merge_options, with_options
+from bench import provenance
+from bench.cli.commands import app
+from bench.cli.options import complaint
+from bench.cli.output import complain
 from bench.errors import Damaged, RequestError
-from bench.plan.request import Request
-
-if TYPE_CHECKING:
-    from bench.plan.plan import Plan
-
-app = App(
-    name="bench",
-    help="Compare defenses against backdoor attacks on image classifiers.",
-    version=__version__,
-    help_format="plaintext",
-)
-
-WithInvalid = Annotated[
-    bool,
-    Parameter(
-        negative="",
-        group=Group("What is printed", sort_key=99),
-        show_default=False,
-        help="Let attacks that did not work, marked with a dagger, count in averages.",
-    ),
-]
-
-
-@app.command
-@with_options(EVERY)
-def run(study: Path | None = None, /, *, with_invalid: WithInvalid = False, **options: Any) -> int:
-    """Run every cell of dataset x model x attack x defense x seed that is not in the store, and print the table.
-
-    Parameters
-    ----------
-    study
-        A TOML file with the same options; the command line wins over it.
-    """
-    from rich.console import Console
-
-    from bench.api import run_request
-    from bench.engine.display import Lines, Screen
-    from bench.reports import terminal_table
-
-    request, how = merge_options(study, options)
-    out, err = Console(), Console(stderr=True)
-    if err.is_terminal:
-        with Screen(err) as screen:
-            results = run_request(request, how, screen)
-    else:
-        results = run_request(request, how, Lines(err))
-    for table in terminal_table(results.frame, with_invalid=with_invalid):
-        out.print(table)
-    failed = [record for record in results.records if record.status in ("failed", "timeout")]
-    for record in failed:
-        text = f"{record.attack_label} × {record.defense_label} seed {record.seed}: {record.status}: {record.reason}"
-        err.print(f"{text} (bench show {record.key[:12]})", markup=False, highlight=False, soft_wrap=True)
-    return 1 if failed else 0
-
-
-@app.command
-@with_options([*REQUEST, "store"])
-def plan(study: Path | None = None, /, **options: Any) -> None:
-    """Show what a run would do: its cells, and which of them the store has.
-
-    Parameters
-    ----------
-    study
-        A TOML file with the options of bench run; the command line wins over it.
-    """
-    from bench.cli.listing import plan_lines
-    from bench.store.store import Store
-
-    request, how = merge_options(study, options)
-    store = Store(how.store, create=False) if how.store.exists() else None
-    print("\n".join(plan_lines(_plan_of(request), store)))  # noqa: T201
-
-
-@app.command(name="list")
-@with_options(["plugin"])
-def list_plugins(kind: str | None = None, /, **options: Any) -> int:
-    """List the plugins.
-
-    Parameters
-    ----------
-    kind
-        datasets, models, attacks or defenses (default: all of them).
-    """
-    from bench.cli.listing import plugin_lines
-    from bench.plan.registry import KINDS, Registry
-
-    kinds = [name for name in KINDS if kind is None or name == kind.removesuffix("s")]
-    if not kinds:
-        raise RequestError(f"list {kind}: expected one of {', '.join(f'{name}s' for name in KINDS)}")
-    request, _ = merge_options(None, options)
-    registry = Registry([file.resolve() for file in request.plugin])
-    _print(plugin_lines(registry, kinds))
-    for problem in registry.problems:
-        _complain(problem)
-    return 2 if registry.problems else 0
-
-
-@app.command
-@with_options(["plugin", "store"])
-def show(name: str, /, **options: Any) -> None:
-    """Show a plugin with its parameters, or all that is recorded of a result.
-
-    Parameters
-    ----------
-    name
-        A plugin's name, kind:name where two kinds share it, or the beginning of a result's key.
-    """
-    from bench.api import open_registry
-    from bench.cli.listing import show_lines
-
-    request, how = merge_options(None, options)
-    _print(show_lines(name, open_registry(request.plugin), how.store))
-
-
-@app.command
-@with_options([*REQUEST, "store"])
-def status(study: Path | None = None, /, **options: Any) -> None:
-    """Show what a store holds and what is running; with selections, how many of their cells are done and wait.
-
-    Parameters
-    ----------
-    study
-        A TOML file with the options of bench run; the command line wins over it.
-    """
-    from bench.cli.listing import status_lines
-    from bench.store.store import Store
-
-    request, how = merge_options(study, options)
-    store = Store(how.store, create=False)
-    selected = request.model_fields_set - {"plugin", "data"}  # these two alone select nothing
-    _print(status_lines(store, _plan_of(request) if selected else None))
-
-
-@app.command
-def merge(into: Path, /, *others: Path) -> int:
-    """Copy into a store what it does not have from other stores, checking every file that is copied.
-
-    What both have stays as it is in the first. Finished cells win over failures. Damaged stages are left out.
-
-    Parameters
-    ----------
-    into
-        The store to copy into; made if it does not exist.
-    others
-        The stores to copy from; they stay as they are.
-    """
-    from bench.cli.listing import merged_lines
-    from bench.store.merge import merge as merge_stores
-    from bench.store.store import Store
-
-    if not others:
-        raise RequestError(f"merge {into}: expected one or more stores to take from")
-    sources = [Store(path, create=False) for path in others]
-    target, clean = Store(into), True
-    for source in sources:
-        made = merge_stores(target, source)
-        clean = clean and not made.damaged
-        _print([f"{source.root}:", *merged_lines(made)])
-    return 0 if clean else 1
-
-
-@app.command
-@with_options(["store"])
-def measure(**options: Any) -> int:
-    """Derive every metric of a store's cells anew from the stored predictions. Nothing is run again."""
-    from bench.cell.measure import measure_again
-    from bench.cli.listing import measured_lines
-    from bench.store.store import Store
-
-    _, how = merge_options(None, options)
-    store, damaged = Store(how.store, create=False), list[Damaged]()
-    _print(measured_lines(measure_again(store, damaged.append)))
-    for error in damaged:
-        _left_out(error)
-    return 1 if damaged else 0
-
-
-@app.command(name="gc")
-@with_options(["store"])
-def clean(*, yes: Annotated[bool, Parameter(negative="", show_default=False)] = False, **options: Any) -> None:
-    """Remove from a store what no record needs, after listing it and asking.
-
-    Parameters
-    ----------
-    yes
-        Do not ask.
-    """
-    from bench.cli.listing import waste_lines
-    from bench.store.store import Store
-    from bench.store.waste import discard, waste
-
-    _, how = merge_options(None, options)
-    store = Store(how.store, create=False)
-    damaged: list[Damaged] = []
-    unneeded = waste(store, damaged)
-    _print(waste_lines(unneeded, damaged))
-    if unneeded and not yes:
-        if not sys.stdin.isatty():
-            raise RequestError("gc: not a terminal: pass --yes to remove this")
-        yes = input("remove this? [y/N] ").strip().lower() in ("y", "yes")
-    if unneeded and yes:
-        discard(store, unneeded)
-
-
-@app.command
-@with_options(["store"])
-def report(*, out: Path = Path("bench-report"), with_invalid: WithInvalid = False, **options: Any) -> None:
-    """Write tables, figures and a page from everything in a store.
-
-    Parameters
-    ----------
-    out
-        The directory to write to; made if it does not exist.
-    """
-    from bench.api import pictures
-    from bench.cell.validity import judged_records
-    from bench.records import to_frame
-    from bench.reports import write_report
-    from bench.store.store import Store
-
-    _, how = merge_options(None, options)
-    store = Store(how.store, create=False)
-    frame = to_frame(judged_records(store, _left_out))
-    if frame.empty:
-        raise RequestError(f"--store {store.root}: holds no results yet")
-    if out.exists() and not out.is_dir():
-        raise RequestError(f"--out {out}: expected a directory, this is a file")
-    for path in write_report(frame, out, pictures(store, frame, _left_out), with_invalid=with_invalid):
-        print(path)  # noqa: T201
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -258,48 +30,20 @@ def _guarded(command: Callable[[], Any]) -> int:
     try:
         return command() or 0
     except RequestError as error:
-        _complain(" ".join(str(error).split()))
+        complain(" ".join(str(error).split()))
         return 2
     except CycloptsError as error:
-        _complain(complaint(error))
+        complain(complaint(error))
         return 2
     except Damaged as error:
-        _complain(f"damaged: {error}")
+        complain(f"damaged: {error}")
         return 1
     except KeyboardInterrupt:
-        _complain("interrupted; finished work is kept, and the same command continues from there")
+        complain("interrupted; finished work is kept, and the same command continues from there")
         return 130
     except BrokenPipeError:
         sys.stderr.close()
         return 0
     except OSError as error:  # such as a full disk, or a folder that may not be written to
-        _complain(str(error))
+        complain(str(error))
         return 1
-
-
-def _plan_of(request: Request) -> "Plan":
-    """The plan of a request. Plugins that ``all`` or a glob leaves out because they are broken are named."""
-    from bench.api import data_folder, open_registry
-    from bench.plan.plan import make_plan
-
-    registry = open_registry(request.plugin)
-    made = make_plan(request, registry, data_folder(request.data))
-    for line in registry.skipped:
-        _complain(f"left out: {line}")
-    return made
-
-
-def _complain(line: str) -> None:
-    print(f"bench: {line}", file=sys.stderr)  # noqa: T201
-
-
-def _left_out(error: Damaged) -> None:
-    _complain(f"left out, damaged: {error}; bench run computes it again")
-
-
-def _print(lines: list[Any]) -> None:
-    from rich.console import Console
-
-    console = Console()
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=isinstance(line, str))
