@@ -1,5 +1,6 @@
 """How to run a request: the options that do not change what comes out; and reading both sorts together."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,6 +45,9 @@ class RunOptions(Options):
     gpu_share: Annotated[Number, WORKERS] = Field(
         1.0, gt=0, le=1, description="Part of a GPU that a worker needs: 0.5 is two workers a GPU."
     )
+    nice: Annotated[Whole, WORKERS] = Field(
+        0, ge=0, le=19, description="How far workers give way to the machine's other work: 19 is most."
+    )
     deterministic: Annotated[bool, COMPUTING] = Field(
         False, description="Give the same bits every time on a GPU too; a stage that cannot fails."
     )
@@ -65,6 +69,8 @@ class RunOptions(Options):
         """Let this process compute as these options say: the first thing that a worker does."""
         import torch
 
+        if self.nice:
+            os.nice(self.nice)
         torch.set_num_threads(self.threads)
         devices.set_deterministic(self.deterministic)
 
@@ -76,6 +82,8 @@ class RunOptions(Options):
             )
         if self.address is not None and self.executor != "ray":
             raise ValueError(f"--address {self.address}: goes with --executor ray, not with {self.executor}")
+        if self.nice and self.executor == "inline":  # a process cannot take its priority back
+            raise ValueError(f"--nice {self.nice}: goes with --executor local or ray, not with inline")
         if self.executor == "ray" and ":" in self.device:
             raise ValueError(
                 f"--device {self.device}: expected auto, cpu or cuda; Ray assigns the GPUs of its nodes itself"
