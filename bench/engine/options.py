@@ -46,7 +46,7 @@ class RunOptions(Options):
         1.0, gt=0, le=1, description="Part of a GPU that a worker needs: 0.5 is two workers a GPU."
     )
     nice: Annotated[Whole, WORKERS] = Field(
-        0, ge=0, le=19, description="How far workers give way to the machine's other work: 19 is most."
+        0, ge=0, le=19, description="How far workers give way to the machine's other work: 19 is most (default: 0)."
     )
     deterministic: Annotated[bool, COMPUTING] = Field(
         False, description="Give the same bits every time on a GPU too; a stage that cannot fails."

@@ -10,7 +10,7 @@ from bench.plan.profiles import PROFILES
 COMPARE = OptionGroup(
     "What to compare",
     "NAMES are names, globs or all, comma-separated: none,tac,bna*. Parameters stand in brackets: "
-    "tac[beta=2,variant=A]. A sweep is written with bars: tac[beta=1|2] is two defenses. Brackets need quotes in most "
+    "tac[beta=2,epochs=10]. A sweep is written with bars: tac[beta=1|2] is two defenses. Brackets need quotes in most "
     "shells. bench list names everything that can be selected, bench show NAME its parameters.",
 )
 GIVEN = OptionGroup("What a defender is given")
