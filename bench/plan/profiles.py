@@ -26,7 +26,7 @@ PROFILES = {
         seeds=(0,),
         reference="5%",
         suspects=64,
-        # The published values do not work on 4,000 small grey images of digits: docs/findings.md.
+        # The published values do not work on 4,000 small grey images of digits: docs/findings/ holds what was tried
         parameters={
             "sig": {"poisoning_rate": 0.0975, "test_delta": 80 / 255},
             "label_consistent": {

@@ -15,7 +15,7 @@ RECIPES = {
     "quick": Recipe(epochs=15, batch_size=64, learning_rate=0.05, schedule="one-cycle"),
     # the papers' setting
     "paper": Recipe(epochs=100, batch_size=128, learning_rate=0.01, schedule="cosine"),
-    # in place of it at a fifth of the epochs: docs/findings.md compares the two
+    # in place of it at a fifth of the epochs: docs/findings/training.md compares the two
     "fast": Recipe(epochs=20, batch_size=256, learning_rate=0.4, schedule="one-cycle"),
     # transformers and ConvNeXt from scratch, which plain SGD hardly moves
     "adamw": Recipe(
