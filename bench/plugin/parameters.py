@@ -1,4 +1,4 @@
-"""A plugin's parameters in words: how a value is written, which values are possible, and what is wrong with one."""
+"""A plugin's parameters in words: how a value is written, what values are allowed, and what is wrong with a value."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -6,14 +6,14 @@ from typing import Any
 
 
 def spelled(value: Any) -> str:
-    """A parameter's value as a selection would write it."""
+    """A parameter's value as a selection writes it; a float with four significant digits."""
     if isinstance(value, tuple):
         return "+".join(map(spelled, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def bound(schema: dict[str, Any]) -> str:
-    """The values that a parameter may have, from its JSON schema."""
+    """The values that a parameter may take, such as "> 0 < 1", from its JSON ``schema``."""
     options = [part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"]
     part = options[0] if options else schema
     if part.get("type") == "array":
@@ -29,7 +29,7 @@ def bound(schema: dict[str, Any]) -> str:
 
 
 def explained(error: Any, fields: Iterable[str]) -> str:
-    """The first fault in a pydantic ValidationError as one line that names the value and what was expected.
+    """The first error of a pydantic ValidationError, as one line that names the value and what was expected.
 
     ``fields``: the names of all parameters.
     """
