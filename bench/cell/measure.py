@@ -49,7 +49,7 @@ def _checked(prediction: Prediction, count: int) -> Prediction:
     if prediction.logits.ndim != 2 or len(prediction.logits) != count:
         raise ValueError(f"the defended model gave logits {tuple(prediction.logits.shape)} for {count} images")
     if not bool(torch.isfinite(prediction.logits).all()):
-        raise ValueError("the defended model gave logits that are NaN or infinite")
+        raise ValueError("the defended model gave logits that are not numbers: NaN or infinite")
     return prediction
 
 

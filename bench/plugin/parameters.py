@@ -1,6 +1,6 @@
 """A plugin's parameters in words: how a value is written, what values are allowed, and what is wrong with a value."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -10,6 +10,12 @@ def spelled(value: Any) -> str:
     if isinstance(value, tuple):
         return "+".join(map(spelled, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def written(name: str, values: Mapping[str, str]) -> str:
+    """A plugin or recipe with parameters as a selection writes it: ``name[param=value,…]``."""
+    inside = ",".join(f"{parameter}={value}" for parameter, value in values.items())
+    return f"{name}[{inside}]" if inside else name
 
 
 def bound(schema: dict[str, Any]) -> str:
@@ -36,8 +42,13 @@ def explained(error: Any, fields: Iterable[str]) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        near = get_close_matches(name, fields, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(fields)}"
-        return f"unknown parameter {name!r}: {hint}"
+        return unknown("parameter", name, fields)
     expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return f"{name + '=' if name else ''}{first['input']}: expected {expected}"
+
+
+def unknown(what: str, name: str, names: Iterable[str]) -> str:
+    """A line that says that there is no such plugin or parameter: with the nearest of ``names``, else with all."""
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    return f"unknown {what} {name!r}: {hint}"
