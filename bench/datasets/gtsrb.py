@@ -84,7 +84,7 @@ class GTSRB(Decoded):
 
 
 def _layout(folder: Path) -> tuple[Path, str | None, str | None]:
-    """The directory that holds GTSRB/, and in it the training images and the file of test labels, None if it is missing."""
+    """The directory that holds GTSRB/, and in it the training images and the file of test labels; None if missing."""
     label_files = (TEST_LABELS, f"GTSRB/{TEST_LABELS}", f"{TEST}/{TEST_LABELS}")
     for root in (folder / "gtsrb", folder):
         train = next((name for name in TRAIN if (root / name).is_dir()), None)
