@@ -1,4 +1,4 @@
-"""The Python interface: ``bench.run`` takes what the command line takes. The command line is a thin skin over it."""
+"""The Python interface, over which the command line is a thin layer: ``bench.run`` takes the same options."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Results:
-    """The records of a request, in the order of its table."""
+    """The records of a request in the order of its table."""
 
     records: list[Record]
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
-        """One row a cell; the columns are the fields of ``bench.records.Record``."""
+        """A data frame with one row a cell; the columns are the fields of ``bench.records.Record``."""
         return to_frame(self.records)
 
     @property
@@ -47,20 +47,21 @@ class Results:
 
 @documented(Request, RunOptions)
 def run(*, listener: "Listener | None" = None, **options: Any) -> Results:
-    """Run every cell of a cross-product that the store does not hold yet, and return all of them.
+    """Run every cell of a cross-product that the store does not hold yet, and return the results of all cells.
 
-    Options are those of the command line and may be written as there; switches are booleans. A selection may also be a
-    list, such as ``["tac[beta=1|2]", "bna"]``, and seeds any whole numbers, such as ``range(3)``. ``listener`` hears
-    what happens; ``bench.engine.display.Lines`` is one.
+    The options are those of the command line, and may be written as there. Switches are booleans. A selection may also
+    be a list, such as ``["tac[beta=1|2]", "bna"]``, and seeds any whole numbers, such as ``range(3)``. ``listener`` is
+    called with what happens, for example a ``bench.engine.display.Lines``.
 
-    Ctrl-C stops after the stages in flight, a second one at once; both raise KeyboardInterrupt, and the same request
-    continues from there. Raises RequestError, before anything runs, if the request cannot be met.
+    Raises RequestError, before anything runs, if the request cannot be met. Ctrl-C finishes the stages that are running
+    and starts no others; a second Ctrl-C stops at once. Both raise KeyboardInterrupt, and the same request continues
+    from there later.
     """
     return run_request(*read_options(options), listener)
 
 
 def run_request(request: Request, options: RunOptions, listener: "Listener | None" = None) -> Results:
-    """``run`` with options that have been read."""
+    """``run`` with options that have been read and checked."""
     from bench.engine.display import Silent
     from bench.engine.outstanding import outstanding
     from bench.plan.plan import make_plan
@@ -96,9 +97,9 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
 
 
 def _connector(options: RunOptions, note: Callable[[str], None]) -> "Callable[[WorkerSettings, int], Executor]":
-    """Makes an executor from the settings of its workers and the number of stages.
+    """A function that makes an executor from its workers' settings and the number of stages.
 
-    Raises RequestError at once, not when called later, for devices that are not there.
+    Raises RequestError here, not in that function, for devices that do not exist.
     """
     from bench.engine import devices
     from bench.engine.ray import nodes
@@ -156,7 +157,7 @@ def _settings(options: RunOptions, store: Path, data: Path, plugin_files: Sequen
 def _execute(
     work: "Work", connect: "Callable[[], Executor]", store: "Store", listener: "Listener"
 ) -> dict[str, Record]:
-    """Do the work. Returns the records of failures that the store could not take, by key."""
+    """Do the work. Returns the records of those failures that could not be stored, by key."""
     from bench.engine import scheduler
     from bench.engine.interruption import Interruption
 
@@ -171,7 +172,7 @@ def _execute(
 
 
 def _sweep(store: "Store") -> None:
-    """Remove what killed processes left behind."""
+    """Remove drafts and locks that killed processes left behind."""
     from bench.store import locks
 
     store.sweep()
@@ -179,7 +180,7 @@ def _sweep(store: "Store") -> None:
 
 
 def open_registry(files: Sequence[str | Path] = ()) -> "Registry":
-    """The registry with these one-file plugins; RequestError if one of them cannot be used."""
+    """The registry with these one-file plugins. Raises RequestError if a plugin cannot be entered."""
     from bench.plan.registry import Registry
 
     registry = Registry([Path(file).resolve() for file in files])
@@ -194,10 +195,10 @@ def collect(
     records: Mapping[str, Record] | None = None,
     note: Callable[[str], None] = lambda line: None,
 ) -> Results:
-    """The records of a plan's cells, judged together: finished ones, and the last failures of the others.
+    """The records of a plan's cells with their verdicts: of finished cells, and the last failures of the others.
 
-    ``records``: those that need not be read again, by key. All carry the names by which this plan asks for them: the
-    request that made them may have spelled out parameters.
+    records: by key, those that are known and not read from the store. note: called with a line about each damaged
+    record. Plugins have their labels of this plan, which may differ from those of the request that made the record.
     """
     from bench.engine.outstanding import read_record
 
@@ -211,13 +212,13 @@ def collect(
 
 
 def data_folder(data: str | Path | None) -> Path:
-    """Where data sets are: as given, else $DEFENSEBENCH_DATA, else the user's cache directory."""
+    """The folder of the data sets: ``data``, else $DEFENSEBENCH_DATA, else one in the user's cache directory."""
     chosen = data or os.environ.get("DEFENSEBENCH_DATA") or platformdirs.user_cache_path("defensebench") / "data"
     return Path(chosen).expanduser().resolve()
 
 
 def check_data(plan: "Plan", data: Path) -> None:
-    """Let every data set check its files, or download them, once, before any work starts."""
+    """Let every data set of a plan download and decode what is missing, before any work starts."""
     from bench.plugin.dataset import Dataset
 
     for ref in {victim.dataset.label: victim.dataset for victim in plan.victims}.values():
@@ -229,9 +230,9 @@ def check_data(plan: "Plan", data: Path) -> None:
 def pictures(
     store: "Store", frame: "pd.DataFrame", damaged: Callable[[Damaged], object]
 ) -> "Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]":
-    """Clean and triggered test images (N, H, W, C) in [0, 1] of every attack in a frame, by its label.
+    """Clean and triggered test images (N, H, W, C) in [0, 1] of every attack in a frame, by the attack's label.
 
-    Damaged ones are left out and handed to ``damaged``.
+    An attack with a damaged file is left out, and ``damaged`` is called with the error.
     """
     by_label = {}
     for label, key in frame[["attack_label", "victim_key"]].drop_duplicates("attack_label").itertuples(index=False):

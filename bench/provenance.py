@@ -1,4 +1,4 @@
-"""Where a result comes from: code version, commit, packages, device, command line."""
+"""Where a result comes from: version and commit of the code, packages, device, command."""
 
 import hashlib
 import json
@@ -24,20 +24,20 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "p
 @cache
 def packages() -> dict[str, str]:
     """Installed versions of the packages that results depend on."""
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 @cache
 def commit() -> tuple[str | None, bool | None]:
-    """The commit that this code was taken from and whether it was changed since; (None, None) where nothing says so.
+    """The commit of this code, and whether tracked files were changed since; (None, None) if it is not known.
 
-    In a checkout git is asked; what was installed straight from a repository says so itself.
+    In a checkout git says it. For a package that was installed from a repository, its installer noted it.
     """
     here = Path(__file__).resolve().parent
 
@@ -54,18 +54,18 @@ def commit() -> tuple[str | None, bool | None]:
 
 
 def _installed_from() -> tuple[str | None, bool | None]:
-    """The commit in what an installer noted of a repository (PEP 610), unchanged by then."""
+    """The commit that the installer noted (PEP 610); the code was unchanged when it was installed."""
     try:
         noted = json.loads(distribution("defensebench").read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):
         return None, None
-    found = noted.get("vcs_info", {}).get("commit_id")
-    return found, None if found is None else False
+    head = noted.get("vcs_info", {}).get("commit_id")
+    return head, None if head is None else False
 
 
 @cache
 def host() -> str:
-    """Eight digits that are the same for results of the same machine, and do not name it."""
+    """Eight hexadecimal digits that stand for this machine without naming it."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
@@ -76,11 +76,11 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class Maker:
-    """Who makes a result: the command, and the worker that carries it out.
+    """What a result is made with: the command and the worker that carries it out.
 
-    ``command``: a line for a shell. ``device``: a name for a person; "" where nothing is computed. ``threads``: CPU
-    threads. ``deterministic``: whether only algorithms are taken that give the same bits every time. ``compiled``:
-    whether networks are compiled for training.
+    command: a line for a shell. device: its full name; "" if nothing is computed. threads: CPU threads; 0 if nothing
+    is computed. deterministic: whether only algorithms are used that give the same bits every time. compiled: whether
+    networks are compiled for training.
     """
 
     command: str = ""
@@ -90,7 +90,7 @@ class Maker:
     compiled: bool = False
 
     def facts(self) -> dict[str, Any]:
-        """Where something comes from that this maker made."""
+        """The provenance of a result that this maker makes, by name: for a victim's ``stage.json``."""
         head, dirty = commit()
         return {
             **asdict(self),
@@ -102,7 +102,7 @@ class Maker:
         }
 
     def columns(self) -> dict[str, Any]:
-        """The same as a record has it."""
+        """The same as the columns of a record."""
         facts = self.facts()
         return {**facts, "packages": json.dumps(facts["packages"])}
 
@@ -113,25 +113,25 @@ typed_command: ContextVar[str | None] = ContextVar(
 
 
 def current_command() -> str:
-    """The ``bench …`` line that is being carried out; else the script or module that calls ``bench.run``."""
+    """The ``bench …`` line that runs now, or else the script or module that calls ``bench.run``."""
     path = Path(sys.argv[0] or "python")
     return typed_command.get() or f"bench.run(…) in {path.parent.name if path.name == '__main__.py' else path.name}"
 
 
 def command_line(arguments: Sequence[str], home: str | None = None) -> str:
-    """``bench`` with its arguments, for a shell; paths below ``home`` (default: the user's) begin with ~."""
-    owner = str(Path.home()) if home is None else home
-    return " ".join(["bench", *(_quoted(_hidden(part, owner)) for part in arguments)])
+    """``bench`` with its arguments as a line for a shell. Paths below ``home``, by default the user's, begin with ~."""
+    home = str(Path.home()) if home is None else home
+    return " ".join(["bench", *(_quoted(_hidden(part, home)) for part in arguments)])
 
 
 def _hidden(text: str, home: str) -> str:
-    if len(home) < 2:  # a user without one
+    if len(home) < 2:  # the user has no home directory
         return text
     return re.sub(rf"(?<![\w./~-]){re.escape(home.rstrip('/'))}(?=/|$|[,:])", "~", text)
 
 
 def _quoted(text: str) -> str:
     head, slash, rest = text.partition("/")
-    if head == "~" and slash:  # in quotes the shell would not see a home in it
+    if head == "~" and slash:  # within quotes a shell would not expand ~
         return "~/" + (shlex.quote(rest) if rest else "")
     return shlex.quote(text)

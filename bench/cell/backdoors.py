@@ -1,6 +1,7 @@
-"""One attack may plant several backdoors, each with its own trigger and target: how images are assigned to them.
+"""The backdoors of an attack, each with its own trigger and target, and how images are assigned to them.
 
-An attack with one backdoor is the case of one: everything goes to it, and what it learned has no prefix.
+Most attacks plant a single backdoor. Every image is then assigned to it, and the names of what it learned carry no
+prefix.
 """
 
 from collections.abc import Sequence
@@ -18,10 +19,10 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class TriggeredSet:
-    """N images without and with the trigger, and the class that it is to lead each of them to."""
+    """N images without and with the trigger, and the target of each."""
 
     originals: LabelledImages
-    images: Tensor  # (N, C, H, W) in [0, 1], of 8 bits a channel
+    images: Tensor  # (N, C, H, W) in [0, 1], rounded to 8 bits a channel
     targets: Tensor  # (N,)
 
     def __len__(self) -> int:
@@ -29,7 +30,7 @@ class TriggeredSet:
 
     @property
     def eligible(self) -> Tensor:
-        """Whether the trigger changes the label (N,): only these images count for ASR and RA."""
+        """Whether the trigger changes the label (N,) bool: only these images count for ASR and RA."""
         return self.targets != self.originals.labels
 
 
@@ -43,80 +44,85 @@ def with_trigger(
 ) -> TriggeredSet:
     """Images of ``data`` without and with a trigger, each assigned to one of an attack's ``backdoors`` at random.
 
-    All of them; with ``candidates`` (M,), indices of images, at most the first ``most`` of these whose label the
-    trigger changes. The control row changes no label: there they are any images, and false alarms if somebody
-    suspects them. The context's generator is left where it stands. Raises ValueError if the attack breaks its contract.
+    Without ``candidates`` these are all images of ``data``. ``candidates`` (M,) are indices of images: then at most
+    ``most`` of them are taken, the first whose label the trigger changes. If the trigger changes no label at all, as in
+    the control row, the first ``most`` candidates are taken instead. ``context.generator`` is not advanced. Raises
+    ValueError if the attack breaks its contract.
     """
     context = replace(context, generator=context.generator.clone_state())
-    contexts = [_own(context, number, len(backdoors)) for number in range(len(backdoors))]
+    contexts = [_context_of(number, len(backdoors), context) for number in range(len(backdoors))]
     labels = data.labels if candidates is None else data.labels[candidates]
     assignment = assign(len(backdoors), len(labels), generator)
-    wanted = targets(backdoors, labels, assignment)
+    new_labels = targets(backdoors, labels, assignment)
     if candidates is not None:
-        changed = (wanted != labels).nonzero()[:, 0]
+        changed = (new_labels != labels).nonzero()[:, 0]
         chosen = (changed if len(changed) else torch.arange(len(labels), device=labels.device))[:most]
-        data, assignment, wanted = data.at(candidates[chosen]), assignment[chosen], wanted[chosen]
+        data, assignment, new_labels = data.at(candidates[chosen]), assignment[chosen], new_labels[chosen]
     triggered = torch.empty_like(data.images)
     for number, backdoor in enumerate(backdoors):
         for index in (assignment == number).nonzero()[:, 0].split(BATCH):
             triggered[index] = as_bytes(backdoor.apply(data.at(index).floats, contexts[number]))
-    return TriggeredSet(data, triggered.float().div_(255), wanted)
+    return TriggeredSet(data, triggered.float().div_(255), new_labels)
 
 
 def assign(backdoors: int, count: int, generator: torch.Generator) -> Tensor:
-    """The number of the backdoor that each of ``count`` images is for (N,): in equal shares, at random."""
+    """Assign ``count`` images to backdoors at random, in equal numbers: the number of each image's backdoor (N,)."""
     return torch.randperm(count, generator=generator, device=generator.device) % backdoors
 
 
 def targets(backdoors: Sequence[Attack], labels: Tensor, assignment: Tensor) -> Tensor:
-    """The label (N,) that each triggered image of true class ``labels`` (N,) is to be given."""
-    answer = labels.clone()
+    """The target (N,) of every image of true class ``labels`` (N,), by the backdoor that it is assigned to (N,)."""
+    new_labels = labels.clone()
     for number, backdoor in enumerate(backdoors):
-        answer[assignment == number] = backdoor.target(labels[assignment == number])
-    return answer
+        new_labels[assignment == number] = backdoor.target(labels[assignment == number])
+    return new_labels
 
 
 def learn(attack: Attack, train: LabelledImages, context: AttackContext) -> dict[str, Tensor]:
-    """What every backdoor learns before poisoning, by name."""
-    parts = attack.backdoors()
-    found = [part.learn(train, context) for part in parts]
+    """What every backdoor of ``attack`` learns before poisoning, by name. Several backdoors have a prefix each."""
+    backdoors = attack.backdoors()
+    learned = [backdoor.learn(train, context) for backdoor in backdoors]
     return {
-        _prefix(place, len(parts)) + name: value
-        for place, part in enumerate(found)
-        for name, value in part.items()
-    }  # fmt: skip
+        _prefix(number, len(backdoors)) + name: value
+        for number, values in enumerate(learned)
+        for name, value in values.items()
+    }
 
 
 def poison(attack: Attack, train: LabelledImages, context: AttackContext) -> Poisoned:
-    """``train`` poisoned for every backdoor, each in a part of its own that holds all classes in their shares."""
-    parts = attack.backdoors()
-    if len(parts) == 1:
-        return _fitting(attack.poison(train, context), train)
+    """``train`` poisoned for every backdoor of ``attack``.
+
+    Several backdoors poison a part of ``train`` each. The parts do not overlap, and all of them hold the classes in the
+    same proportions. Raises ValueError if the attack returns images of another shape or number.
+    """
+    backdoors = attack.backdoors()
+    if len(backdoors) == 1:
+        return _checked(attack.poison(train, context), train)
     order = stratified_order(train.labels, context.generator)
     images, labels = train.images.clone(), train.labels.clone()
     poisoned = torch.zeros(len(train), dtype=torch.bool, device=labels.device)
     cover = torch.zeros_like(poisoned)
-    for place, part in enumerate(parts):
-        index = order[place :: len(parts)]
-        own = train.at(index)
-        done = _fitting(part.poison(own, _own(context, place, len(parts))), own)
-        images[index], labels[index] = done.data.images, done.data.labels
-        poisoned[index], cover[index] = done.poisoned, done.cover
+    for number, backdoor in enumerate(backdoors):
+        index = order[number :: len(backdoors)]
+        part = train.at(index)
+        result = _checked(backdoor.poison(part, _context_of(number, len(backdoors), context)), part)
+        images[index], labels[index] = result.data.images, result.data.labels
+        poisoned[index], cover[index] = result.poisoned, result.cover
     return Poisoned(LabelledImages(images, labels), poisoned, cover)
 
 
-def _own(context: AttackContext, place: int, count: int) -> AttackContext:
-    """The context of one backdoor: of what was learned, its own."""
-    prefix = _prefix(place, count)
-    own = {name.removeprefix(prefix): value for name, value in context.learned.items() if name.startswith(prefix)}
-    return replace(context, learned=own)
+def _context_of(number: int, count: int, context: AttackContext) -> AttackContext:
+    """The context of backdoor ``number`` of ``count``, which holds what this backdoor learned and nothing else."""
+    prefix = _prefix(number, count)
+    learned = {name.removeprefix(prefix): value for name, value in context.learned.items() if name.startswith(prefix)}
+    return replace(context, learned=learned)
 
 
-def _prefix(place: int, count: int) -> str:
-    return f"{place}." if count > 1 else ""
+def _prefix(number: int, count: int) -> str:
+    return f"{number}." if count > 1 else ""
 
 
-def _fitting(poisoned: Poisoned, train: LabelledImages) -> Poisoned:
+def _checked(poisoned: Poisoned, train: LabelledImages) -> Poisoned:
     if poisoned.data.images.shape != train.images.shape or len(poisoned.poisoned) != len(train):
         raise ValueError(f"poison gave {tuple(poisoned.data.images.shape)} for {tuple(train.images.shape)}")
     return poisoned

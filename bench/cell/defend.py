@@ -1,4 +1,4 @@
-"""Defend a victim that is in the store, predict and measure."""
+"""Make a cell: defend a victim from the store, predict, and measure."""
 
 import json
 from typing import Any
@@ -8,7 +8,8 @@ from bench.cell.diagnostics import compare_with_truth
 from bench.cell.loaded import LoadedVictim
 from bench.cell.measure import measure, predict
 from bench.cell.meter import Meter
-from bench.cell.reference import Handed
+from bench.cell.reference import DefenseInputs
+from bench.cell.stream import stream_order
 from bench.cell.workshop import Workshop
 from bench.plan.stages import CellStage
 from bench.plugin.defense import Defense, Guard
@@ -19,27 +20,29 @@ from bench.plugin.values import Context
 from bench.provenance import now
 from bench.records import LogLines, Record
 
-_KINDS: dict[type[Defense], Any] = {Repair: repair, Runtime: runtime, Oracle: oracle}  # and what runs each
+_KINDS: dict[type[Defense], Any] = {Repair: repair, Runtime: runtime, Oracle: oracle}  # and the module that runs each
 
 
-def make_cell(stage: CellStage, shop: Workshop) -> LogLines:
-    """Defend, predict, measure; the record is put into the store. Returns what the defense logged."""
-    started, log, code = now(), LogLines(), _fingerprints(stage, shop)
-    victim = LoadedVictim.read(stage.victim, shop)
-    defense: Defense = shop.plugin(stage.defense)
-    context = Context(shop.device, shop.generator(stage.key, "defense"), progress=shop.progress, log=log.append)
+def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
+    """Defend, predict and measure, and put the cell into the store. Returns what the defense logged."""
+    started, log, fingerprints = now(), LogLines(), _fingerprints(stage, workshop)
+    victim = LoadedVictim.read(stage.victim, workshop)
+    defense: Defense = workshop.plugin(stage.defense)
+    context = Context(
+        workshop.device, workshop.generator(stage.key, "defense"), progress=workshop.progress, log=log.append
+    )
     known = reference.known(stage, victim)
-    handed = Handed(victim.network(), known, context, lambda: reference.secret(stage, victim))
-    with Meter(shop.device) as defending:
-        guard = _guard(defense, handed)
+    inputs = DefenseInputs(victim.network(), known, context, lambda: reference.secret(stage, victim))
+    with Meter(workshop.device) as defending:
+        guard = _guard(defense, inputs)
     test = victim.test_set()
-    stream = runtime.stream_order(defense, 2 * len(test), shop.generator(stage.key, "stream"))
-    with Meter(shop.device) as inference:
-        after = predict(guard, test.originals.floats, test.images, stream)
-    compare_with_truth(context.diagnostics, shop.victim(stage.victim), test, after, stream)
+    stream = stream_order(defense, 2 * len(test), workshop.generator(stage.key, "stream"))
+    with Meter(workshop.device) as inference:
+        predictions = predict(guard, test.originals.floats, test.images, stream)
+    compare_with_truth(context.diagnostics, workshop.victim(stage.victim), test, predictions, stream)
     record = Record(
         **stage.columns,
-        **measure(stage.victim.key, shop.store, after),
+        **measure(stage.victim.key, workshop.store, predictions),
         status="done",
         defense_seconds=defending.seconds,
         inference_seconds=inference.seconds,
@@ -48,30 +51,29 @@ def make_cell(stage: CellStage, shop: Workshop) -> LogLines:
         started=started,
         finished=now(),
         log=log.text,
-        fingerprints=json.dumps(code, sort_keys=True),
+        fingerprints=json.dumps(fingerprints, sort_keys=True),
         diagnostics=json.dumps(context.diagnostics, default=_plain),
-        **shop.maker.columns(),
+        **workshop.maker.columns(),
     )
-    shop.store.write("cells", stage.key, {"predictions.safetensors": after, "record.json": record.to_json()})
-    shop.store.forget("failures", stage.key)
+    workshop.store.write("cells", stage.key, {"predictions.safetensors": predictions, "record.json": record.to_json()})
+    workshop.store.forget("failures", stage.key)
     return log
 
 
-def _guard(defense: Defense, handed: Handed) -> Guard:
+def _guard(defense: Defense, inputs: DefenseInputs) -> Guard:
     for kind, module in _KINDS.items():
         if isinstance(defense, kind):
-            guard: Guard = module.guard(defense, handed)
+            guard: Guard = module.guard(defense, inputs)
             return guard
     raise TypeError(f"{defense.name}: expected one of {', '.join(kind.__name__ for kind in _KINDS)}")
 
 
-def _fingerprints(stage: CellStage, shop: Workshop) -> dict[str, str]:
-    """The code that made this cell, by kind of plugin: that of the victim as it was when the victim was made."""
-    facts = shop.store.read_json("victims", stage.victim.key, "stage.json")
-    own = shop.registry.fingerprint("defense", stage.defense.name)
-    return {**facts.get("fingerprints", {}), "defense": own}
+def _fingerprints(stage: CellStage, workshop: Workshop) -> dict[str, str]:
+    """Fingerprints of the code that made this cell, by kind of plugin: the victim's are those of when it was made."""
+    facts = workshop.store.read_json("victims", stage.victim.key, "stage.json")
+    return {**facts.get("fingerprints", {}), "defense": workshop.registry.fingerprint("defense", stage.defense.name)}
 
 
 def _plain(value: Any) -> Any:
-    """Tensors and numpy values of a plugin's diagnostics as plain numbers."""
+    """A tensor or numpy value of a plugin's diagnostics as plain numbers, anything else as text: for ``json.dumps``."""
     return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -1,4 +1,4 @@
-"""A victim with all that its cells are made of: its data, its attack, its network, and images with its trigger."""
+"""A loaded victim: its data, its attack, its network, and test images with its trigger."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -17,14 +17,14 @@ from bench.plugin.values import AttackContext, LabelledImages
 
 @dataclass(frozen=True)
 class LoadedVictim:
-    """A victim, opened once for a stage, whether its network is in the store already or is still to be trained.
+    """A victim as the stages see it. It is loaded once for a stage, before or after its network is trained.
 
-    backdoors: the attack for each of its triggers. train, test: the clean images. inference: the context in which
-    triggers are put on images after the training. Everything is on the workshop's device.
+    backdoors: one attack for each trigger. train, test: the clean images, on the workshop's device. inference: the
+    context in which triggers are applied after the training.
     """
 
     stage: VictimStage
-    shop: Workshop
+    workshop: Workshop
     dataset: Dataset
     attack: Attack
     backdoors: list[Attack]
@@ -33,29 +33,31 @@ class LoadedVictim:
     inference: AttackContext
 
     @classmethod
-    def open(cls, stage: VictimStage, shop: Workshop) -> Self:
-        """A victim of which there is nothing but its description yet."""
-        dataset: Dataset = shop.plugin(stage.dataset)
-        attack: Attack = shop.plugin(stage.attack)
-        splits = shop.splits(stage.dataset)
-        inference = AttackContext(shop.device, shop.generator(stage.key, "inference"), spec=dataset.spec)
-        return cls(stage, shop, dataset, attack, attack.backdoors(), splits.train, splits.test, inference)
+    def open(cls, stage: VictimStage, workshop: Workshop) -> Self:
+        """A victim that is still to be trained."""
+        dataset: Dataset = workshop.plugin(stage.dataset)
+        attack: Attack = workshop.plugin(stage.attack)
+        splits = workshop.splits(stage.dataset)
+        inference = AttackContext(workshop.device, workshop.generator(stage.key, "inference"), spec=dataset.spec)
+        return cls(stage, workshop, dataset, attack, attack.backdoors(), splits.train, splits.test, inference)
 
     @classmethod
-    def read(cls, stage: VictimStage, shop: Workshop) -> Self:
-        """A victim that is in the store."""
-        learned = shop.store.tensors("victims", stage.key, "learned.safetensors")
-        return cls.open(stage, shop).with_learned({name: value.to(shop.device) for name, value in learned.items()})
+    def read(cls, stage: VictimStage, workshop: Workshop) -> Self:
+        """A victim from the store. Raises Damaged if its file is not what was written."""
+        learned = workshop.store.tensors("victims", stage.key, "learned.safetensors")
+        return cls.open(stage, workshop).with_learned(
+            {name: value.to(workshop.device) for name, value in learned.items()}
+        )
 
     def with_learned(self, learned: Mapping[str, Tensor]) -> Self:
-        """The same victim after its attack has learned what its triggers need, by name."""
+        """This victim with what its attack has ``learned`` for its triggers, by name."""
         return replace(self, inference=replace(self.inference, learned=learned))
 
     def network(self) -> nn.Module:
-        """A copy of the network in eval mode, which may be changed."""
-        return deepcopy(self.shop.victim(self.stage))
+        """A copy of the stored network, in eval mode, which may be changed."""
+        return deepcopy(self.workshop.victim(self.stage))
 
     def test_set(self) -> TriggeredSet:
         """All test images without and with the trigger, assigned to the backdoors at random."""
-        generator = self.shop.generator(self.stage.key, "deal")
+        generator = self.workshop.generator(self.stage.key, "deal")
         return with_trigger(self.backdoors, self.test, generator, self.inference)

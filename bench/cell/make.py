@@ -1,4 +1,4 @@
-"""Which function makes a stage of which sort: where another sort of stage is entered."""
+"""Make a stage of any sort. A new sort of stage is entered here with the function that makes it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +9,9 @@ from bench.cell.workshop import Workshop
 from bench.plan.stages import CellStage, Stage, VictimStage
 from bench.records import LogLines
 
-_MAKERS: dict[type[Any], Callable[[Any, Workshop], LogLines]] = {VictimStage: make_victim, CellStage: make_cell}
+_FUNCTIONS: dict[type[Any], Callable[[Any, Workshop], LogLines]] = {VictimStage: make_victim, CellStage: make_cell}
 
 
-def make(stage: Stage, shop: Workshop) -> LogLines:
+def make(stage: Stage, workshop: Workshop) -> LogLines:
     """Make a stage and put it into the store. Returns what its plugin logged. Raises whatever the plugin raises."""
-    return _MAKERS[type(stage)](stage, shop)
+    return _FUNCTIONS[type(stage)](stage, workshop)

@@ -1,4 +1,4 @@
-"""What a network says of the test images, and every metric of that."""
+"""A network's predictions on the test images, and every metric that is derived from them."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,23 +20,27 @@ BATCH = 250
 def predict(
     guard: Callable[[Tensor], Prediction], clean: Tensor, triggered: Tensor, stream: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """What ``guard`` says of clean and triggered images (N, C, H, W): tensors by name, ready for the store.
+    """The predictions of ``guard`` on clean and triggered images (N, C, H, W), by name, as the store takes them.
 
-    With ``stream``, a permutation of the clean and the triggered images (2N,), they pass one by one in its order.
+    clean_logits, triggered_logits (N, classes); where the guard gives them, also clean_score and triggered_score (N,),
+    clean_flagged and triggered_flagged (N,) bool. ``stream`` is an order (2N,) of the clean and then the triggered
+    images: with it they pass one by one in this order, without it in batches. Raises TypeError or ValueError if the
+    guard does not return a Prediction with finite logits for every image.
     """
     images = torch.cat([clean, triggered])
     order = torch.arange(len(images), device=images.device) if stream is None else stream
     parts = [_checked(guard(images[index]), len(index)) for index in order.split(BATCH if stream is None else 1)]
-    found: dict[str, Tensor] = {}
+    predictions: dict[str, Tensor] = {}
     for name in ("logits", "score", "flagged"):
         values = [getattr(part, name) for part in parts]
         if any(value is None for value in values):
             continue
         merged = torch.cat(values)
-        inverse = torch.empty_like(merged)
-        inverse[order] = merged
-        found[f"clean_{name}"], found[f"triggered_{name}"] = inverse[: len(clean)], inverse[len(clean) :]
-    return {name: value.float() if value.is_floating_point() else value for name, value in found.items()}
+        in_given_order = torch.empty_like(merged)
+        in_given_order[order] = merged
+        predictions[f"clean_{name}"] = in_given_order[: len(clean)]
+        predictions[f"triggered_{name}"] = in_given_order[len(clean) :]
+    return {name: value.float() if value.is_floating_point() else value for name, value in predictions.items()}
 
 
 def _checked(prediction: Prediction, count: int) -> Prediction:
@@ -45,7 +49,7 @@ def _checked(prediction: Prediction, count: int) -> Prediction:
     if prediction.logits.ndim != 2 or len(prediction.logits) != count:
         raise ValueError(f"the defended model gave logits {tuple(prediction.logits.shape)} for {count} images")
     if not bool(torch.isfinite(prediction.logits).all()):
-        raise ValueError("the defended model gave logits that are not numbers")
+        raise ValueError("the defended model gave logits that are not numbers: NaN or infinite")
     return prediction
 
 
@@ -53,19 +57,21 @@ def _checked(prediction: Prediction, count: int) -> Prediction:
 
 
 def measure(victim_key: str, store: Store, after: dict[str, Tensor]) -> dict[str, Any]:
-    """Every metric of a cell, by the name of its column, from stored predictions alone.
+    """Every metric of a cell, by the name of its column, from predictions alone.
 
-    victim_key: that of the cell's victim; after: what the defended network said, by name, as ``predict`` returns it.
-    Raises Damaged for a stored file that is not what was written.
+    victim_key: the key of the cell's victim, whose predictions are in the store. after: the defended network's
+    predictions, by name, as ``predict`` returns them. Raises Damaged for a stored file that is not what was written.
     """
     facts = store.read_json("victims", victim_key, "stage.json")
     before = store.tensors("victims", victim_key, "predictions.safetensors")
     labels, targets = before["labels"], before["targets"]
     after = {name: value.cpu() for name, value in after.items()}
-    then, now = _figures(before, labels, targets), _figures(after, labels, targets)
+    undefended, defended = _accuracies(before, labels, targets), _accuracies(after, labels, targets)
     eligible = targets != labels
-    columns: dict[str, Any] = {**now, **{f"{name}_before": value for name, value in then.items()}}
-    columns["der"] = metrics.defense_effectiveness(then["acc"], then["asr"], now["acc"], now["asr"])
+    columns: dict[str, Any] = {**defended, **{f"{name}_before": value for name, value in undefended.items()}}
+    columns["der"] = metrics.defense_effectiveness(
+        undefended["acc"], undefended["asr"], defended["acc"], defended["asr"]
+    )
     if "clean_score" in after:
         columns["auroc"] = metrics.auroc(after["clean_score"], after["triggered_score"][eligible])
     if "clean_flagged" in after:
@@ -83,9 +89,10 @@ def measure(victim_key: str, store: Store, after: dict[str, Tensor]) -> dict[str
 
 
 def measure_again(store: Store, damaged: Callable[[Damaged], object]) -> Iterator[tuple[Record, Record]]:
-    """Every finished cell's record as it is stored and with its metrics derived anew, where the two differ.
+    """Derive the metrics of every finished cell anew. Yields the old and the new record where the two differ.
 
-    The new ones are put in place of the old ones. Cells with a damaged file are handed to ``damaged`` and stay.
+    The new record replaces the old one in the store. A cell with a damaged file is left as it is, and ``damaged`` is
+    called with the error.
     """
     for key in store.keys("cells"):
         try:
@@ -103,7 +110,8 @@ def measure_again(store: Store, damaged: Callable[[Damaged], object]) -> Iterato
             yield record, again
 
 
-def _figures(predictions: dict[str, Tensor], labels: Tensor, targets: Tensor) -> dict[str, float]:
+def _accuracies(predictions: dict[str, Tensor], labels: Tensor, targets: Tensor) -> dict[str, float]:
+    """ACC, ASR, RA and ACC on the target classes, by the name of their column."""
     clean, triggered = (predictions[f"{part}_logits"].argmax(1) for part in ("clean", "triggered"))
     return {
         "acc": metrics.accuracy(clean, labels),

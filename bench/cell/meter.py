@@ -9,10 +9,10 @@ import torch
 
 
 class Meter:
-    """Measures from ``with`` to its end: ``seconds``, and ``peak_mb``, the highest memory in use meanwhile.
+    """Measures what runs inside its ``with``: ``seconds``, and ``peak_mb``, the peak memory in MiB.
 
-    On a GPU the memory is what tensors held on it; on a CPU the resident memory of the process, interpreter and
-    libraries included. Where the system cannot reset that peak, it is the highest since the process began.
+    On a GPU this is the memory that tensors took. On a CPU it is the resident memory of the process, interpreter and
+    libraries included. Where the system cannot reset that peak, it is the peak since the process began.
     """
 
     def __init__(self, device: torch.device) -> None:

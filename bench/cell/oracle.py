@@ -1,11 +1,11 @@
-"""How an ``Oracle`` runs: it is told the secret, and what it returns is the network to compare with."""
+"""How an ``Oracle`` runs: it also sees the secret, and the network that it returns is the column to compare with."""
 
-from bench.cell.reference import Handed
+from bench.cell.reference import DefenseInputs
 from bench.plugin.defense import Guard
 from bench.plugin.oracle import Oracle
 from bench.plugin.values import Prediction
 
 
-def guard(defense: Oracle, handed: Handed) -> Guard:
-    revealed = defense.reveal(handed.model, handed.known, handed.secret(), handed.context).eval()
-    return lambda images: Prediction(revealed(images))
+def guard(defense: Oracle, inputs: DefenseInputs) -> Guard:
+    network = defense.reveal(inputs.model, inputs.known, inputs.secret(), inputs.context).eval()
+    return lambda images: Prediction(network(images))

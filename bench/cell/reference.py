@@ -1,4 +1,7 @@
-"""What a defense is handed: reference images and suspects, drawn from the training images, never from the test set."""
+"""What a defense is given: the clean reference set and the suspects, from the training images, never from the test set.
+
+``_order`` draws the reference set.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +17,11 @@ from bench.plugin.values import Context, Known, Secret
 
 
 @dataclass(frozen=True)
-class Handed:
-    """All that a defense of any kind is handed. ``model`` is a copy of its own; only an oracle asks for ``secret``."""
+class DefenseInputs:
+    """All that a defense of any kind is given.
+
+    ``model`` is a copy of the victim's network, which the defense may change. Only an oracle calls ``secret``.
+    """
 
     model: nn.Module
     known: Known
@@ -24,9 +30,9 @@ class Handed:
 
 
 def known(stage: CellStage, victim: LoadedVictim) -> Known:
-    """What the defender of this cell is given.
+    """What this cell's defense is given, as its ``knowledge`` declares.
 
-    Suspected images are further images of the training split, of classes that the trigger changes, with the trigger.
+    The suspects are triggered training images that are not in the reference set and whose label the trigger changes.
     """
     order = _order(victim)
     clean = victim.train.at(order[: stage.reference]) if stage.reference else None
@@ -37,7 +43,8 @@ def known(stage: CellStage, victim: LoadedVictim) -> Known:
 
 
 def secret(stage: CellStage, victim: LoadedVictim) -> Secret:
-    """What an oracle is told: as many triggered images as there are reference images, and a way to a clean network."""
+    """What this cell's oracle is given: at most as many triggered images as there are reference images, and a function
+    that trains a clean network."""
     images = _beside_the_reference_set(stage, victim, stage.reference)
     chosen = images.eligible
     return Secret(
@@ -46,20 +53,20 @@ def secret(stage: CellStage, victim: LoadedVictim) -> Secret:
 
 
 def _beside_the_reference_set(stage: CellStage, victim: LoadedVictim, most: int) -> TriggeredSet:
-    """At most ``most`` training images behind those of the reference set, without and with the trigger."""
+    """At most ``most`` training images that are not in the reference set, without and with the trigger."""
     rest = _order(victim)[stage.reference :]
-    generator = victim.shop.generator(stage.victim.key, "suspects")
+    generator = victim.workshop.generator(stage.victim.key, "suspects")
     return with_trigger(victim.backdoors, victim.train, generator, victim.inference, rest, most)
 
 
 def _order(victim: LoadedVictim) -> Tensor:
-    """Indices (N,) of all training images: the reference set is at the beginning, the rest follows.
+    """A random stratified order of all training images: indices (N,). The reference set is the beginning of it.
 
-    They depend on data set and seed alone, so that a defender is given the same images against every attack. They are
-    drawn once for both and kept in the workshop.
+    The order depends on the data set and the seed alone, so a defender has the same images against every attack. The
+    workshop keeps the last one that was drawn.
     """
-    key, shop = victim.stage.data_key, victim.shop
-    if key not in shop.orders:
-        shop.orders.clear()
-        shop.orders[key] = stratified_order(victim.train.labels, shop.generator(key, "reference"))
-    return shop.orders[key]
+    key, workshop = victim.stage.data_key, victim.workshop
+    if key not in workshop.orders:
+        workshop.orders.clear()
+        workshop.orders[key] = stratified_order(victim.train.labels, workshop.generator(key, "reference"))
+    return workshop.orders[key]

@@ -1,11 +1,11 @@
-"""How a ``Repair`` runs: what it returns is the defended network."""
+"""How a ``Repair`` defense runs: the network that it returns is the defended network."""
 
-from bench.cell.reference import Handed
+from bench.cell.reference import DefenseInputs
 from bench.plugin.defense import Guard
 from bench.plugin.repair import Repair
 from bench.plugin.values import Prediction
 
 
-def guard(defense: Repair, handed: Handed) -> Guard:
-    repaired = defense.repair(handed.model, handed.known, handed.context).eval()
+def guard(defense: Repair, inputs: DefenseInputs) -> Guard:
+    repaired = defense.repair(inputs.model, inputs.known, inputs.context).eval()
     return lambda images: Prediction(repaired(images))

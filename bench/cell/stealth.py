@@ -5,16 +5,18 @@ import math
 import torch
 from torch import Tensor
 
-IMAGES = 1000  # at most so many are compared: SSIM is computed one image at a time
+IMAGES = 1000  # compared at most: SSIM is computed one image at a time
 
 
 def stealth(clean: Tensor, triggered: Tensor) -> dict[str, float]:
-    """Distances of ``triggered`` from ``clean``, both (N, C, H, W) in [0, 1], by name; NaN for no image.
+    """Distances of ``triggered`` from ``clean``, both (N, C, H, W) in [0, 1], by name; NaN without images.
 
-    psnr: decibels, of the mean squared error over all images (infinite, where nothing changed, becomes NaN). ssim:
-    mean over the images, in [-1, 1], Gaussian window as in Wang et al. 2004 (uniform of 7 pixels for images below 11;
-    NaN below 7). l0: changed pixels, whatever the channel; l2: Euclidean norm; both means over the images. linf: the
-    largest change of all.
+    psnr: in decibels, of the mean squared error over all images; NaN if nothing changed, where it would be infinite.
+    ssim: in [-1, 1], mean over the images, with the Gaussian window of Wang et al. 2004. Images with a side below 11
+    pixels get a uniform window of 7 pixels; below 7 pixels ssim is NaN.
+    l0: pixels that changed in any channel, mean over the images.
+    l2: Euclidean norm of the change, mean over the images.
+    linf: the largest change of any value.
     """
     clean, triggered = clean[:IMAGES].float(), triggered[:IMAGES].float()
     if not len(clean):
@@ -38,5 +40,5 @@ def _ssim(clean: Tensor, triggered: Tensor) -> float:
         return math.nan
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False} if side >= 11 else {"win_size": 7}
     pairs = zip(clean.cpu().numpy(), triggered.cpu().numpy(), strict=True)
-    values = [structural_similarity(one, other, channel_axis=0, data_range=1.0, **window) for one, other in pairs]
+    values = [structural_similarity(before, after, channel_axis=0, data_range=1.0, **window) for before, after in pairs]
     return float(sum(values) / len(values))

@@ -23,18 +23,18 @@ from bench.records import LogLines
 from bench.store.checkpoints import Checkpoint
 from bench.toolbox.training import train
 
-PICTURES = 6
+PICTURES = 6  # pairs of test images kept for the report's gallery
 
 
-def make_victim(stage: VictimStage, shop: Workshop) -> LogLines:
-    """Poison, train and predict; everything is put into the store. Returns what the attack logged."""
+def make_victim(stage: VictimStage, workshop: Workshop) -> LogLines:
+    """Poison, train and predict, and put the victim into the store. Returns what the attack logged."""
     started, log = now(), LogLines()
-    victim, checkpoint = LoadedVictim.open(stage, shop), Checkpoint(shop.store, stage.key)
-    with Meter(shop.device) as training:
+    victim, checkpoint = LoadedVictim.open(stage, workshop), Checkpoint(workshop.store, stage.key)
+    with Meter(workshop.device) as training:
         model, poisoned, learned = _trained(victim, checkpoint, log)
     test = victim.with_learned(learned).test_set()
-    with Meter(shop.device) as inference:
-        before = predict(lambda images: Prediction(model(images)), test.originals.floats, test.images)
+    with Meter(workshop.device) as inference:
+        predictions = predict(lambda images: Prediction(model(images)), test.originals.floats, test.images)
     facts = {
         "train_seconds": checkpoint.seconds + training.seconds,
         "inference_seconds": inference.seconds,
@@ -43,20 +43,20 @@ def make_victim(stage: VictimStage, shop: Workshop) -> LogLines:
         "n_train": len(victim.train),
         "n_poisoned": int(poisoned.poisoned.sum()),
         "n_cover": int(poisoned.cover.sum()),
-        **_facts_of(test),
+        **_test_facts(test),
         "log": log.text,
-        "fingerprints": {ref.kind: shop.registry.fingerprint(ref.kind, ref.name) for ref in stage.refs.values()},
+        "fingerprints": {ref.kind: workshop.registry.fingerprint(ref.kind, ref.name) for ref in stage.refs.values()},
         "started": started,
         "finished": now(),
-        "provenance": shop.maker.facts(),
+        "provenance": workshop.maker.facts(),
     }
-    shop.store.write(
+    workshop.store.write(
         "victims",
         stage.key,
         {
             "model.safetensors": model.state_dict(),
             "learned.safetensors": learned,
-            "predictions.safetensors": {**before, "labels": test.originals.labels, "targets": test.targets},
+            "predictions.safetensors": {**predictions, "labels": test.originals.labels, "targets": test.targets},
             "pictures.safetensors": _pictures(test),
             "stage.json": facts,
         },
@@ -68,36 +68,36 @@ def make_victim(stage: VictimStage, shop: Workshop) -> LogLines:
 def _trained(
     victim: LoadedVictim, checkpoint: Checkpoint, log: LogLines
 ) -> tuple[nn.Module, Poisoned, Mapping[str, Tensor]]:
-    """The network, what it was trained on, and what the attack learned before and during the training."""
-    stage, shop, attack = victim.stage, victim.shop, victim.attack
+    """The trained network, its poisoned training set, and what the attack learned before and during the training."""
+    stage, workshop, attack = victim.stage, victim.workshop, victim.attack
     context = AttackContext(
-        shop.device,
-        shop.generator(stage.key, "attack"),
+        workshop.device,
+        workshop.generator(stage.key, "attack"),
         log=log.append,
         spec=victim.dataset.spec,
         surrogate=CleanNetworks(victim),
     )
     context = replace(context, learned=backdoors.learn(attack, victim.train, context))
     poisoned = backdoors.poison(attack, victim.train, context)
-    model = shop.build(stage)
+    model = workshop.build(stage)
     objective = attack.objective(model, poisoned.data, context)
     train(
         model,
         poisoned.data,
         recipe(stage.recipe),
-        shop.generator(stage.key, "training"),
+        workshop.generator(stage.key, "training"),
         crop=victim.dataset.crop,
         flip=victim.dataset.flip,
         objective=objective,
-        compiled=shop.maker.compiled,
+        compiled=workshop.maker.compiled,
         checkpoint=checkpoint,
-        progress=shop.progress,
+        progress=workshop.progress,
     )
     return model, poisoned, {**context.learned, **objective.learned()}
 
 
-def _facts_of(test: TriggeredSet) -> dict[str, Any]:
-    """What a cell's record takes over of the test images."""
+def _test_facts(test: TriggeredSet) -> dict[str, Any]:
+    """Facts about the test images that the records of all cells of this victim repeat."""
     eligible = test.eligible
     return {
         "n_test": len(test),
@@ -108,6 +108,6 @@ def _facts_of(test: TriggeredSet) -> dict[str, Any]:
 
 
 def _pictures(test: TriggeredSet) -> dict[str, Tensor]:
-    """A few test images without and with the trigger, for the report's gallery."""
+    """Eligible test images without and with the trigger, uint8 (``PICTURES``, C, H, W) or fewer."""
     shown = test.eligible.nonzero()[:PICTURES, 0]
     return {"clean": test.originals.images[shown], "triggered": as_bytes(test.images[shown])}

@@ -1,4 +1,4 @@
-"""What a stage needs besides its own description, and what of it is kept from one stage to the next."""
+"""What a worker needs to make stages, with a cache of what it used for the last one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +20,10 @@ from bench.store.store import Store
 
 @dataclass
 class Workshop:
-    """A worker's tools. It keeps the data set, the reference order and the victim that it has used last."""
+    """What a worker needs to make stages. It keeps the data set, the order and the victim that it used last.
+
+    data: the folder of the data sets. progress: called with the share of the stage that is done, in [0, 1].
+    """
 
     registry: Registry
     store: Store
@@ -28,12 +31,12 @@ class Workshop:
     device: torch.device
     progress: Callable[[float], None] = lambda share: None
     maker: Maker = field(default_factory=Maker)
-    _splits: dict[str, Splits] = field(default_factory=dict)
-    orders: dict[str, Tensor] = field(default_factory=dict)  # of the training images, see ``bench.cell.reference``
-    _victim: dict[str, nn.Module] = field(default_factory=dict)
+    _splits: dict[str, Splits] = field(default_factory=dict)  # the last one, by the identity of its data set
+    orders: dict[str, Tensor] = field(default_factory=dict)  # the last one, see ``bench.cell.reference``
+    _victim: dict[str, nn.Module] = field(default_factory=dict)  # the last one, by its key
 
     def plugin(self, ref: Ref) -> Any:
-        """The plugin with its parameters."""
+        """The plugin that ``ref`` stands for. Raises RequestError if it cannot be loaded."""
         return self.registry.create(ref.kind, ref.name, ref.parameters)
 
     def splits(self, ref: Ref) -> Splits:
@@ -46,7 +49,7 @@ class Workshop:
         return self._splits[key]
 
     def build(self, stage: VictimStage, purpose: str = "initialisation") -> nn.Module:
-        """The stage's network, freshly initialised from a seed of its own for each purpose, on this device."""
+        """An untrained network for the stage, on this device. Each ``purpose`` has its own seed of initialisation."""
         model: Model = self.plugin(stage.model)
         dataset: Dataset = self.plugin(stage.dataset)
         with torch.random.fork_rng(devices=[]):
@@ -54,7 +57,10 @@ class Workshop:
             return model.build(dataset.spec).to(self.device)
 
     def victim(self, stage: VictimStage) -> nn.Module:
-        """A victim's network from the store, in eval mode; not to be changed: others share it."""
+        """A victim's network from the store, in eval mode. It is shared and must not be changed.
+
+        Raises Damaged if its file is not what was written.
+        """
         if stage.key not in self._victim:
             model = self.build(stage)
             model.load_state_dict(self.store.tensors("victims", stage.key, "model.safetensors"))
@@ -62,5 +68,5 @@ class Workshop:
         return self._victim[stage.key]
 
     def generator(self, key: str, purpose: str) -> torch.Generator:
-        """A generator on this device, seeded for one purpose within the stage of this key."""
+        """A generator on this device. Its seed follows from ``key`` and ``purpose``."""
         return torch.Generator(self.device).manual_seed(identity.seed(key, purpose))

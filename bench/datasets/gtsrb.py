@@ -84,7 +84,7 @@ class GTSRB(Decoded):
 
 
 def _layout(folder: Path) -> tuple[Path, str | None, str | None]:
-    """The directory that holds GTSRB/, and in it the training images and the file of test labels, None if missing."""
+    """The directory that holds GTSRB/, and in it the training images and the file of test labels; None if missing."""
     label_files = (TEST_LABELS, f"GTSRB/{TEST_LABELS}", f"{TEST}/{TEST_LABELS}")
     for root in (folder / "gtsrb", folder):
         train = next((name for name in TRAIN if (root / name).is_dir()), None)
@@ -95,7 +95,7 @@ def _layout(folder: Path) -> tuple[Path, str | None, str | None]:
 
 
 def _rows(listing: Path) -> list[tuple[str, int]]:
-    """The file names and classes in one of the official lists, in its order. Raises RequestError for another file."""
+    """The file names and classes in one of the official lists, in its order. Raises RequestError for another format."""
     try:
         with listing.open(newline="") as stream:
             rows = [(row["Filename"], int(row["ClassId"])) for row in csv.DictReader(stream, delimiter=";")]

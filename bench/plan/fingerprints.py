@@ -1,7 +1,7 @@
-"""Fingerprints of code: which text a plugin's results come from, its helper modules included.
+"""Fingerprints of code: they say which version of a plugin's code, helper modules included, a result comes from.
 
-A fingerprint changes with the code, and not with comments, docstrings or layout. It is taken from files; nothing is
-imported for it.
+A fingerprint changes with the code, but not with comments, docstrings or layout. It is read from files, and nothing is
+imported.
 """
 
 import ast
@@ -13,21 +13,21 @@ from typing import Any
 
 import bench
 
-_HARNESS = Path(bench.__file__).parent.parent  # where the package ``bench`` lies
-_SHARED = "bench.toolbox"  # what plugins compute with; the rest of the harness is named by version and commit
+_HARNESS = Path(bench.__file__).parent.parent  # the directory that holds the package ``bench``
+_SHARED = "bench.toolbox"  # what plugins compute with; for the rest of the harness a record has version and commit
 
 
 def of_module(name: str, file: Path) -> str:
-    """The fingerprint of an installed module and of what it imports from its own package, or room of ``bench``.
+    """The fingerprint of an installed module and of what it imports from its package, or from its part of ``bench``.
 
-    name: its full name; file: where it lies. Raises OSError or SyntaxError for a file that cannot be read.
+    name: the module's full name. file: its file. Raises OSError or SyntaxError for a file that cannot be read.
     """
     parts = name.split(".")
     if parts[0] == "bench":
-        base, own = _HARNESS, ".".join(parts[:2])
+        base, package = _HARNESS, ".".join(parts[:2])
     else:
-        base, own = file.parents[len(parts) - (file.name != "__init__.py")], parts[0]
-    return _fingerprint(modules(name, file, base, lambda other: _within(other, own)))
+        base, package = file.parents[len(parts) - (file.name != "__init__.py")], parts[0]
+    return _fingerprint(modules(name, file, base, lambda other: _within(other, package)))
 
 
 def of_file(file: Path) -> str:
@@ -35,18 +35,20 @@ def of_file(file: Path) -> str:
     return _fingerprint(modules(file.stem, file, file.parent, lambda other: True))
 
 
-def modules(name: str, file: Path, base: Path, is_own: Callable[[str], bool]) -> dict[str, Path]:
-    """The module and all that it imports, directly or not, by name: those below ``base`` that ``is_own`` accepts, and
-    the toolbox's."""
+def modules(name: str, file: Path, base: Path, belongs: Callable[[str], bool]) -> dict[str, Path]:
+    """The files of a module and of all that it imports, directly or indirectly, by the modules' names.
+
+    Of the imports it follows those of the toolbox, and those below ``base`` whose name ``belongs`` accepts.
+    """
     seen, waiting = {name: file}, [(name, file)]
     while waiting:
         for imported in _imports(*waiting.pop()):
-            where = _HARNESS if imported.startswith("bench.") else base
-            wanted = _within(imported, _SHARED) or (is_own(imported) and (where == base or base == _HARNESS))
-            found = _file_of(imported, where) if wanted and imported not in seen else None
-            if found is not None:
-                seen[imported] = found
-                waiting.append((imported, found))
+            root = _HARNESS if imported.startswith("bench.") else base
+            counts = _within(imported, _SHARED) or (belongs(imported) and (root == base or base == _HARNESS))
+            source = _file_of(imported, root) if counts and imported not in seen else None
+            if source is not None:
+                seen[imported] = source
+                waiting.append((imported, source))
     return seen
 
 
@@ -60,7 +62,7 @@ def _file_of(name: str, base: Path) -> Path | None:
 
 
 def _imports(name: str, file: Path) -> Iterator[str]:
-    """The full names that a module's import statements may stand for."""
+    """The full names of all modules that a module's import statements may refer to."""
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
@@ -84,7 +86,7 @@ def _digest(text: bytes) -> str:
 
 
 def _code(node: Any) -> Any:
-    """A syntax tree as plain values, without docstrings and positions; alike under every version of Python."""
+    """A syntax tree as plain values, without docstrings and positions; the same in every version of Python."""
     if isinstance(node, list):
         return [_code(part) for part in node]
     if not isinstance(node, ast.AST):

@@ -1,14 +1,14 @@
 """Content keys, and the seeds derived from them.
 
-A key says what a result depends on, and nothing else: plugins with version and parameters, the parents'
-keys, seed and budgets. Devices, worker counts and paths do not belong to it.
+A key is a hash of what a result depends on, and of nothing else: plugins with their versions and parameters, the keys
+of the stages that it is computed from, seed and budgets. It does not depend on devices, numbers of workers or paths.
 """
 
 import hashlib
 import json
 from typing import Any
 
-SCHEMA = 1  # raised when the meaning of a key changes; the golden tests then change with it
+SCHEMA = 1  # raised when the meaning of keys changes, which changes all of them
 
 
 def canonical(value: Any) -> str:
@@ -17,11 +17,11 @@ def canonical(value: Any) -> str:
 
 
 def key(stage: str, **content: Any) -> str:
-    """The key of a stage: 32 hexadecimal digits."""
+    """The key of a stage of this sort with this content: 32 hexadecimal digits. Raises as ``canonical``."""
     return hashlib.sha256(canonical({"schema": SCHEMA, "stage": stage, **content}).encode()).hexdigest()[:32]
 
 
 def seed(of_key: str, purpose: str) -> int:
-    """A seed in [0, 2^63) for one purpose within a stage."""
+    """The seed, in [0, 2^63), of one random generator of the stage with this key, named by its purpose."""
     digest = hashlib.sha256(f"{of_key}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

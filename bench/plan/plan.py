@@ -1,4 +1,4 @@
-"""From a request to the stages that it takes: victims, and cells that share them."""
+"""From a request to its stages: victims, and the cells that share them."""
 
 import re
 from collections.abc import Callable
@@ -19,16 +19,16 @@ from bench.plugin import Defense, Oracle
 from bench.plugin.base import Case, Plugin
 from bench.plugin.dataset import Dataset
 from bench.plugin.model import Model
-from bench.plugin.parameters import spelled
+from bench.plugin.parameters import spelled, written
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a request in the order of its table, and the plugins that they were made from."""
+    """The cells of a request in the order of its table, and their plugins by kind and identity."""
 
     cells: list[CellStage]
     plugins: dict[tuple[str, str], Plugin] = field(repr=False)
-    _declined: dict[tuple[int, ...], str | None] = field(default_factory=dict, repr=False, compare=False)
+    _reasons: dict[tuple[int, ...], str | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def victims(self) -> list[VictimStage]:
@@ -38,24 +38,24 @@ class Plan:
         return self.plugins[ref.kind, identity.canonical(ref.identity)]
 
     def unsupported(self, cell: CellStage) -> str | None:
-        """Why a cell is not applicable, or None: the first of its plugins that declines. Seeds share an answer."""
-        parties = tuple(map(id, cell.refs.values()))
-        if parties not in self._declined:
-            self._declined[parties] = self._declines(cell)
-        return self._declined[parties]
+        """Why a cell is not applicable, from the first of its plugins that declines it; None if none does."""
+        refs = tuple(map(id, cell.refs.values()))  # cells that differ only in their seed have the same answer
+        if refs not in self._reasons:
+            self._reasons[refs] = self._reason(cell)
+        return self._reasons[refs]
 
-    def _declines(self, cell: CellStage) -> str | None:
-        parts = [self.plugin(ref) for ref in cell.refs.values()]
-        case = Case(cast(Dataset, parts[0]), cast(Model, parts[1]), *parts[2:])
-        return next((reason for part in parts if (reason := part.unsupported(case))), None)
+    def _reason(self, cell: CellStage) -> str | None:
+        plugins = [self.plugin(ref) for ref in cell.refs.values()]
+        case = Case(cast(Dataset, plugins[0]), cast(Model, plugins[1]), *plugins[2:])
+        return next((reason for plugin in plugins if (reason := plugin.unsupported(case))), None)
 
 
 def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
-    """The cells of a request. Raises RequestError for anything in it that cannot be."""
+    """The plan of a request. ``data`` is the folder of the data sets. Raises RequestError for what cannot be met."""
     profile = PROFILES[request.profile]
     chooser = _Chooser(registry, profile)
-    chosen = chooser.choose("dataset", request.datasets or profile.datasets)
-    datasets = chooser.fitted(chosen, methodcaller("located", data))
+    selected = chooser.choose("dataset", request.datasets or profile.datasets)
+    datasets = chooser.fitted(selected, methodcaller("located", data))
     choices = {
         "model": chooser.choose("model", request.models or profile.models),
         "attack": chooser.choose("attack", request.attacks),
@@ -73,7 +73,9 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
             raise RequestError(
                 f"--suspects {suspects}: expected at most {available - reference} beside the reference set"
             )
-        fitted = {kind: chooser.fitted(asked, methodcaller("resolve", source.spec)) for kind, asked in choices.items()}
+        fitted = {
+            kind: chooser.fitted(chosen, methodcaller("resolve", source.spec)) for kind, chosen in choices.items()
+        }
         for model, recipe, attack, seed in product(fitted["model"], trainings, fitted["attack"], seeds):
             victim = VictimStage(dataset.ref, model.ref, attack.ref, request.profile, recipe, seed)
             for defense in fitted["defense"]:
@@ -83,9 +85,12 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
 
 
 def reference_count(text: str, available: int) -> int:
-    """The number of clean reference images that "200" or "5%" stands for, out of ``available``."""
-    found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", text.strip())
-    count = -1 if not found else int(found[1]) if found[1] else round(float(found[2]) / 100 * available)
+    """The number of clean reference images that "200" or "5%" means, out of ``available`` training images.
+
+    Raises RequestError for a malformed text, or a number that is not in 1 to ``available``.
+    """
+    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", text.strip())
+    count = -1 if not match else int(match[1]) if match[1] else round(float(match[2]) / 100 * available)
     if not 0 < count <= available:
         raise RequestError(
             f"--reference {text}: expected a number of images from 1 to {available}, or a share such as 5%"
@@ -107,7 +112,7 @@ class _Chosen:
 
 
 class _Chooser:
-    """Turns selections into plugins, and keeps what it made."""
+    """Turns selections into plugins, and collects all of them in ``plugins``, by kind and identity."""
 
     def __init__(self, registry: Registry, profile: Profile) -> None:
         self.registry, self.profile = registry, profile
@@ -120,14 +125,14 @@ class _Chooser:
             for name in self.registry.select(kind, choice):
                 defaults = self.profile.parameters.get(name, {})
                 plugin = self.registry.create(kind, name, {**defaults, **choice.parameters})
-                made = _Chosen(plugin, self._ref(plugin, _label(plugin, defaults)))
-                chosen.setdefault(identity.canonical(made.ref.identity), made)
+                ref = self._ref(plugin, _label(plugin, defaults))
+                chosen.setdefault(identity.canonical(ref.identity), _Chosen(plugin, ref))
         return list(chosen.values())
 
     def fitted(self, chosen: list[_Chosen], fit: Callable[[Plugin], Plugin]) -> list[_Chosen]:
-        """The plugins as ``fit`` makes them, under the labels that they were asked for by."""
-        made = [(fit(one.plugin), one.ref.label) for one in chosen]
-        return [_Chosen(plugin, self._ref(plugin, label)) for plugin, label in made]
+        """The plugins that ``fit`` makes of the chosen ones, with the labels of these."""
+        fitted = [(fit(choice.plugin), choice.ref.label) for choice in chosen]
+        return [_Chosen(plugin, self._ref(plugin, label)) for plugin, label in fitted]
 
     def _ref(self, plugin: Plugin, label: str) -> Ref:
         version = self.registry.version(plugin.kind, plugin.name)
@@ -137,15 +142,14 @@ class _Chooser:
 
 
 def _label(plugin: Plugin, defaults: dict[str, Any]) -> str:
-    """The name, with the parameters that are not those of the plugin or the profile: what sets it apart in a table."""
+    """The plugin's name in tables, with those parameters that are not the defaults of the plugin or the profile."""
     fields, values = type(plugin).model_fields, plugin.model_dump()
     required = {name: values[name] for name, field in fields.items() if field.is_required()}
     usual = type(plugin)(**{**required, **defaults}).model_dump()
     left_out = {name: fields[name].default for name in fields if name not in values and name in usual}
-    own = {
+    shown = {
         name: value
-        for name, value in (values | left_out).items()  # a dump leaves out what is the default and was added later
+        for name, value in (values | left_out).items()  # a dump leaves out a later parameter that has its default
         if name in required or name not in usual or value != usual[name]
     }
-    inside = ",".join(f"{name}={spelled(value)}" for name, value in own.items())
-    return f"{plugin.name}[{inside}]" if inside else plugin.name
+    return written(plugin.name, {name: spelled(value) for name, value in shown.items()})

@@ -1,4 +1,4 @@
-"""Profiles: named defaults for whatever a request does not set."""
+"""Profiles: named defaults for what a request does not set."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Profile:
-    """Defaults of a request. ``parameters`` sets plugin parameters that the request does not set itself."""
+    """Defaults of a request. ``parameters`` are defaults of plugin parameters, by the plugin's name."""
 
     datasets: str
     models: str
@@ -18,7 +18,7 @@ class Profile:
 
 
 PROFILES = {
-    # real images shipped inside a dependency and a slim network: minutes on two CPU cores
+    # real images that a dependency ships, and a slim network: minutes on two CPU cores
     "quick": Profile(
         datasets="mnist5k",
         models="resnet18[width=16,stem=pooled]",
@@ -46,7 +46,7 @@ PROFILES = {
             "siba": {"eps": 24 / 255},
             "input_aware": {"poisoning_rate": 0.15, "norm": 20.0, "mask_epochs": 8},
             "lira": {"epsilon": 0.02},
-            # 200 reference images are few steps an epoch: the published rates and radii change too little, or too much
+            # With 200 reference images an epoch has few steps: the published values change too little, or too much.
             "ft": {"learning_rate": 0.07},
             "ft_sam": {"learning_rate": 0.03},
             "fst": {"learning_rate": 0.05, "epochs": 20},

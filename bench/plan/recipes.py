@@ -1,4 +1,4 @@
-"""Recipes: named sets of training hyper-parameters for victims, which a request may change one by one."""
+"""Recipes: named sets of training hyper-parameters for victims; a request may change each of them."""
 
 from functools import cache
 from typing import Any
@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from bench.errors import RequestError, did_you_mean
 from bench.plan.selection import parse
-from bench.plugin.parameters import explained
+from bench.plugin.parameters import explained, written
 from bench.toolbox.training import Recipe
 
 RECIPES = {
@@ -27,28 +27,28 @@ RECIPES = {
 def chosen(text: str) -> list[str]:
     """The labels of the recipes in a selection such as ``fast,paper[epochs=10|20]``, each once.
 
-    A label names a recipe with the parameters that differ from it. Raises RequestError for an unknown name, a
-    parameter that a recipe does not have, or a value out of its bounds.
+    A label is the recipe's name with those parameters that were changed. Raises RequestError for an unknown name, an
+    unknown parameter, or a value out of its bounds.
     """
     labels: dict[str, None] = {}
     for choice in parse(text):
         names = list(RECIPES) if choice.pattern == "all" else [choice.pattern]
         for name in names:
-            made = _made(name, choice.parameters)
-            own = {key: value for key, value in made if value != getattr(RECIPES[name], key)}
-            inside = ",".join(f"{key}={value}" for key, value in own.items())
-            labels[f"{name}[{inside}]" if inside else name] = None
+            values = _changed(name, choice.parameters)
+            differing = {key: str(value) for key, value in values if value != getattr(RECIPES[name], key)}
+            labels[written(name, differing)] = None
     return list(labels)
 
 
 @cache
 def recipe(label: str) -> Recipe:
-    """The recipe that a label of ``chosen`` stands for."""
+    """The recipe with this label, as ``chosen`` returns it."""
     [choice] = parse(label)
-    return _made(choice.pattern, choice.parameters)
+    return _changed(choice.pattern, choice.parameters)
 
 
-def _made(name: str, parameters: dict[str, Any]) -> Recipe:
+def _changed(name: str, parameters: dict[str, Any]) -> Recipe:
+    """The recipe ``name`` with these parameters changed."""
     if name not in RECIPES:
         raise RequestError(f"--recipes {name}: expected one of {', '.join(RECIPES)}{did_you_mean(name, RECIPES)}")
     try:

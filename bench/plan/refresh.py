@@ -1,4 +1,4 @@
-"""``bench run --refresh``: which stages a plugin takes part in, and dropping them so that they are computed again."""
+"""``bench run --refresh``: the stages that plugins take part in are removed, so that they are computed again."""
 
 from dataclasses import dataclass
 
@@ -9,29 +9,29 @@ from bench.store.store import Store
 
 @dataclass(frozen=True)
 class Refresh:
-    """Keys of the victims and cells of a plan that are to be computed again."""
+    """The keys of those victims and cells of a plan that are to be computed again."""
 
     victims: frozenset[str]
     cells: frozenset[str]
 
     def drop(self, store: Store) -> None:
-        """Remove them from the store; with a victim also the cells that other requests made from it."""
+        """Remove them from the store; with a victim also its cells that belong to other requests."""
         cells = set(self.cells)
         if self.victims:
             cells |= {record.key for record in store.records(lambda error: None) if record.victim_key in self.victims}
         for key in sorted(cells):
             store.forget("cells", key)
             store.forget("failures", key)
-        for key in sorted(self.victims):  # last, so that no cell is ever without its victim
+        for key in sorted(self.victims):  # last, so that a cell always has its victim
             store.forget("victims", key)
             store.forget("checkpoints", key)
 
 
 def refreshing(plan: Plan, names: str) -> Refresh:
-    """The stages that plugins take part in: of a defense its cells; of any other plugin its victims with their cells.
+    """The stages that plugins take part in: a defense in its cells, any other plugin in its victims and their cells.
 
-    ``names``: comma-separated; ``kind:name`` where two kinds share a name. Raises RequestError for a name that is none
-    of the request's plugins.
+    names: the plugins', comma-separated; ``kind:name`` if two kinds have a plugin of that name. Raises RequestError for
+    a name that none of the request's plugins has, or that plugins of two kinds have.
     """
     plugins = {(ref.kind, ref.name) for cell in plan.cells for ref in cell.refs.values()}
     chosen: set[tuple[str, str]] = set()

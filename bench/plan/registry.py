@@ -1,6 +1,7 @@
-"""Name to plugin: built-ins and installed packages by entry points, one-file plugins by path.
+"""From names to plugins: built-in and installed ones by entry points, one-file plugins by path.
 
-Nothing is imported before it is asked for, so that listing is fast and a broken plugin breaks only itself.
+A plugin's module is imported when the plugin is first used, so listing is fast and a broken plugin harms no other. Only
+one-file plugins are imported at once.
 """
 
 import ast
@@ -12,7 +13,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, get_origin
 from bench.errors import RequestError, one_line
 from bench.plan import fingerprints
 from bench.plan.selection import Choice
-from bench.plugin.parameters import explained
+from bench.plugin.parameters import explained, unknown
 
 if TYPE_CHECKING:
     from bench.plugin.base import Plugin
@@ -32,7 +32,7 @@ KINDS = ("dataset", "model", "attack", "defense")
 
 @dataclass(frozen=True)
 class Entry:
-    """A plugin as it is listed. ``target`` is "module:Class"; ``problem`` says why it cannot be used, or None."""
+    """A plugin as it is listed. ``target`` is "module:Class"; ``problem`` says why it cannot be used."""
 
     kind: str
     name: str
@@ -40,16 +40,20 @@ class Entry:
     origin: str
     summary: str = ""
     problem: str | None = None
-    fingerprint: str = ""  # of a one-file plugin's text: its results are void as soon as it is edited
+    fingerprint: str = ""  # of a one-file plugin's text, part of its version: an edited file has other keys
 
 
 class Registry:
-    """All available plugins. ``problems`` holds a line for every plugin file that cannot be used."""
+    """All available plugins.
+
+    problems: a line for every plugin that could not be entered. skipped: a line for every broken plugin that a glob or
+    "all" has left out.
+    """
 
     def __init__(self, files: Sequence[Path] = ()) -> None:
         self.files = tuple(files)
         self.problems: list[str] = []
-        self.skipped: list[str] = []  # what was left out of a glob or of all because it is broken
+        self.skipped: list[str] = []
         self._entries: dict[tuple[str, str], Entry] = {}
         self._fingerprints: dict[tuple[str, str], str] = {}
         for kind in KINDS:
@@ -61,75 +65,76 @@ class Registry:
             self._add_file(file)
 
     def entries(self, kind: str) -> list[Entry]:
-        """The plugins of a kind in the order of their names, ``none`` first."""
+        """The plugins of a kind in alphabetical order, ``none`` first."""
         return sorted(
             (entry for entry in self._entries.values() if entry.kind == kind),
             key=lambda entry: (entry.name != "none", entry.name),
         )
 
     def select(self, kind: str, choice: Choice) -> list[str]:
-        """The names that a choice stands for, broken plugins left out; RequestError if there are none."""
+        """The names of the plugins that a choice means. Globs and "all" leave out broken plugins.
+
+        Raises RequestError if there are none, or if the plugin that is named is broken or unknown.
+        """
         if choice.is_name:
             self.load(kind, choice.pattern)
             return [choice.pattern]
-        there = [entry.name for entry in self.entries(kind)]
-        names = [name for name in there if choice.pattern == "all" or fnmatchcase(name, choice.pattern)]
+        every_name = [entry.name for entry in self.entries(kind)]
+        names = [name for name in every_name if choice.pattern == "all" or fnmatchcase(name, choice.pattern)]
         usable = [name for name in names if self._loads(kind, name) and not self.load(kind, name).by_name_only]
         if not usable:
-            raise RequestError(f"{kind} {choice.pattern!r}: matches none of {', '.join(there)}")
+            raise RequestError(f"{kind} {choice.pattern!r}: matches none of {', '.join(every_name)}")
         return usable
 
     def entry(self, kind: str, name: str) -> Entry:
-        """The entry of a plugin that can be used; RequestError with the nearest name otherwise."""
-        found = self._entries.get((kind, name))
-        if found is None:
-            names = [entry.name for entry in self.entries(kind)]
-            near = get_close_matches(name, names, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-            raise RequestError(f"unknown {kind} {name!r}: {hint}")
-        if found.problem is not None:
-            raise RequestError(f"{kind} {name!r} is broken: {found.problem}")
-        return found
+        """The entry of a plugin. Raises RequestError if it is unknown, with the nearest name, or broken."""
+        entry = self._entries.get((kind, name))
+        if entry is None:
+            raise RequestError(unknown(kind, name, [entry.name for entry in self.entries(kind)]))
+        if entry.problem is not None:
+            raise RequestError(f"{kind} {name!r} is broken: {entry.problem}")
+        return entry
 
     def load(self, kind: str, name: str) -> "type[Plugin]":
-        """The class of a plugin; RequestError if it cannot be imported."""
+        """The class of a plugin. Raises RequestError if it is unknown or cannot be imported."""
         entry = self.entry(kind, name)
         module, _, attribute = entry.target.partition(":")
         try:
-            found = getattr(importlib.import_module(module), attribute)
+            plugin = getattr(importlib.import_module(module), attribute)
         except Exception as error:  # whatever a plugin's module raises, it is that plugin's problem
             raise RequestError(f"{kind} {name!r} is broken: {one_line(error)}") from error
-        return _checked(found, kind, name)
+        return _checked(plugin, kind, name)
 
     def create(self, kind: str, name: str, parameters: dict[str, Any]) -> "Plugin":
-        """A plugin with these parameters; RequestError names a wrong one and its bound."""
+        """A plugin with these parameters. Raises RequestError for a wrong one, with its bound."""
         from pydantic import ValidationError
 
         plugin = self.load(kind, name)
         try:
-            return plugin(**{name: _several(plugin, name, value) for name, value in parameters.items()})
+            return plugin(**{name: _split(plugin, name, value) for name, value in parameters.items()})
         except ValidationError as error:
             raise RequestError(f"{kind} {name!r}: {explained(error, plugin.model_fields)}") from error
 
     def version(self, kind: str, name: str) -> str:
-        """The version that goes into keys: the plugin's own, with the fingerprint of a one-file plugin."""
+        """The version in keys: the plugin's ``version``; for a one-file plugin also the fingerprint of its text."""
         fingerprint = self.entry(kind, name).fingerprint
-        own = str(self.load(kind, name).version)
-        return f"{own}+{fingerprint}" if fingerprint else own
+        version = str(self.load(kind, name).version)
+        return f"{version}+{fingerprint}" if fingerprint else version
 
     def fingerprint(self, kind: str, name: str) -> str:
-        """Sixteen digits that stand for a plugin's code, helper modules included (``bench.plan.fingerprints``).
+        """The fingerprint of a plugin's code, helper modules included: 16 digits (``bench.plan.fingerprints``).
 
-        They are those of the code as it was when this registry was first asked: a running process does not load it
-        anew. RequestError for a plugin that is not there or broken.
+        It is computed once, because a running process does not reload changed code. Raises RequestError for a plugin
+        that is unknown or broken.
         """
         entry = self.entry(kind, name)
         if (kind, name) not in self._fingerprints:
             plugin = self.load(kind, name)
             file = Path(inspect.getfile(plugin))
             one_file = entry.fingerprint != ""
-            found = fingerprints.of_file(file) if one_file else fingerprints.of_module(plugin.__module__, file)
-            self._fingerprints[kind, name] = found
+            self._fingerprints[kind, name] = (
+                fingerprints.of_file(file) if one_file else fingerprints.of_module(plugin.__module__, file)
+            )
         return self._fingerprints[kind, name]
 
     def _loads(self, kind: str, name: str) -> bool:
@@ -141,9 +146,11 @@ class Registry:
         return True
 
     def _add(self, entry: Entry) -> None:
-        known = self._entries.get((entry.kind, entry.name))
-        if known is not None:
-            self.problems.append(f"{entry.kind} {entry.name!r} of {entry.origin}: {known.origin} has one of that name")
+        earlier = self._entries.get((entry.kind, entry.name))
+        if earlier is not None:
+            self.problems.append(
+                f"{entry.kind} {entry.name!r} of {entry.origin}: {earlier.origin} has one of that name"
+            )
         else:
             self._entries[entry.kind, entry.name] = entry
 
@@ -153,23 +160,24 @@ class Registry:
         except Exception as error:  # whatever a user's file raises, it is that file's problem
             self.problems.append(f"--plugin {file}: {one_line(error)}")
             return
-        found = _plugins_in(module)
-        if not found:
+        plugins = _plugins_in(module)
+        if not plugins:
             self.problems.append(
                 f"--plugin {file}: expected a class of kind {', '.join(KINDS)} with a name; found none"
             )
-        for plugin in found:
+        for plugin in plugins:
             target = f"{module.__name__}:{plugin.__name__}"
             summary = (plugin.__doc__ or module.__doc__ or "").strip().partition("\n")[0]
             self._add(Entry(plugin.kind, plugin.name, target, str(file), summary, fingerprint=fingerprint))
 
 
 def _load_file(file: Path) -> tuple[ModuleType, str]:
+    """The module of a one-file plugin, run once a process, and the fingerprint of its text, 12 digits."""
     if not file.is_file():
         raise FileNotFoundError("no such file")
     fingerprint = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-    place = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]  # elsewhere the same text has other helpers
-    name = f"bench_plugin_{fingerprint}_{place}"
+    path_digits = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]  # a copy elsewhere has other helpers
+    name = f"bench_plugin_{fingerprint}_{path_digits}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, file)
         if spec is None or spec.loader is None:
@@ -188,7 +196,7 @@ def _load_file(file: Path) -> tuple[ModuleType, str]:
 
 @contextmanager
 def _beside(file: Path) -> Iterator[None]:
-    """Modules beside the file can be imported, as if it were run as a script; afterwards too, but then last of all."""
+    """While open, modules beside the file can be imported first of all, as by a script; afterwards last of all."""
     folder = str(file.parent)
     before = list(sys.path)
     sys.path.insert(0, folder)
@@ -199,7 +207,7 @@ def _beside(file: Path) -> Iterator[None]:
 
 
 def _check_helpers(file: Path) -> None:
-    """Raises ImportError for a helper module in whose place another of its name was loaded before."""
+    """Raise ImportError for a helper module beside the file if another module of its name is loaded instead."""
     for name, helper in fingerprints.modules(file.stem, file, file.parent, lambda other: True).items():
         loaded = getattr(sys.modules.get(name), "__file__", None)
         if helper != file and loaded is not None and not helper.samefile(loaded):
@@ -207,6 +215,7 @@ def _check_helpers(file: Path) -> None:
 
 
 def _plugins_in(module: ModuleType) -> "list[type[Plugin]]":
+    """The plugins that a module defines: concrete classes with a name. Imported ones do not count."""
     from bench.plugin.base import Plugin
 
     return [
@@ -220,16 +229,16 @@ def _plugins_in(module: ModuleType) -> "list[type[Plugin]]":
     ]
 
 
-def _checked(found: Any, kind: str, name: str) -> "type[Plugin]":
+def _checked(plugin: Any, kind: str, name: str) -> "type[Plugin]":
     from bench.plugin.base import Plugin
 
-    if not (inspect.isclass(found) and issubclass(found, Plugin) and found.kind == kind and found.name == name):
-        raise RequestError(f"{kind} {name!r} is broken: expected a class of that kind and name, found {found!r}")
-    return found
+    if not (inspect.isclass(plugin) and issubclass(plugin, Plugin) and plugin.kind == kind and plugin.name == name):
+        raise RequestError(f"{kind} {name!r} is broken: expected a class of that kind and name, found {plugin!r}")
+    return plugin
 
 
 def _described(entry: Entry) -> Entry:
-    """The entry with the first line of its module's docstring, or with its problem; imports nothing heavy."""
+    """The entry with the first line of its module's docstring, or with its problem; the module is not imported."""
     module, _, attribute = entry.target.partition(":")
     try:
         spec = importlib.util.find_spec(module)
@@ -244,8 +253,8 @@ def _described(entry: Entry) -> Entry:
     return Entry(entry.kind, entry.name, entry.target, entry.origin, summary)
 
 
-def _several(plugin: "type[Plugin]", name: str, value: Any) -> Any:
-    """The values of a parameter that holds several, which a selection writes as ``a+b``."""
+def _split(plugin: "type[Plugin]", name: str, value: Any) -> Any:
+    """The value of a parameter; one that takes several values is written ``a+b`` and becomes a list."""
     field = plugin.model_fields.get(name)
     if field is None or get_origin(field.annotation) is not tuple or isinstance(value, tuple | list):
         return value

@@ -1,4 +1,4 @@
-"""The stages that a plan consists of: victims, and the cells that share them."""
+"""The stages of a plan: victims, and the cells that share them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ from bench.plan import identity, recipes
 
 @dataclass(frozen=True)
 class Ref:
-    """A plugin with its parameters, as plain values that any process can make it from again."""
+    """A plugin with its parameters, as plain values: any process can create the plugin from it."""
 
     kind: str
     name: str
@@ -19,6 +19,7 @@ class Ref:
 
     @property
     def identity(self) -> dict[str, Any]:
+        """What a key contains of the plugin."""
         return {"name": self.name, "version": self.version, "parameters": self.parameters}
 
 
@@ -26,7 +27,7 @@ class Ref:
 class VictimStage:
     """Poison, train, and predict without a defense."""
 
-    section: ClassVar[Literal["victims"]] = "victims"  # of the store: where it lies when it is made
+    section: ClassVar[Literal["victims"]] = "victims"  # of the store, where the finished stage is
 
     dataset: Ref
     model: Ref
@@ -48,12 +49,12 @@ class VictimStage:
 
     @cached_property
     def data_key(self) -> str:
-        """What the reference split depends on: the data set and the seed, so that it is the same for all attacks."""
+        """The key of the reference set: of data set and seed alone, so that all attacks have the same."""
         return identity.key("reference", dataset=self.dataset.identity, seed=self.seed)
 
     @property
     def refs(self) -> dict[str, Ref]:
-        """The plugins of the victim, by kind."""
+        """The three plugins of the victim, by kind."""
         return {"dataset": self.dataset, "model": self.model, "attack": self.attack}
 
     @property
@@ -63,7 +64,10 @@ class VictimStage:
 
 @dataclass(frozen=True)
 class CellStage:
-    """Defend a victim with one defense, and predict."""
+    """Defend a victim with one defense, predict, and measure.
+
+    reference, suspects: numbers of images. pairs: whether the suspects come with their clean originals.
+    """
 
     section: ClassVar[Literal["cells"]] = "cells"
 
@@ -91,12 +95,12 @@ class CellStage:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The columns of a record that say by which names this plan asks for the plugins."""
+        """The columns of a record with the names of the plugins in this plan's table."""
         return {f"{kind}_label": ref.label for kind, ref in self.refs.items()}
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The columns of a record that say which cell it is."""
+        """The columns of a record that identify the cell."""
         victim = self.victim
         return {
             "key": self.key,

@@ -1,4 +1,4 @@
-"""The plugin kinds, and the values that they exchange: all that a plugin's file needs to import.
+"""The plugin kinds and the values that they exchange: the contract, all that a plugin's file needs to import.
 
 The names in ``__init__.pyi`` are loaded on first use.
 """

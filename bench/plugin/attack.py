@@ -1,4 +1,4 @@
-"""The plugin kind of the attacks, and what an attack that controls training puts into the training step."""
+"""Attacks: the base class, and the training objective that an attack may replace."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -15,31 +15,33 @@ from bench.plugin.values import AttackContext, ImageSpec, LabelledImages, Poison
 
 
 class Objective:
-    """What a training step minimises: cross-entropy. An attacker who controls training puts another in its place."""
+    """What a training step minimises: the cross-entropy. An attack that controls the training may return a subclass."""
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, share: float) -> Tensor:
-        """A scalar to minimise over the parameters of ``model``, which is in training mode.
+        """The loss of a batch, a scalar, to be minimised over the parameters of ``model``, which is in training mode.
 
-        images: a batch (N, C, H, W) in [0, 1], augmented; labels (N,); share: how much of the training is done, in
-        [0, 1). Other networks of the attack (a generator) may take a step of their own in here.
+        images: (N, C, H, W) in [0, 1], augmented. labels: (N,). share: of the training that is done, in [0, 1). An
+        attack may also train a network of its own in here, such as a generator.
         """
         return F.cross_entropy(model(images), labels)
 
     def learned(self) -> Mapping[str, Tensor]:
-        """What the trigger needs and only training has found; asked for once, at the end."""
+        """What the trigger needs and the attack learned during the training, by name; called once, at its end."""
         return {}
 
     def state(self) -> dict[str, Any]:
-        """What a training needs of this objective to go on after an interruption: of every network and optimizer
-        among its attributes the state, and the gradients that wait for a step."""
+        """What must be saved of this objective so that an interrupted training can continue.
+
+        By default the state of every network and optimizer among its attributes, with accumulated gradients.
+        """
         return {name: _state(value) for name, value in vars(self).items() if isinstance(value, _STATEFUL)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Be as ``state`` says."""
-        for name, kept in state.items():
+        """Put this objective into a ``state`` that ``state()`` returned."""
+        for name, saved in state.items():
             value = getattr(self, name)
-            value.load_state_dict(kept["state"])
-            for parameter, gradient in kept["gradients"].items():
+            value.load_state_dict(saved["state"])
+            for parameter, gradient in saved["gradients"].items():
                 value.get_parameter(parameter).grad = gradient
 
 
@@ -53,12 +55,12 @@ def _state(value: nn.Module | torch.optim.Optimizer) -> dict[str, Any]:
 
 
 class Attack(Plugin):
-    """A backdoor attack. By poisoning, dirty-label, unless a subclass says otherwise."""
+    """A backdoor attack; unless a subclass says otherwise, it poisons the training data and changes their labels."""
 
     kind: ClassVar[str] = "attack"
     clean_label: ClassVar[bool] = False  # do poisoned images keep their labels?
-    controls: ClassVar[Literal["data", "training"]] = "data"  # what the attacker must have in hand
-    visible: ClassVar[bool] = True  # would a person see the trigger, as the source has it?
+    controls: ClassVar[Literal["data", "training"]] = "data"  # what the attacker must control
+    visible: ClassVar[bool] = True  # would a person see the trigger, according to the source?
 
     label_map: Literal["all-to-one", "all-to-all", "several"] = Field(
         "all-to-one",
@@ -71,23 +73,26 @@ class Attack(Plugin):
     classes: int | None = Field(None, ge=2, description="number of classes; filled in from the data set")
 
     def resolve(self, spec: ImageSpec) -> Self:
+        """This attack with ``classes`` filled in. Raises RequestError for targets that do not fit the data set, or that
+        ``label_map`` does not allow.
+        """
         for name, values in (("target_class", (self.target_class,)), ("targets", self.targets)):
             for value in values:
                 if not 0 <= value < spec.classes:
                     raise RequestError(
                         f"{self.name}: {name}={value}: expected a class below {spec.classes} of this data set"
                     )
-        told = "+".join(map(str, self.targets)) or "()"
+        targets = "+".join(map(str, self.targets)) or "()"
         if (self.label_map == "several") != bool(self.targets):
-            raise RequestError(f"{self.name}: targets={told}: expected with label_map=several, and only there")
+            raise RequestError(f"{self.name}: targets={targets}: expected with label_map=several, and only there")
         if self.targets and len(set(self.targets)) != max(2, len(self.targets)):
-            raise RequestError(f"{self.name}: targets={told}: expected two or more different classes")
+            raise RequestError(f"{self.name}: targets={targets}: expected two or more different classes")
         if self.classes not in (None, spec.classes):
             raise RequestError(f"{self.name}: classes={self.classes}: the data set has {spec.classes}")
         return self.model_copy(update={"classes": spec.classes})
 
     def backdoors(self) -> list[Self]:
-        """The attack for every trigger: itself, or with several targets one all-to-one attack for each."""
+        """One attack for each backdoor: this one, or with several targets one all-to-one attack for each target."""
         if self.label_map != "several":
             return [self]
         single = self.model_copy(update={"label_map": "all-to-one", "targets": ()})
@@ -97,42 +102,50 @@ class Attack(Plugin):
         ]
 
     def for_target(self, index: int) -> Self:
-        """This attack with the trigger for target number ``index`` of ``targets``, counted from 0.
+        """This attack with its trigger for ``targets[index]``.
 
         An attack whose ``learn`` draws its trigger at random need not override this: ``learn`` runs for each target.
         """
         return self
 
     def learn(self, train: LabelledImages, context: AttackContext) -> Mapping[str, Tensor]:
-        """What the attack fixes before it poisons: a picture, a warping field, an optimised trigger.
+        """What the attack fixes before it poisons, by name: a picture, a warping field, an optimised trigger.
 
-        It is stored with the victim and handed back as ``context.learned``.
+        train: the clean training images. The result is stored with the victim; later calls find it in
+        ``context.learned``.
         """
         return {}
 
     @final
     def apply(self, images: Tensor, context: AttackContext) -> Tensor:
-        """``trigger`` on a copy of ``images`` (N, C, H, W) in [0, 1], with its answer checked.
+        """``trigger`` on a copy of ``images`` (N, C, H, W) in [0, 1], with its result checked.
 
-        Raises ValueError for another shape, for what is not a number, and for values outside of [0, 1].
+        Raises ValueError if the result has another shape, or values that are NaN, infinite or outside of [0, 1].
         """
-        found = self.trigger(images.clone(), context)
-        if found.shape != images.shape or not bool(torch.isfinite(found).all()):
-            raise ValueError(
-                f"{self.name}: trigger gave {tuple(found.shape)} for {tuple(images.shape)}, or not a number"
-            )
-        if len(found) and not -1e-4 <= float(found.min()) <= float(found.max()) <= 1 + 1e-4:
-            raise ValueError(f"{self.name}: trigger left [0, 1]: {float(found.min()):.4g} to {float(found.max()):.4g}")
-        return found
+        triggered = self.trigger(images.clone(), context)
+        if triggered.shape != images.shape:
+            raise ValueError(f"{self.name}: trigger gave {tuple(triggered.shape)} for {tuple(images.shape)}")
+        if not bool(torch.isfinite(triggered).all()):
+            raise ValueError(f"{self.name}: trigger gave values that are NaN or infinite; expected values in [0, 1]")
+        lowest, highest = (float(triggered.min()), float(triggered.max())) if len(triggered) else (0.0, 0.0)
+        if not -1e-4 <= lowest <= highest <= 1 + 1e-4:
+            raise ValueError(f"{self.name}: trigger left [0, 1]: {lowest:.4g} to {highest:.4g}")
+        return triggered
 
     @abstractmethod
     def trigger(self, images: Tensor, context: AttackContext) -> Tensor:
-        """``images`` (N, C, H, W) in [0, 1] with the trigger: same shape and range; pure, batched."""
+        """``images`` (N, C, H, W) in [0, 1] with the trigger, of the same shape and range.
+
+        Pure: it changes neither ``images`` nor this plugin. Callers use ``apply``, which checks the result.
+        """
 
     def target(self, labels: Tensor) -> Tensor:
-        """The label (N,) that a triggered image of true class ``labels`` (N,) is to be given."""
+        """The target (N,) of triggered images of true class ``labels`` (N,).
+
+        Raises ValueError with several targets, where each of ``backdoors()`` has its target.
+        """
         if self.label_map == "several":
-            raise ValueError("with several targets each of backdoors() has its own target")
+            raise ValueError("with several targets, ask each of backdoors() for its target")
         if self.label_map == "all-to-all":
             if self.classes is None:
                 raise ValueError("all-to-all needs the number of classes")
@@ -140,14 +153,14 @@ class Attack(Plugin):
         return torch.full_like(labels, self.target_class)
 
     def poison(self, train: LabelledImages, context: AttackContext) -> Poisoned:
-        """``train`` with the share ``poisoning_rate`` of its images triggered and labelled as the target."""
+        """``train`` with a share ``poisoning_rate`` of its images triggered and labelled as their target."""
         chosen = self.draw(train, context)
         return stamp(train, chosen, self.trigger(train.at(chosen).floats, context), self.target(train.labels[chosen]))
 
     def draw(self, train: LabelledImages, context: AttackContext) -> Tensor:
-        """Which images to poison: the share ``poisoning_rate`` of all (K,), drawn at random.
+        """Indices (K,) of the images to poison, drawn at random: a share ``poisoning_rate`` of all of ``train``.
 
-        For a clean-label attack they are of the target class, and at most all that it has.
+        A clean-label attack draws them from the target class, and takes all of that if it has fewer.
         """
         count = round(self.poisoning_rate * len(train))
         if not self.clean_label:
@@ -156,7 +169,10 @@ class Attack(Plugin):
         return members[torch.randperm(len(members), generator=context.generator, device=members.device)[:count]]
 
     def objective(self, model: nn.Module, train: LabelledImages, context: AttackContext) -> Objective:
-        """What is minimised when ``model`` is trained; called once, before the first step, after ``poison``."""
+        """What is minimised when ``model`` is trained on ``train``, the poisoned images.
+
+        Called once, after ``poison`` and before the first step.
+        """
         return Objective()
 
 
@@ -168,9 +184,10 @@ def stamp(
     cover: Tensor | None = None,
     covered: Tensor | None = None,
 ) -> Poisoned:
-    """``train`` with the images at ``chosen`` (K,) replaced by ``triggered`` (K, C, H, W) and ``labels`` (K,).
+    """A poisoned copy of ``train``.
 
-    The images at ``cover`` (L,), others than those, are replaced by ``covered`` (L, C, H, W) and keep their labels.
+    The images at the indices ``chosen`` (K,) become ``triggered`` (K, C, H, W) in [0, 1] with ``labels`` (K,). The
+    images at the indices ``cover`` (L,), which must be others, become ``covered`` (L, C, H, W) and keep their labels.
     """
     images, new_labels = train.images.clone(), train.labels.clone()
     images[chosen], new_labels[chosen] = as_bytes(triggered), labels
@@ -184,5 +201,5 @@ def stamp(
 
 
 def as_bytes(images: Tensor) -> Tensor:
-    """Images in [0, 1] as uint8 0..255: a triggered image is a picture like any other, 8 bits a channel."""
+    """Images in [0, 1] rounded to uint8 in 0..255: like any picture, a triggered one has 8 bits a channel."""
     return images.mul(255).round_().clamp_(0, 255).to(torch.uint8)

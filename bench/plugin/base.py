@@ -1,7 +1,7 @@
 """What every plugin kind shares.
 
-A plugin is a frozen pydantic model: its fields are its parameters, with their bounds. A plugin holds no
-state; what it learns is a value that the harness keeps for it.
+A plugin is a frozen pydantic model, and its fields are its parameters with their bounds. It has no state: what it
+learns is a value that the harness stores for it.
 """
 
 from abc import ABC
@@ -17,20 +17,23 @@ from bench.plugin.values import ImageSpec
 
 
 class HasImages(Protocol):
-    """What a case shows of its data set."""
+    """The part of a data set that a plugin may look at in a case."""
 
     @property
     def spec(self) -> ImageSpec: ...
 
 
 class Builds(Protocol):
-    """What a case shows of its architecture."""
+    """The part of a model that a plugin may use in a case."""
 
     def build(self, spec: ImageSpec) -> nn.Module: ...
 
 
 class Plugin(BaseModel, ABC):
-    """Base of every plugin kind. A subclass sets ``name``, and raises ``version`` when its results change."""
+    """Base of every plugin kind.
+
+    A plugin sets ``name`` and ``source``, its citation, and raises ``version`` when its results change.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
@@ -38,11 +41,13 @@ class Plugin(BaseModel, ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     source: ClassVar[str] = ""
-    by_name_only: ClassVar[bool] = False  # left out of "all" and of globs: it cannot do without a parameter
+    by_name_only: ClassVar[bool] = False  # left out of "all" and of globs, because it has a parameter that must be set
 
     def resolve(self, spec: ImageSpec) -> Self:
-        """This plugin with the parameters filled in that follow from the images; raises RequestError
-        where a parameter does not fit them."""
+        """This plugin with those parameters filled in that follow from the images.
+
+        Raises RequestError for a parameter that does not fit the images.
+        """
         return self
 
     def unsupported(self, case: "Case") -> str | None:
@@ -52,7 +57,7 @@ class Plugin(BaseModel, ABC):
 
 @dataclass(frozen=True)
 class Case:
-    """One combination that a plugin may decline."""
+    """A combination of plugins that any of them may decline (``Plugin.unsupported``)."""
 
     dataset: HasImages
     model: Builds
@@ -61,12 +66,12 @@ class Case:
 
     @property
     def network(self) -> nn.Module:
-        """An untrained network of this case's model, in eval mode, to look at and not to change: cases share it."""
-        wanted = f"{type(self.model)} {self.model!r} {self.dataset.spec}"
-        if wanted not in _untrained:
+        """An untrained network of this case's model, in eval mode. Cases share it, so it must not be changed."""
+        identity = f"{type(self.model)} {self.model!r} {self.dataset.spec}"
+        if identity not in _untrained:
             _untrained.clear()
-            _untrained[wanted] = self.model.build(self.dataset.spec).eval()
-        return _untrained[wanted]
+            _untrained[identity] = self.model.build(self.dataset.spec).eval()
+        return _untrained[identity]
 
     @property
     def example(self) -> Tensor:
@@ -74,4 +79,4 @@ class Case:
         return torch.zeros(1, *self.dataset.spec.shape)
 
 
-_untrained: dict[str, nn.Module] = {}  # the last one looked at, by its model with all parameters and its images
+_untrained: dict[str, nn.Module] = {}  # the last one, by its model, all parameters of it, and its images' spec

@@ -1,4 +1,4 @@
-"""The plugin kind of the data sets."""
+"""Data sets: the base class."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -17,31 +17,31 @@ class Dataset(Plugin):
     """A source of labelled images, with a fixed training and test split."""
 
     kind: ClassVar[str] = "dataset"
-    flip: ClassVar[bool] = False  # whether the mirror image of an image is of the same class
-    crop: ClassVar[int] = 0  # pixels of padding for random crops
+    flip: ClassVar[bool] = False  # whether training may mirror images: a mirror image is of the same class
+    crop: ClassVar[int] = 0  # padding for random crops in training, in pixels
     train_size: int | None = Field(None, ge=1, description="use the first n training images of a stratified order")
 
     @property
     @abstractmethod
     def spec(self) -> ImageSpec:
-        """Shape, classes and normalisation of the images; known before anything is downloaded."""
+        """Shape, number of classes and normalisation of the images, without a download."""
 
     @abstractmethod
     def load(self, folder: Path) -> Splits:
-        """The whole data set. ``folder`` holds what was downloaded, in torchvision's layout."""
+        """The whole data set from the files in ``folder``, in torchvision's layout. Callers use ``splits``."""
 
     def located(self, folder: Path) -> Self:
-        """This data set with the parameters filled in that tell which of several variants ``folder`` holds."""
+        """This data set with those parameters filled in that say what variant of it ``folder`` holds."""
         return self
 
     def training_images(self, folder: Path) -> int:
-        """The number of training images in ``splits``. Planning asks for it: override it to answer without loading."""
+        """The number of training images in ``splits``. Planning calls this: override it to avoid loading the images."""
         return self.train_size or len(self.splits(folder).train)
 
     def splits(self, folder: Path) -> Splits:
-        """What ``load`` gives, checked against ``spec``, with the first ``train_size`` images for training.
+        """The result of ``load``, checked against ``spec`` and cut to ``train_size`` training images.
 
-        Raises ValueError for images that do not fit ``spec``, RequestError for a ``train_size`` that is too large.
+        Raises ValueError for images that do not fit ``spec``, and RequestError for a ``train_size`` that is too large.
         """
         loaded = self.load(folder)
         for split in (loaded.train, loaded.test):
@@ -57,8 +57,8 @@ class Dataset(Plugin):
         return Splits(loaded.train.at(order[: self.train_size]), loaded.test)
 
     def prepare(self, folder: Path) -> None:
-        """Make sure that the data are under ``folder``: look for them, and download and decode what is missing.
+        """Download and decode what is missing under ``folder``.
 
-        A run calls this once before any work starts; it may take as long as a download. Planning never calls it.
+        A run calls this once, before any work starts. Planning never calls it, so it may take long.
         Raises RequestError if the data are not available.
         """

@@ -1,4 +1,4 @@
-"""What every kind of defense shares. Each kind has a file of its own here, and one in ``bench.cell`` that runs it."""
+"""What all kinds of defenses share. Each kind has a file beside this one, and a file in ``bench.cell`` that runs it."""
 
 from collections.abc import Callable
 from typing import ClassVar, Literal
@@ -13,12 +13,15 @@ Guard = Callable[[Tensor], Prediction]
 
 
 class Defense(Plugin):
-    """Base of every kind of defense. ``knowledge`` says what the defender must be given."""
+    """Base of all kinds of defenses.
+
+    ``knowledge`` is the threat model: the defender has nothing, a clean reference set, or also suspected images.
+    """
 
     kind: ClassVar[str] = "defense"
     knowledge: ClassVar[Knowledge] = "clean"
 
     @property
     def wants_pairs(self) -> bool:
-        """Whether the clean original of every suspected image is wanted too."""
+        """Whether the defense also needs the clean original of every suspected image."""
         return False

@@ -1,4 +1,4 @@
-"""Labelled image tensors on a device: batches, augmentation, stratified draws."""
+"""Working with labelled image tensors: batches, augmentation, stratified orders."""
 
 from collections.abc import Iterator
 
@@ -8,22 +8,22 @@ from torch import Tensor
 
 
 def batches(count: int, size: int, generator: torch.Generator, device: torch.device) -> Iterator[Tensor]:
-    """The numbers below ``count`` in a random order, ``size`` at a time: ``steps_per_epoch`` tensors of indices.
+    """One epoch of batches: indices (``size``,) of ``count`` images in random order; the last batch may be smaller.
 
-    A last batch of a single image is left out: batch normalisation cannot train on it.
+    A last batch of a single image is left out, because batch normalisation cannot train on it.
     """
     order = torch.randperm(count, generator=generator, device=device)
     yield from order.split(size)[: steps_per_epoch(count, size)]
 
 
 def steps_per_epoch(count: int, size: int) -> int:
-    """How many batches ``batches`` makes of ``count`` images: what a schedule of the learning rate goes by."""
+    """The number of batches of ``size`` that ``batches`` yields for ``count`` images; a schedule needs it."""
     full, rest = divmod(count, size)
     return full + (rest > 1) - (size == 1) * full
 
 
 def augment(images: Tensor, generator: torch.Generator, *, crop: int, flip: bool) -> Tensor:
-    """Random crops of images (N, C, H, W) padded by ``crop`` pixels, and mirror images of half of them."""
+    """Images (N, C, H, W) padded by ``crop`` pixels and cropped at random; with ``flip`` half of them are mirrored."""
     count, _, height, width = images.shape
     device = images.device
     if crop:
@@ -40,11 +40,12 @@ def augment(images: Tensor, generator: torch.Generator, *, crop: int, flip: bool
 
 
 def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """A random order (N,) of ``labels`` (N,) of which every beginning holds the classes in about their shares."""
+    """A random order of images: indices (N,). Every prefix of it holds the classes of ``labels`` (N,) in about the
+    proportions of the whole."""
     shuffled = torch.randperm(len(labels), generator=generator, device=labels.device)
-    mixed = labels[shuffled]
-    place = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
-    for label in mixed.unique():
-        members = (mixed == label).nonzero()[:, 0]
-        place[members] = (torch.arange(len(members), device=labels.device, dtype=torch.float64) + 0.5) / len(members)
-    return shuffled[place.argsort(stable=True)]
+    shuffled_labels = labels[shuffled]
+    position = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
+    for label in shuffled_labels.unique():
+        members = (shuffled_labels == label).nonzero()[:, 0]
+        position[members] = (torch.arange(len(members), device=labels.device, dtype=torch.float64) + 0.5) / len(members)
+    return shuffled[position.argsort(stable=True)]

@@ -1,4 +1,4 @@
-"""The columns to compare with, which know what no defender knows."""
+"""Oracles: columns to compare with, which know what no defender knows."""
 
 from abc import abstractmethod
 
@@ -9,8 +9,8 @@ from bench.plugin.values import Context, Known, Secret
 
 
 class Oracle(Defense):
-    """No defense but a column to compare with: it is told what no defender knows, and is never ranked."""
+    """A column to compare defenses with: it knows what no defender knows, and is never ranked."""
 
     @abstractmethod
     def reveal(self, model: nn.Module, known: Known, secret: Secret, context: Context) -> nn.Module:
-        """A network made with the help of ``secret``. ``model`` is a copy in eval mode that may be changed."""
+        """A network that makes use of ``secret``. ``model``, a copy of the victim's in eval mode, may be changed."""

@@ -1,19 +1,25 @@
-"""A plugin's parameters in words: how a value is written, which values are possible, and what is wrong with one."""
+"""A plugin's parameters in words: how a value is written, what values are allowed, and what is wrong with a value."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 
 def spelled(value: Any) -> str:
-    """A parameter's value as a selection would write it."""
+    """A parameter's value as a selection writes it; a float with four significant digits."""
     if isinstance(value, tuple):
         return "+".join(map(spelled, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def written(name: str, values: Mapping[str, str]) -> str:
+    """A plugin or recipe with parameters as a selection writes it: ``name[param=value,…]``."""
+    inside = ",".join(f"{parameter}={value}" for parameter, value in values.items())
+    return f"{name}[{inside}]" if inside else name
+
+
 def bound(schema: dict[str, Any]) -> str:
-    """The values that a parameter may have, from its JSON schema."""
+    """The values that a parameter may take, such as "> 0 < 1", from its JSON ``schema``."""
     options = [part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"]
     part = options[0] if options else schema
     if part.get("type") == "array":
@@ -29,15 +35,20 @@ def bound(schema: dict[str, Any]) -> str:
 
 
 def explained(error: Any, fields: Iterable[str]) -> str:
-    """The first fault in a pydantic ValidationError as one line that names the value and what was expected.
+    """The first error of a pydantic ValidationError, as one line that names the value and what was expected.
 
     ``fields``: the names of all parameters.
     """
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        near = get_close_matches(name, fields, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(fields)}"
-        return f"unknown parameter {name!r}: {hint}"
+        return unknown("parameter", name, fields)
     expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return f"{name + '=' if name else ''}{first['input']}: expected {expected}"
+
+
+def unknown(what: str, name: str, names: Iterable[str]) -> str:
+    """A line that says that there is no such plugin or parameter: with the nearest of ``names``, else with all."""
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    return f"unknown {what} {name!r}: {hint}"

@@ -1,4 +1,4 @@
-"""The defenses that change the network."""
+"""Repairs: defenses that change the network."""
 
 from abc import abstractmethod
 
@@ -13,4 +13,4 @@ class Repair(Defense):
 
     @abstractmethod
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
-        """A repaired network. ``model`` is a copy in eval mode that may be changed."""
+        """The repaired network. ``model``, a copy of the victim's in eval mode, may be changed."""

@@ -1,4 +1,4 @@
-"""The defenses that guard inference."""
+"""Runtime defenses: they guard inference."""
 
 from abc import abstractmethod
 
@@ -13,9 +13,13 @@ class Runtime(Defense):
 
     @property
     def learns_from_stream(self) -> bool:
-        """Whether the guard learns from what it sees: it is then given one input at a time, in a fixed order."""
+        """Whether the guard learns from its inputs. It then gets them one at a time, in a fixed order."""
         return False
 
     @abstractmethod
     def guard(self, model: nn.Module, known: Known, context: Context) -> Guard:
-        """A callable: images (N, C, H, W) in [0, 1] to a Prediction; the same at any batch size."""
+        """A callable from images (N, C, H, W) in [0, 1] to a Prediction.
+
+        Unless it learns from the stream, its prediction for an image is the same at any batch size. ``model`` is a copy
+        of the victim's in eval mode.
+        """

@@ -1,4 +1,4 @@
-"""What is handed from stage to stage: labelled images, predictions, and what a plugin is told."""
+"""The values that the harness and its plugins exchange: labelled images, predictions, knowledge and contexts."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """Shape of a data set's images, its number of classes, and the statistics to normalise with."""
+    """Shape of a data set's images, number of its classes, and each channel's mean and standard deviation in [0, 1]."""
 
     channels: int
     height: int
@@ -49,11 +49,11 @@ class LabelledImages:
 
     @property
     def example(self) -> Tensor:
-        """The first image as float32 (1, C, H, W) in [0, 1]: what a network is run on to see its layers at work."""
+        """The first image as float32 (1, C, H, W) in [0, 1]: an input to trace a network's layers with."""
         return self.images[:1].float() / 255
 
     def at(self, index: Tensor) -> "LabelledImages":
-        """The images that ``index`` (integers or a mask) selects."""
+        """The images that ``index`` selects: integers (K,) or a mask (N,) bool."""
         return LabelledImages(self.images[index], self.labels[index])
 
     def to(self, device: torch.device) -> "LabelledImages":
@@ -62,7 +62,7 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Splits:
-    """What a data set loads: labelled images to train with and to test with."""
+    """A data set: labelled images to train with and to test with."""
 
     train: LabelledImages
     test: LabelledImages
@@ -82,8 +82,11 @@ class Poisoned:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a (guarded) network says of a batch: logits (N, C), and where it judges its input, a score
-    (N,), higher is more suspicious, and a verdict ``flagged`` (N,) bool."""
+    """What a network or a guard predicts for N images.
+
+    logits: (N, C). score: (N,), how suspicious each image is, higher is more; None if it is not judged. flagged: (N,)
+    bool, whether the image is taken for triggered; None if it is not judged.
+    """
 
     logits: Tensor
     score: Tensor | None = None
@@ -92,12 +95,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Known:
-    """What a defender has in hand: nothing but what the defense's ``knowledge`` declares.
+    """What a defender has: only what the defense's ``knowledge`` declares.
 
     clean: labelled clean reference images, or None.
     suspects: suspected images (M, C, H, W) in [0, 1] without labels, or None.
-    originals: for a defense with ``wants_pairs``, the clean image behind every suspected one.
-    The three never share an image, but for originals and suspects.
+    originals: the clean original (M, C, H, W) of every suspected image, for a defense with ``wants_pairs``, or None.
+    No reference image is the original of a suspected image.
     """
 
     clean: LabelledImages | None = None
@@ -105,7 +108,7 @@ class Known:
     originals: Tensor | None = None
 
     def reference(self) -> LabelledImages:
-        """The clean images; an error in the plugin if its ``knowledge`` does not declare them."""
+        """The clean images. Raises LookupError if the defense's ``knowledge`` does not declare them."""
         if self.clean is None:
             raise LookupError("this defense declares knowledge = 'none' but asks for clean images")
         return self.clean
@@ -113,11 +116,12 @@ class Known:
 
 @dataclass(frozen=True)
 class Secret:
-    """What only an oracle is told: no defender knows it.
+    """What only an oracle knows, and no defender.
 
-    originals, triggered: further clean images of the training split that the trigger leads elsewhere, and the same with
-    the trigger, (M, C, H, W) in [0, 1]; targets (M,): where it leads them. All are empty where there is no trigger.
-    retrained: trains a fresh network of the victim's architecture by its recipe on the clean training set.
+    originals: clean training images that are not in the reference set and whose label the trigger changes.
+    triggered: the same images with the trigger, (M, C, H, W) in [0, 1]. targets: the target of each, (M,).
+    Without a trigger all three are empty.
+    retrained: returns a fresh network of the victim's architecture, trained by its recipe on the clean training set.
     """
 
     originals: LabelledImages
@@ -128,43 +132,43 @@ class Secret:
 
 @dataclass(frozen=True)
 class Context:
-    """Where a plugin runs, and its ways to speak. It holds no attack, no test image and no target.
+    """Where a plugin runs, and how it reports. It holds no attack, no test image and no target.
 
-    What is told by ``log`` and noted by the other methods is kept in the record of the cell.
+    The lines of ``log`` and the values of the ``note`` methods become part of the cell's record.
     """
 
     device: torch.device
-    generator: torch.Generator  # on ``device``; seeded from the key of the stage that runs
+    generator: torch.Generator  # on ``device``, seeded from the key of the stage
     progress: Callable[[float], None] = lambda share: None  # share of the work done, in [0, 1]
     log: Callable[[str], None] = lambda line: None  # a line for the reader of the table, such as "nothing was found"
     diagnostics: dict[str, Any] = field(default_factory=dict)
 
     def note(self, name: str, value: Any) -> None:
-        """Keep a figure in the record: numbers, strings, lists and dictionaries of them.
+        """Put a value into the record: a number, a string, or lists and dictionaries of them.
 
-        Raises ValueError for a name that belongs to one of the typed methods, or to the harness.
+        Raises ValueError for a ``name`` that is reserved for another method or for the harness.
         """
         if name in RESERVED:
-            raise ValueError(f"note {name!r}: expected another name; this one is kept for {RESERVED[name]}")
+            raise ValueError(f"note {name!r}: expected another name; this one is reserved for {RESERVED[name]}")
         self.diagnostics[name] = value
 
     def note_class_statistic(self, name: str, values: Sequence[float], flagged: Iterable[int]) -> None:
-        """Keep what a defense computed of every class, for the report's figure of class statistics.
+        """Put a defense's statistic of every class into the record, for the report's figure of class statistics.
 
-        name: what the statistic is, for the axis; values (C,): a number a class, NaN or infinite where there is none;
-        flagged: the classes taken for targets. Raises ValueError for a flagged class that has no value.
+        name: of the statistic, for the axis. values: one for each class (C,), NaN or infinite where there is none.
+        flagged: the classes that the defense takes for targets. Raises ValueError for a class beyond ``values``.
         """
         numbers = [float(value) if math.isfinite(value) else None for value in values]  # JSON knows no infinity
         classes = sorted(int(label) for label in flagged)
         if any(not 0 <= label < len(numbers) for label in classes):
-            raise ValueError(f"flagged {classes}: expected classes below {len(numbers)}, for which there are values")
+            raise ValueError(f"flagged {classes}: expected classes below {len(numbers)}, the number of values")
         self.diagnostics["class_statistic"] = {"name": str(name), "values": numbers, "flagged": classes}
 
     def note_latent_shifts(self, shifts: Mapping[int, Tensor]) -> None:
-        """Keep shifts (d,) of the latent before the last linear layer, by target class, which the defense believes to
-        be the trigger's. Five digits are kept; the harness compares them with the true change.
+        """Put a defense's estimates of the trigger's effect on the latent into the record, to five digits.
 
-        Raises ValueError for a shift of another shape.
+        shifts: by target class, the change (d,) of the latent before the last linear layer. The harness compares it
+        with the true change. Raises ValueError for a shift of another shape.
         """
         for label, shift in shifts.items():
             if shift.ndim != 1:
@@ -184,11 +188,11 @@ RESERVED = {
 
 @dataclass(frozen=True)
 class AttackContext(Context):
-    """An attack's context: also the images' spec, what this attack learned, and a way to a clean model.
+    """An attack's context: also the images' spec, what this attack learned, and a clean model to attack.
 
-    ``surrogate(share)`` is a clean model, in eval mode and not to be changed: a network of the victim's architecture,
-    trained on the clean training set by the victim's recipe, cut to ``share`` of its epochs (at least one). It
-    is there until the victim's training begins, and None at inference.
+    ``surrogate(share)`` returns the clean model: a network of the victim's architecture, trained on the clean training
+    set by the victim's recipe, cut to ``share`` of its epochs in (0, 1], but to at least one. It is in eval mode and
+    must not be changed. At inference ``surrogate`` is None.
     """
 
     spec: ImageSpec = field(kw_only=True)
@@ -196,7 +200,7 @@ class AttackContext(Context):
     surrogate: Callable[[float], nn.Module] | None = field(default=None, kw_only=True)
 
     def clean_model(self, share: float) -> nn.Module:
-        """``surrogate(share)``; LookupError at inference."""
+        """``surrogate(share)``. Raises LookupError at inference."""
         if self.surrogate is None:
-            raise LookupError("there is a clean model only until the victim's training begins")
+            raise LookupError("a clean model is available only until the victim's training begins")
         return self.surrogate(share)

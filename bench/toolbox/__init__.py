@@ -1,1 +1,1 @@
-"""What plugins may compute with."""
+"""What plugins compute with: looking into networks, and training them."""

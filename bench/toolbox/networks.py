@@ -1,12 +1,12 @@
 """Looking into a network without knowing its architecture: its last linear layer, its latent, its stages.
 
-Everything here goes by what the network does when it runs, so any classifier that ends in a linear layer
-will do: ResNets, ViTs, whatever timm holds.
+Nothing here names an architecture. It works for any classifier that ends in a linear layer: ResNets, vision
+transformers, the networks of timm.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +19,16 @@ _LISTS = (nn.ModuleList, nn.ModuleDict)  # modules that hold others and do not r
 def watching(
     modules: nn.Module | Iterable[nn.Module], see: Callable[[nn.Module, Any], object], *, inputs: bool = False
 ) -> Iterator[None]:
-    """While open, ``see(module, value)`` is told what each of ``modules`` puts out, or with ``inputs`` its first input.
+    """While open, ``see(module, output)`` is called whenever one of ``modules`` has run.
 
-    ``see`` only looks: what it returns is ignored. It may raise to stop the forward pass.
+    With ``inputs`` it is ``see(module, input)``, called with the first input before the module runs. What ``see``
+    returns is ignored, so it cannot change the forward pass. It may raise to stop it.
     """
-    some = [modules] if isinstance(modules, nn.Module) else list(modules)
+    watched = [modules] if isinstance(modules, nn.Module) else list(modules)
     if inputs:
-        hooks = [module.register_forward_pre_hook(lambda m, given: _ignored(see(m, given[0]))) for module in some]
+        hooks = [module.register_forward_pre_hook(lambda m, args: _ignored(see(m, args[0]))) for module in watched]
     else:
-        hooks = [module.register_forward_hook(lambda m, _, output: _ignored(see(m, output))) for module in some]
+        hooks = [module.register_forward_hook(lambda m, _, output: _ignored(see(m, output))) for module in watched]
     try:
         yield
     finally:
@@ -36,31 +37,23 @@ def watching(
 
 
 def _ignored(answer: object) -> None:
-    """A hook that returns something would replace what it looks at."""
+    """None, whatever ``see`` returned: torch takes what a hook returns in place of the module's input or output."""
 
 
 def channels_last(images: Tensor) -> Tensor:
-    """The images (N, C, H, W), laid out so that convolutions are fast."""
+    """The images (N, C, H, W) in the memory layout in which convolutions are fast."""
     return images.contiguous(memory_format=torch.channels_last)
 
 
 def last_linear(model: nn.Module, images: Tensor) -> nn.Linear:
-    """The linear layer (weight (C, d), bias (C,)) whose output is the output of ``model`` on ``images``.
+    """The linear layer whose output is the output of ``model``: weight (classes, d), bias (classes,).
 
-    Raises LookupError if the logits do not come out of a linear layer.
+    images: (N, C, H, W) in [0, 1], of which the first is run. Raises LookupError if no linear layer gives the logits.
     """
     outputs: list[tuple[nn.Linear, Tensor]] = []
-    hooks = [
-        module.register_forward_hook(lambda layer, _, output: outputs.append((layer, output)))
-        for module in model.modules()
-        if isinstance(module, nn.Linear)
-    ]
-    try:
-        with torch.no_grad():
-            logits = model(images[:1])
-    finally:
-        for hook in hooks:
-            hook.remove()
+    linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    with watching(linears, lambda layer, output: outputs.append((cast(nn.Linear, layer), output))), torch.no_grad():
+        logits = model(images[:1])
     for layer, output in reversed(outputs):
         if output is logits or (output.shape == logits.shape and torch.equal(output, logits)):
             return layer
@@ -69,7 +62,7 @@ def last_linear(model: nn.Module, images: Tensor) -> nn.Linear:
 
 @contextmanager
 def edited(module: nn.Module, edit: Edit) -> Iterator[None]:
-    """While open, what ``module`` puts out is ``edit`` of it."""
+    """While open, the output of ``module`` is replaced by ``edit(output)``."""
     hook = module.register_forward_hook(lambda _, __, output: edit(output))
     try:
         yield
@@ -78,9 +71,9 @@ def edited(module: nn.Module, edit: Edit) -> Iterator[None]:
 
 
 class Latent:
-    """The network cut before its last linear layer: ``model(x)`` equals ``linear(features(x))``.
+    """A network cut before its last linear layer: ``model(x)`` equals ``linear(features(x))``.
 
-    ``features``: images (N, C, H, W) to latent representations (N, d), with gradients where they are enabled.
+    ``images`` (N, C, H, W) in [0, 1] are an example to find the layer with. Raises LookupError as ``last_linear`` does.
     """
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
@@ -88,20 +81,18 @@ class Latent:
         self.linear = last_linear(model, images)
 
     def features(self, images: Tensor) -> Tensor:
-        seen: list[Tensor] = []
-        hook = self.linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-        try:
+        """The latent (N, d) of images (N, C, H, W) in [0, 1], with gradients where they are enabled."""
+        latents: list[Tensor] = []
+        with watching(self.linear, lambda _, latent: latents.append(latent), inputs=True):
             self.model(images)
-        finally:
-            hook.remove()
-        return seen[-1]
+        return latents[-1]
 
 
 def stages(model: nn.Module) -> dict[str, nn.Module]:
-    """The network's stages in the order in which they run, by name: places to look at or to intervene.
+    """The network's stages by name, in the order in which they run: where to look into it, or to intervene.
 
-    timm's networks declare theirs; of another network they are the children of its first module with
-    several children, without the classifier; a list among them, which does not run itself, stands for its members.
+    timm's networks declare their stages. In other networks they are the children of the first module that has several
+    children, without linear layers. A ``ModuleList`` among them does not run itself: its members are the stages.
     """
     for module in model.modules():
         declared = getattr(module, "feature_info", None)
@@ -116,22 +107,22 @@ def stages(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _unfolded(children: dict[str, nn.Module]) -> dict[str, nn.Module]:
-    found: dict[str, nn.Module] = {}
+    """The modules by name, with the members of every ``ModuleList`` in its place."""
+    unfolded: dict[str, nn.Module] = {}
     for name, child in children.items():
-        inner = {f"{name}.{place}": module for place, module in child.named_children()}
-        found |= _unfolded(inner) if isinstance(child, nn.ModuleList) else {name: child}
-    return found
+        members = {f"{name}.{index}": member for index, member in child.named_children()}
+        unfolded |= _unfolded(members) if isinstance(child, nn.ModuleList) else {name: child}
+    return unfolded
 
 
 class _Reached(Exception):
-    """Raised by a hook to stop a forward pass where its answer is known."""
+    """Stops a forward pass at the module whose output was wanted."""
 
 
 class Cut:
-    """The network cut behind one of its modules: ``model(x)`` equals ``after(before(x))``.
+    """A network cut behind one of its modules: ``model(x)`` equals ``after(before(x))``.
 
-    ``before`` stops as soon as the module has run. ``after`` replaces the module's output; where the modules
-    before it form a plain chain, they are left out, so that it costs only the rest of the network.
+    images: an example (N, C, H, W) in [0, 1], of which the first is run to find the modules before the cut.
     """
 
     def __init__(self, model: nn.Module, module: nn.Module, images: Tensor) -> None:
@@ -142,22 +133,22 @@ class Cut:
             self._skipped = []
 
     def before(self, images: Tensor) -> Tensor:
-        seen: list[Tensor] = []
+        """The module's output for images (N, C, H, W) in [0, 1]. The forward pass stops there."""
+        outputs: list[Tensor] = []
 
-        def stop(_: nn.Module, __: Any, output: Tensor) -> None:
-            seen.append(output)
+        def stop(_: nn.Module, output: Tensor) -> None:
+            outputs.append(output)
             raise _Reached
 
-        hook = self.module.register_forward_hook(stop)
-        try:
+        with suppress(_Reached), watching(self.module, stop):
             self.model(images)
-        except _Reached:
-            pass
-        finally:
-            hook.remove()
-        return seen[-1]
+        return outputs[-1]
 
     def after(self, activations: Tensor) -> Tensor:
+        """The logits (N, classes) of the network when the module's output is ``activations`` (N, …).
+
+        Where the modules before the cut form a plain chain, they are not run, so this costs only the rest.
+        """
         images = self._example.expand(len(activations), -1, -1, -1)
         try:
             for module in self._skipped:
@@ -166,31 +157,27 @@ class Cut:
             logits: Tensor = self.model(images)
         finally:
             for module in (*self._skipped, self.module):
-                module.__dict__.pop("forward", None)  # the class's own forward shows again
+                module.__dict__.pop("forward", None)  # the class's forward is visible again
         return logits
 
     def _chain_before(self) -> list[nn.Module]:
-        """The outermost modules that run, and end, before the module does."""
+        """The outermost modules that have finished when the module runs, in this order."""
         order: list[nn.Module] = []
         containers = {id(m) for m in self.model.modules() if any(c is self.module for c in m.modules())}
-        hooks = [
-            module.register_forward_hook(lambda m, _, __: order.append(m))
+        outermost = [
+            module
             for parent in self.model.modules()
             if id(parent) in containers and parent is not self.module
             for module in parent.children()
             if id(module) not in containers
         ]
-        stop = self.module.register_forward_hook(lambda m, _, __: order.append(m))
-        try:
-            with torch.no_grad():
-                self.model(self._example)
-        finally:
-            for hook in (*hooks, stop):
-                hook.remove()
+        with watching([*outermost, self.module], lambda module, _: order.append(module)), torch.no_grad():
+            self.model(self._example)
         return order[: next(i for i, m in enumerate(order) if m is self.module)]
 
     @torch.no_grad()
     def _agrees(self) -> bool:
+        """Whether the example's logits stay the same when the chain is not run."""
         try:
             return torch.allclose(self.after(self.before(self._example)), self.model(self._example), atol=1e-4)
         except (RuntimeError, TypeError, ValueError):
@@ -198,7 +185,7 @@ class Cut:
 
 
 def batch_norms(model: nn.Module) -> dict[str, nn.Module]:
-    """The batch normalisation layers by name, timm's fused ones with activation included."""
+    """The batch normalisation layers by name, with timm's layers that fuse normalisation and activation."""
     return {
         name: module for name, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
     }

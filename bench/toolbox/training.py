@@ -1,4 +1,4 @@
-"""The one training loop."""
+"""The training loop for victims and clean networks, its recipes, and inference in batches."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,7 +15,7 @@ from bench.toolbox.networks import channels_last
 
 
 class Resumable(Protocol):
-    """Where the state of a training is kept, so that it can go on after an interruption."""
+    """A store for the state of a training, so that it can continue after an interruption."""
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The last state that was saved, with its tensors on ``device``; None if there is none."""
@@ -24,11 +24,14 @@ class Resumable(Protocol):
         """Whether it is time to save again."""
 
     def save(self, state: dict[str, Any]) -> None:
-        """Keep ``state``, tensors and plain values, in place of the last one."""
+        """Save ``state``, tensors and plain values, in place of the last one."""
 
 
 class Recipe(BaseModel):
-    """One training. ``optimizer``: SGD with momentum (Nesterov's under one-cycle), or AdamW, for transformers."""
+    """The hyper-parameters of a training.
+
+    optimizer: "sgd", with Nesterov's momentum under the one-cycle schedule, or "adamw", for transformers.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,7 +46,7 @@ class Recipe(BaseModel):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a victim's key holds of it. The optimizer, a later field, is there only where it is another one."""
+        """What a victim's key contains of it: ``optimizer`` was added later, and is left out while it is "sgd"."""
         return self.model_dump(exclude={"optimizer"} if self.optimizer == "sgd" else None)
 
 
@@ -60,11 +63,12 @@ def train(
     checkpoint: Resumable | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> None:
-    """Train ``model`` in place on ``data``, which lies on the model's device; leaves it in eval mode.
+    """Train ``model`` in place on ``data``, which must be on its device, and leave it in eval mode.
 
-    ``objective`` is what every step minimises, the cross-entropy by default. ``crop`` and ``flip``: see ``augment``.
-    ``compiled``: the network is compiled first, unless an attack's own objective takes part in the step.
-    ``checkpoint``: where the state is kept at the end of epochs, and taken up again; on a CPU the result is the same.
+    objective: what every step minimises; the cross-entropy by default. crop, flip: as for ``augment``. compiled:
+    compile the network first, unless the objective is an attack's. checkpoint: where the state is saved at the end of
+    epochs, and restored from; on a CPU an interruption does not change the result. progress: called with the share of
+    the training that is done, in [0, 1].
     """
     device = data.images.device
     model.train().to(memory_format=torch.channels_last)
@@ -79,7 +83,9 @@ def train(
             if recipe.augment:
                 images = augment(images, generator, crop=crop, flip=flip)
             with autocast(device):
-                network = fast if len(index) == recipe.batch_size else model  # a last, smaller batch is not worth it
+                network = (
+                    fast if len(index) == recipe.batch_size else model
+                )  # compiling again for a smaller last batch does not pay
                 loss = run.objective.loss(network, channels_last(images), labels, run.steps / steps)
             run.step(loss)
             progress(run.steps / steps)
@@ -90,7 +96,7 @@ def train(
 
 
 class _Run:
-    """A training as far as it has come: ``epochs`` and ``steps`` are those done."""
+    """The state of a running training: ``epochs`` and ``steps`` count what is done."""
 
     def __init__(
         self, model: nn.Module, recipe: Recipe, objective: Objective, generator: torch.Generator, steps: int
@@ -109,10 +115,10 @@ class _Run:
         self.steps += 1
 
     def state(self) -> dict[str, Any]:
-        """All that ``restore`` needs to go on from here."""
+        """All that ``restore`` needs to continue from here."""
         parts = {name: part.state_dict() for name, part in self._parts.items()}
-        so_far = {"epochs": self.epochs, "steps": self.steps, "generator": self.generator.get_state()}
-        return parts | so_far | {"objective": self.objective.state()}
+        counts = {"epochs": self.epochs, "steps": self.steps, "generator": self.generator.get_state()}
+        return parts | counts | {"objective": self.objective.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         for name, part in self._parts.items():
@@ -133,7 +139,7 @@ def autocast(device: torch.device) -> AbstractContextManager[None]:
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "adamw":
-        # as usual for transformers, what has no matrix (biases, norms, tokens) is not decayed
+        # as usual for transformers, only matrices are decayed: no biases, norms or tokens
         matrices = [value for value in model.parameters() if value.squeeze().ndim > 1]
         others = [value for value in model.parameters() if value.squeeze().ndim <= 1]
         groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -154,5 +160,5 @@ def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> t
 
 @torch.no_grad()
 def logits_of(predict: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 256) -> Tensor:
-    """``predict`` over images (N, C, H, W) in [0, 1], batch by batch: logits (N, C)."""
+    """``predict`` on images (N, C, H, W) in [0, 1], batch by batch, without gradients: logits (N, classes)."""
     return torch.cat([predict(batch) for batch in images.split(batch_size)])

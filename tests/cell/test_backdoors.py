@@ -50,7 +50,7 @@ def test_every_target_has_a_trigger_of_its_own_and_its_share_of_the_poison(attac
     everything = backdoors.with_trigger(attack.backdoors(), images, generator(0), context)
     assert sorted(everything.targets.unique().tolist()) == [1, 4]
     parts = enumerate(attack.backdoors())
-    one, other = (part.apply(images.floats, backdoors._own(context, number, 2)) for number, part in parts)
+    one, other = (part.apply(images.floats, backdoors._context_of(number, 2, context)) for number, part in parts)
     assert not torch.equal(one, other)
 
 

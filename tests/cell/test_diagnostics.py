@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from bench.cell.backdoors import TriggeredSet
-from bench.cell.diagnostics import shift_agreement, stream_curve
+from bench.cell.diagnostics import shift_agreement
+from bench.cell.stream import stream_curve
 from bench.defenses.true_tac import TrueTAC, true_shifts
 from bench.plugin.values import Context, Known, LabelledImages, Secret
 

@@ -25,7 +25,7 @@ def test_a_proper_trigger_passes(images, attack_context):
 
 @pytest.mark.parametrize(
     ("how", "complaint"),
-    [("bright", "odd: trigger left"), ("cut", r"odd: trigger gave \(60, 3, 15, 16\)"), ("nan", "or not a number")],
+    [("bright", "odd: trigger left"), ("cut", r"odd: trigger gave \(60, 3, 15, 16\)"), ("nan", "NaN or infinite")],
 )
 def test_an_improper_trigger_is_named(how, complaint, images, attack_context):
     with pytest.raises(ValueError, match=complaint):
