@@ -77,12 +77,12 @@ def test_the_command_prints_what_changed_and_the_second_time_that_nothing_did(st
     key = store.keys("cells")[0]
     older = json.loads(store.read("cells", key, "record.json")) | {"acc": 0.5}
     store.write("cells", key, {**store.contents("cells", key), "record.json": json.dumps(older)}, replace=True)
-    said = []
+    answers = []
     for _ in range(2):
         with pytest.raises(SystemExit) as end:
             main(["measure", "--store", str(store.root)])
-        said.append((end.value.code, capsys.readouterr().out))
-    assert said[0][0] == said[1][0] == 0
-    assert f"{key[:12]} badnets" in said[0][1]
-    assert f"acc 0.5 → {store.record(key).acc}" in said[0][1]
-    assert said[1][1].strip() == "nothing differs"
+        answers.append((end.value.code, capsys.readouterr().out))
+    assert answers[0][0] == answers[1][0] == 0
+    assert f"{key[:12]} badnets" in answers[0][1]
+    assert f"acc 0.5 → {store.record(key).acc}" in answers[0][1]
+    assert answers[1][1].strip() == "nothing differs"

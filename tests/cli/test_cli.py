@@ -144,25 +144,34 @@ def test_what_to_compute_again_can_stand_in_a_study(tmp_path, capsys, text):
     assert f"--{option.replace('_', '-')} {value.strip(chr(34))}: expected" in complaint(capsys, "run", str(study))
 
 
-def test_run_plan_status_show_and_report(tmp_path):
+def answer(capsys, *arguments: str) -> str:
+    """What a command prints in this process, checked to end with exit status 0."""
+    with pytest.raises(SystemExit) as caught:
+        main(list(arguments))
+    out, err = capsys.readouterr()
+    assert caught.value.code == 0, err
+    return out
+
+
+def test_run_plan_status_show_and_report(tmp_path, capsys, monkeypatch):
     """A run in a pipe prints plain lines and the table; a second one only the same table; the rest reads the store."""
+    monkeypatch.chdir(tmp_path)
     study = tmp_path / "study.toml"
     study.write_text(
         'datasets = "digits[train_size=200]"\nmodels = "resnet18[width=4]"\nseeds = [0]\ndefenses = "none"\n'
     )
     options = ["study.toml", "--attacks", "badnets", "--store", "s"]
-    assert "1 to do" in call("plan", *options, folder=tmp_path).stdout
+    assert "1 to do" in answer(capsys, "plan", *options)
     first = call("run", *options, folder=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "[2/2" in first.stderr
     assert "badnets" in first.stdout
     second = call("run", *options, folder=tmp_path)
     assert (second.returncode, second.stdout, second.stderr) == (0, first.stdout, "")
-    assert "1 done" in call("plan", *options, folder=tmp_path).stdout
-    assert "1 done" in call("status", "--store", "s", folder=tmp_path).stdout
+    assert "1 done" in answer(capsys, "plan", *options)
+    assert "1 done" in answer(capsys, "status", "--store", "s")
     [record] = (tmp_path / "s" / "cells").glob("*/*/record.json")
-    shown = call("show", record.parent.name[:8], "--store", "s", folder=tmp_path)
-    assert "acc_before" in shown.stdout
+    assert "acc_before" in answer(capsys, "show", record.parent.name[:8], "--store", "s")
     report = call("report", "--store", "s", "--out", "r", folder=tmp_path)
     assert report.returncode == 0, report.stderr
     for name in ("index.html", "table.md", "table.tex", "table.csv", "results.parquet"):
@@ -170,11 +179,8 @@ def test_run_plan_status_show_and_report(tmp_path):
     assert list((tmp_path / "r" / "figures").glob("*.png"))
 
 
-def test_show_prints_parameters_with_bounds(tmp_path, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["show", "badnets"])
-    out = capsys.readouterr().out
-    assert caught.value.code == 0
+def test_show_prints_parameters_with_bounds(capsys):
+    out = answer(capsys, "show", "badnets")
     assert "poisoning_rate" in out
     assert "> 0 < 1" in out
     assert "all-to-one | all-to-all" in out
