@@ -30,13 +30,13 @@ OPTIONS = ["--datasets", "digits[train_size=200]", "--models", "resnet18[width=4
         (["run", "--plugin", ""], "bench run --plugin ''"),
     ],
 )
-def test_a_command_line_can_be_pasted_and_names_no_home(arguments, expected):
+def test_a_command_line_can_be_pasted_and_hides_the_home_directory(arguments, expected):
     assert provenance.command_line(arguments, home="/home/ann") == expected
     again = [part.replace("~", "/home/ann") for part in shlex.split(expected)[1:]]
     assert again == arguments
 
 
-def test_a_user_without_a_home_has_nothing_hidden():
+def test_with_the_home_directory_at_the_root_nothing_is_hidden():
     assert provenance.command_line(["run", "/a"], home="/") == "bench run /a"
 
 
@@ -129,6 +129,6 @@ def test_an_installation_from_a_repository_knows_its_commit(monkeypatch):
         assert provenance._installed_from() == expected
 
 
-def test_a_host_is_told_apart_and_not_named():
+def test_a_host_has_a_pseudonym():
     assert len(provenance.host()) == 8
     assert provenance.host() not in platform.node()

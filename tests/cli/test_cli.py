@@ -44,7 +44,7 @@ def test_help_and_list_are_quick_and_do_without_torch(command, tmp_path):
     run = subprocess.run([sys.executable, "-c", probe, *command], capture_output=True, text=True, cwd=tmp_path)
     assert run.stdout.strip().endswith("False")
     seconds, bare = [], []
-    for _ in range(5):  # by turns, so that both meet the same machine
+    for _ in range(5):  # alternating, so that both run under the same load
         began = time.perf_counter()
         assert call(*command, folder=tmp_path).returncode == 0
         seconds.append(time.perf_counter() - began)
@@ -119,7 +119,7 @@ def test_a_damaged_data_set_is_one_line(tmp_path, capsys):
     assert "cifar10: not found whole under" in complaint(capsys, *arguments)
 
 
-def test_the_rest_still_lists_beside_a_broken_plugin_file(tmp_path, capsys):
+def test_the_other_plugins_are_listed_beside_a_broken_file(tmp_path, capsys):
     (tmp_path / "broken.py").write_text("1 / 0")
     with pytest.raises(SystemExit) as caught:
         main(["list", "defenses", "--plugin", str(tmp_path / "broken.py")])
@@ -137,7 +137,7 @@ def test_a_wrong_study_is_one_line(tmp_path, capsys, text):
 
 
 @pytest.mark.parametrize("text", ['retry = "all"', 'only = "done"', 'refresh = "tacc"', "gpu_share = 2"])
-def test_what_to_compute_again_can_stand_in_a_study(tmp_path, capsys, text):
+def test_options_of_what_to_compute_again_are_read_from_a_study_too(tmp_path, capsys, text):
     study = tmp_path / "study.toml"
     study.write_text(text)
     option, _, value = text.partition(" = ")
