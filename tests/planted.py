@@ -77,6 +77,15 @@ def row_task() -> Task:
     return Task(evidence, trigger, target=2, contrast=0.5)
 
 
+def column_task() -> Task:
+    """Six classes of bright columns, six pixels high, and the lower right pixel of 8x8 images as the trigger."""
+    evidence, trigger = torch.zeros(6, 8, 8, dtype=torch.bool), torch.zeros(8, 8, dtype=torch.bool)
+    for label in range(6):
+        evidence[label, :6, label] = True
+    trigger[7, 7] = True
+    return Task(evidence, trigger, target=2, noise=0.1, contrast=0.6, dark=False)
+
+
 class Victim(nn.Module):
     """The network. In a convolution as large as the image, each channel is one number.
 
@@ -139,6 +148,7 @@ def _take_statistics(norm: nn.BatchNorm2d, conv: nn.Conv2d, task: Task) -> None:
 
 THREE_CLASSES = pixel_task(classes=3, side=6, target=2, trigger=30)
 FOUR_CLASSES = pixel_task(classes=4, side=6, target=1, trigger=30, dark=False)
+SIX_COLUMNS = column_task()
 
 
 def awake_victim() -> Victim:
@@ -149,6 +159,11 @@ def awake_victim() -> Victim:
 def normalised_victim() -> Victim:
     """A victim of the task ``FOUR_CLASSES`` with batch normalisation and three channels for each class."""
     return Victim(FOUR_CLASSES, copies=3, speaks=3, sensitivity=4, asleep_below=0.2, normalised=True)
+
+
+def column_victim(shouts: float = 9) -> Victim:
+    """A victim of the task ``SIX_COLUMNS`` with batch normalisation; with ``shouts`` 0 it is benign."""
+    return Victim(SIX_COLUMNS, speaks=2, shouts=shouts, sensitivity=4, normalised=True)
 
 
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:

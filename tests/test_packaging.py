@@ -1,6 +1,7 @@
 """What an installation exposes: ``bench`` and nothing else, from a wheel and from an editable installation alike."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+import tiny
 
 import bench
 
@@ -20,16 +22,6 @@ pytest.importorskip("editables", reason="editables comes with the extra 'dev'")
 ROOT = Path(__file__).resolve().parents[1]
 METADATA = f"defensebench-{bench.__version__}.dist-info"
 WHOSE = "WHOSE = 'the user'\n"
-PLUGIN = """
-from models.whose import WHOSE
-from bench.plugin import Repair
-
-class Mine(Repair):
-    name = "mine"
-    source = WHOSE
-    def repair(self, model, known, context):
-        return model
-"""
 SCRIPT = """
 import attacks, defenses, models, reports
 import bench.attacks, bench.defenses, bench.models, bench.reports
@@ -188,10 +180,10 @@ def test_a_users_modules_of_the_same_names_and_ours_live_side_by_side(installed,
 @pytest.mark.parametrize("installation", ["wheel", "editable"])
 def test_a_users_plugin_imports_the_users_own_modules(installed, tmp_path, installation):
     write_modules(tmp_path, "directory")
-    (tmp_path / "mine.py").write_text(PLUGIN)
-    chosen = ["--datasets", "digits", "--models", "resnet18", "--attacks", "badnets", "--defenses", "none,clp,mine"]
-    command = ["-m", "bench", "plan", *chosen, "--plugin", "mine.py", "--data", "data"]
-    assert "mine" in run(command, tmp_path, installed[installation])
+    shutil.copy(tiny.PLUGIN_FOLDER / "borrows.py", tmp_path)
+    chosen = ["--datasets", "digits", "--models", "resnet18", "--attacks", "badnets", "--defenses", "none,clp,borrows"]
+    command = ["-m", "bench", "plan", *chosen, "--plugin", "borrows.py", "--data", "data"]
+    assert "borrows" in run(command, tmp_path, installed[installation])
 
 
 def test_the_version_stands_in_one_place(wheel):

@@ -1,11 +1,14 @@
 """Every record says where it comes from."""
 
 import json
+import platform
 import shlex
+import shutil
 import subprocess
 import sys
 
 import pytest
+import tiny
 import torch
 
 import bench
@@ -14,25 +17,6 @@ from bench.cli.main import main
 from bench.engine import devices
 from bench.store.store import Store
 
-TROUBLE = """
-import os
-from typing import ClassVar
-from bench import Repair
-class Raises(Repair):
-    name: ClassVar[str] = "raises"
-    def repair(self, model, known, context):
-        raise RuntimeError("broken")
-class Exits(Repair):
-    name: ClassVar[str] = "exits"
-    def repair(self, model, known, context):
-        os._exit(7)
-class Declines(Repair):
-    name: ClassVar[str] = "declines"
-    def unsupported(self, case):
-        return "never"
-    def repair(self, model, known, context):
-        raise AssertionError
-"""
 OPTIONS = ["--datasets", "digits[train_size=200]", "--models", "resnet18[width=4]", "--attacks", "badnets"]
 
 
@@ -46,19 +30,19 @@ OPTIONS = ["--datasets", "digits[train_size=200]", "--models", "resnet18[width=4
         (["run", "--plugin", ""], "bench run --plugin ''"),
     ],
 )
-def test_a_command_line_can_be_pasted_and_names_no_home(arguments, expected):
+def test_a_command_line_can_be_pasted_and_hides_the_home_directory(arguments, expected):
     assert provenance.command_line(arguments, home="/home/ann") == expected
     again = [part.replace("~", "/home/ann") for part in shlex.split(expected)[1:]]
     assert again == arguments
 
 
-def test_a_user_without_a_home_has_nothing_hidden():
+def test_with_the_home_directory_at_the_root_nothing_is_hidden():
     assert provenance.command_line(["run", "/a"], home="/") == "bench run /a"
 
 
 def test_records_of_every_status_say_where_they_come_from(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "trouble.py").write_text(TROUBLE)
+    shutil.copy(tiny.PLUGIN_FOLDER / "trouble.py", tmp_path)
     arguments = ["run", *OPTIONS, "--defenses", "none,raises,exits,declines", "--plugin", str(tmp_path / "trouble.py")]
     arguments += ["--store", str(tmp_path / "s"), "--workers", "1"]
     with pytest.raises(SystemExit):
@@ -145,8 +129,6 @@ def test_an_installation_from_a_repository_knows_its_commit(monkeypatch):
         assert provenance._installed_from() == expected
 
 
-def test_a_host_is_told_apart_and_not_named():
-    import platform
-
+def test_a_host_has_a_pseudonym():
     assert len(provenance.host()) == 8
     assert provenance.host() not in platform.node()

@@ -1,11 +1,14 @@
-"""Label maps, several targets with a trigger each, attacks that control training: the whole way of a cell."""
+"""Label maps, several targets with a trigger each, and attacks that control the training of their victim."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
+import pandas as pd
 import pytest
+import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,10 +19,16 @@ from bench.attacks.badnets import BadNets
 from bench.attacks.blend import Blend
 from bench.attacks.wanet import WaNet
 from bench.cell import backdoors, metrics
+from bench.cell.victim import make_victim
+from bench.cell.workshop import Workshop
 from bench.errors import RequestError
+from bench.plan.plan import make_plan
 from bench.plan.recipes import RECIPES
+from bench.plan.registry import Registry
+from bench.plan.request import Request
 from bench.plugin.attack import Attack, Objective
 from bench.plugin.values import AttackContext, ImageSpec, LabelledImages
+from bench.store.store import Store
 from bench.toolbox.training import train
 
 SEVERAL = {"label_map": "several", "targets": (1, 4)}
@@ -37,7 +46,7 @@ def learned(attack: Attack, images: LabelledImages, context: AttackContext) -> A
 
 
 @pytest.mark.parametrize("attack", [BadNets(**SEVERAL), Blend(**SEVERAL), WaNet(**SEVERAL)], ids=lambda a: a.name)
-def test_every_target_has_a_trigger_of_its_own_and_its_share_of_the_poison(attack, images, spec, attack_context):
+def test_every_target_has_its_own_trigger_and_equally_many_poisoned_images(attack, images, spec, attack_context):
     attack = attack.resolve(spec)
     context = learned(attack, images, attack_context)
     poisoned = backdoors.poison(attack, images, context)
@@ -54,7 +63,7 @@ def test_every_target_has_a_trigger_of_its_own_and_its_share_of_the_poison(attac
     assert not torch.equal(one, other)
 
 
-def test_several_targets_are_asked_for_in_one_line_each(spec):
+def test_wrong_targets_are_refused_in_one_line(spec):
     with pytest.raises(RequestError, match=r"targets=1\+1: expected two or more different classes"):
         BadNets(label_map="several", targets=(1, 1)).resolve(spec)
     with pytest.raises(RequestError, match="targets=3: expected two or more"):
@@ -80,7 +89,7 @@ def test_images_are_assigned_in_equal_shares_and_follow_the_label_map_of_their_t
 
 
 def test_metrics_of_several_targets_against_a_case_worked_out_by_hand():
-    #                         led to 1: success, own class, left out | led to 4: success, other, left out
+    #                         target 1: success, own class, not eligible | target 4: success, other, not eligible
     labels = torch.tensor([0, 2, 1, 0, 3, 4])
     targets = torch.tensor([1, 1, 1, 4, 4, 4])
     predicted = torch.tensor([1, 2, 1, 4, 0, 4])
@@ -92,101 +101,49 @@ def test_metrics_of_all_to_all_against_a_case_worked_out_by_hand():
     attack = BadNets(label_map="all-to-all", classes=3)
     labels = torch.tensor([0, 1, 2, 2])
     targets = backdoors.targets(attack.backdoors(), labels, torch.zeros(4, dtype=torch.int64))
-    assert targets.tolist() == [1, 2, 0, 0]  # none is left out: no class leads to itself
+    assert targets.tolist() == [1, 2, 0, 0]  # every image is eligible: no class is its own target
     predicted = torch.tensor([1, 1, 0, 1])
     assert metrics.attack_success(predicted, labels, targets) == 2 / 4
     assert metrics.robust_accuracy(predicted, labels, targets) == 1 / 4
 
 
-# --- the way of a cell -------------------------------------------------------------------------------
-
-PLUGINS = '''
-from typing import ClassVar
-import torch
-from bench import Attack, Objective, Runtime, Prediction
-
-class Shift(Objective):
-    def __init__(self, attack, train):
-        self.attack, self.train, self.seen, self.shares = attack, train, 0, []
-    def loss(self, model, images, labels, share):
-        self.seen += len(images)
-        self.shares.append(share)
-        return super().loss(model, images, labels, share)
-    def learned(self):
-        return {"seen": torch.tensor([self.seen]), "shares": torch.tensor([self.shares[0], self.shares[-1]])}
-
-class Controls(Attack):
-    """Adds to the images what its objective has found."""
-    name: ClassVar[str] = "controls"
-    controls: ClassVar[str] = "training"
-    def learn(self, train, context):
-        assert context.clean_model(0.1) is context.clean_model(0.1)
-        assert not context.clean_model(0.1).training
-        return {"train": train.images[:1].float()}
-    def trigger(self, images, context):
-        assert context.surrogate is None or "seen" not in context.learned
-        return (images + 0.3 * (context.learned["seen"] > 0).float()).clamp(0, 1)
-    def poison(self, train, context):
-        self.__class__.handed = [train.images]
-        from bench.plugin import stamp
-        nothing = train.labels[:0]
-        return stamp(train, nothing, train.at(nothing).floats, nothing)
-    def objective(self, model, train, context):
-        return Shift(self, train)
-
-class Suspicious(Runtime):
-    name: ClassVar[str] = "suspicious"
-    knowledge: ClassVar[str] = "suspects"
-    @property
-    def wants_pairs(self):
-        return True
-    def guard(self, model, known, context):
-        change = known.suspects - known.originals
-        left, right = change[..., -3:, :3].abs().amax((1, 2, 3)), change[..., -3:, -3:].abs().amax((1, 2, 3))
-        context.note("triggers", [int((left > 0).sum()), int((right > 0).sum())])
-        return lambda images: Prediction(model(images))
-'''
+# --- from the request to the record -------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def plugins(tmp_path_factory):
-    path = tmp_path_factory.mktemp("plugins") / "controls.py"
-    path.write_text(PLUGINS)
-    return path
-
-
-def run(plugins, tmp_path, **request):
+def run(store: Path, **request: object) -> pd.DataFrame:
     return bench.run(
-        datasets="digits[train_size=300]", models="resnet18[width=4]", reference=40, suspects=20, store=tmp_path,
-        executor="inline", plugin=[plugins], **request,
-    ).frame  # fmt: skip
+        datasets="digits[train_size=300]",
+        models="resnet18[width=4]",
+        reference=40,
+        suspects=20,
+        plugin=[tiny.PLUGIN_FOLDER / "controls.py", tiny.PLUGIN_FOLDER / "curious.py"],
+        store=store,
+        executor="inline",
+        **request,
+    ).frame
 
 
-def test_several_targets_go_all_the_way_to_the_record(plugins, tmp_path):
-    frame = run(
-        plugins, tmp_path, defenses="suspicious", attacks="badnets[label_map=several,targets=2+5,poisoning_rate=0.3]"
-    )
-    [row] = frame.to_dict("records")
+def test_several_targets_reach_the_record(tmp_path):
+    attack = "badnets[label_map=several,targets=2+5,poisoning_rate=0.3]"
+    [row] = run(tmp_path, defenses="countstriggers", attacks=attack).to_dict("records")
     assert row["status"] == "done", row["reason"]
     assert json.loads(row["targets"]) == [2, 5]
     assert row["n_poisoned"] == 90
     assert row["n_test"] - row["n_triggered"] == pytest.approx(row["n_test"] / 10, abs=12)
-    dealt = json.loads(row["diagnostics"])["triggers"]
-    assert sum(dealt) == 20
-    assert min(dealt) >= 3  # suspects carry both triggers
+    suspects = json.loads(row["diagnostics"])["triggers"]
+    assert sum(suspects) == 20
+    assert min(suspects) >= 3  # suspects carry both triggers
 
 
-def test_what_training_finds_reaches_the_trigger(plugins, tmp_path):
-    [row] = run(plugins, tmp_path, defenses="none", attacks="controls").to_dict("records")
+def test_what_training_learns_reaches_the_trigger(tmp_path):
+    [row] = run(tmp_path, defenses="none", attacks="controls").to_dict("records")
     assert row["status"] == "done", row["reason"]
     assert row["n_poisoned"] == 0
     assert row["linf"] == pytest.approx(0.3, abs=0.003)
-    from bench.store.store import Store
-
-    found = Store(tmp_path).tensors("victims", row["victim_key"], "learned.safetensors")
+    stored = Store(tmp_path).tensors("victims", row["victim_key"], "learned.safetensors")
     steps = -(-300 // RECIPES["quick"].batch_size) * RECIPES["quick"].epochs
-    assert int(found["seen"]) == 300 * RECIPES["quick"].epochs
-    assert found["shares"].tolist() == pytest.approx([0, (steps - 1) / steps])
+    assert int(stored["seen"]) == 300 * RECIPES["quick"].epochs
+    assert stored["shares"].tolist() == pytest.approx([0, (steps - 1) / steps])
 
 
 # --- the objective in the training loop --------------------------------------------------------------
@@ -232,15 +189,6 @@ class Spy(BadNets):
 
 
 def test_no_attack_is_handed_a_test_image_before_its_victim_is_trained(monkeypatch, tmp_path):
-    from pathlib import Path
-
-    from bench.cell.victim import make_victim
-    from bench.cell.workshop import Workshop
-    from bench.plan.plan import make_plan
-    from bench.plan.registry import Registry
-    from bench.plan.request import Request
-    from bench.store.store import Store
-
     registry = Registry()
     request = Request(defenses="none", attacks="badnets", datasets="digits[train_size=100]", models="resnet18[width=4]")
     [cell] = make_plan(request, registry, Path()).cells
@@ -251,9 +199,9 @@ def test_no_attack_is_handed_a_test_image_before_its_victim_is_trained(monkeypat
         Spy(**parameters) if kind == "attack" else create(kind, name, parameters)
     ))  # fmt: skip
     make_victim(cell.victim, shop)
-    known = {image.numpy().tobytes() for image in splits.train.images}
+    training = {image.numpy().tobytes() for image in splits.train.images}
     assert len(Spy.handed) == 3
     for images in Spy.handed[:2]:
-        assert all(image.numpy().tobytes() in known for image in images)
-    changed = [image for image in Spy.handed[2] if image.numpy().tobytes() not in known]
+        assert all(image.numpy().tobytes() in training for image in images)
+    changed = [image for image in Spy.handed[2] if image.numpy().tobytes() not in training]
     assert len(changed) <= 10  # those that the attack poisoned itself

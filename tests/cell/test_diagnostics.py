@@ -1,4 +1,4 @@
-"""What the harness alone can tell: the true change of the latent, the oracle that unlearns it, a stream's curve."""
+"""What only the harness can tell: the true shift of the latent, the oracle that unlearns it, a stream's curve."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ CLASSES, TARGET = 3, 1
 
 
 class Victim(nn.Module):
-    """Pixel k speaks for class k; pixel 3, which the trigger lights, for the target."""
+    """Pixel k speaks for class k; pixel 3, which the trigger makes white, for the target."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,9 +40,9 @@ def draw(count: int, seed: int) -> LabelledImages:
 
 
 def triggered(images: torch.Tensor) -> torch.Tensor:
-    lit = images.clone()
-    lit[:, 0, 1, 1] = 1.0
-    return lit
+    changed = images.clone()
+    changed[:, 0, 1, 1] = 1.0
+    return changed
 
 
 def context() -> Context:
@@ -55,14 +55,14 @@ def secret(data: LabelledImages) -> Secret:
     return Secret(data, triggered(data.floats), targets, Victim)
 
 
-def test_the_oracle_unlearns_the_true_change():
+def test_the_oracle_unlearns_the_true_shift():
     victim, test, noted = Victim().eval(), draw(60, 2), context()
     away = test.labels != TARGET
     assert (victim(triggered(test.floats)).argmax(1)[away] == TARGET).all()
     oracle = TrueTAC(epochs=40, learning_rate=0.05, batch_size=30)
     repaired = oracle.reveal(victim, Known(draw(60, 0)), secret(draw(30, 1)), noted)
-    said = repaired(triggered(test.floats)).argmax(1)
-    assert (said == test.labels).float().mean() > 0.95
+    predicted = repaired(triggered(test.floats)).argmax(1)
+    assert (predicted == test.labels).float().mean() > 0.95
     assert noted.diagnostics["latent_shifts"][str(TARGET)] == pytest.approx([0, 0, 0, 1.0], abs=1e-4)
 
 
@@ -75,7 +75,7 @@ def test_without_a_trigger_there_is_nothing_to_change():
     assert all(torch.equal(a, b) for a, b in zip(before, repaired.parameters(), strict=True))
 
 
-def test_every_target_has_its_change_and_all_to_all_one_for_each_class():
+def test_every_target_has_a_true_shift_and_all_to_all_has_one_for_each_class():
     labels = torch.tensor([0, 0, 1, 1, 2, 2])
     change = torch.eye(6)
     several, rows = true_shifts(change, labels, torch.tensor([2, 1, 2, 0, 1, 0]), 3)
@@ -87,24 +87,24 @@ def test_every_target_has_its_change_and_all_to_all_one_for_each_class():
     assert torch.equal(rows[0, 1], torch.tensor([0, 0, 0.5, 0.5, 0, 0]))
 
 
-def test_a_shift_is_held_against_the_change_that_the_trigger_makes():
+def test_a_shift_is_compared_with_the_change_that_the_trigger_causes():
     test = draw(60, 2)
     images = TriggeredSet(test, triggered(test.floats), torch.full_like(test.labels, TARGET))
     shifts = {str(TARGET): [0.0, 0.0, 0.0, 3.0], "0": [1.0, 0.0, 0.0, 0.0]}
-    found = shift_agreement(shifts, Victim().eval(), images)
-    assert list(found) == [str(TARGET)]
-    assert found[str(TARGET)] == pytest.approx({"cosine": 1.0, "correlation": 1.0, "length": 3.0}, abs=1e-5)
+    agreement = shift_agreement(shifts, Victim().eval(), images)
+    assert list(agreement) == [str(TARGET)]
+    assert agreement[str(TARGET)] == pytest.approx({"cosine": 1.0, "correlation": 1.0, "length": 3.0}, abs=1e-5)
     slanted = shift_agreement({str(TARGET): [1.0, 0, 0, 1.0]}, Victim().eval(), images)
     assert slanted[str(TARGET)]["cosine"] == pytest.approx(0.5**0.5, abs=1e-5)
     assert slanted[str(TARGET)]["correlation"] == pytest.approx(1 / 3**0.5, abs=1e-5)
 
 
-def test_a_stream_is_judged_part_by_part_in_the_order_in_which_it_passed():
+def test_a_stream_is_measured_in_parts_in_its_own_order():
     labels, targets = torch.tensor([0, 1, 2, 2, 0]), torch.full((5,), TARGET)
     logits = torch.eye(CLASSES)
-    clean, lit = logits[torch.tensor([0, 1, 2, 0, 0])], logits[torch.tensor([1, 1, 1, 2, 0])]
+    clean, attacked = logits[torch.tensor([0, 1, 2, 0, 0])], logits[torch.tensor([1, 1, 1, 2, 0])]
     stream = torch.tensor([5, 0, 6, 3, 7, 1, 8, 2, 9, 4])  # a triggered image, a clean one, and so on
-    curve = stream_curve({"clean_logits": clean, "triggered_logits": lit}, labels, targets, stream)
+    curve = stream_curve({"clean_logits": clean, "triggered_logits": attacked}, labels, targets, stream)
     assert curve["triggered"] == [1, 1, 1, 1, 2, 2, 3, 3, 4, 4]  # image 6 is of the target class
     assert curve["asr"] == [1, None, None, None, 1, None, 0, None, 0, None]
     assert curve["ra"] == [0, None, None, None, 0, None, 1, None, 1, None]

@@ -1,8 +1,9 @@
-"""What a plugin says is kept with its cell."""
+"""What a plugin logs is stored with its cell and printed during the run."""
 
 import io
 
 import pytest
+import tiny
 from rich.console import Console
 
 import bench
@@ -10,62 +11,36 @@ from bench.engine.display import Lines
 from bench.records import LogLines
 from bench.store.store import Store
 
-PLUGINS = """
-from typing import ClassVar
-from bench import Attack, Repair
 
-class Talks(Repair):
-    name: ClassVar[str] = "talks"
-    def repair(self, model, known, context):
-        context.log("nothing was found;\\nthe network is left as it is")
-        return model
-
-class Chatters(Attack):
-    name: ClassVar[str] = "chatters"
-    def trigger(self, images, context):
-        return images * 0
-    def poison(self, train, context):
-        context.log("poisoned as usual")
-        return super().poison(train, context)
-"""
-
-
-def test_what_a_plugin_logs_is_in_the_record(tmp_path):
-    (tmp_path / "talk.py").write_text(PLUGINS)
+@pytest.fixture(scope="module", params=["inline", "local"])
+def talk(request, tmp_path_factory) -> tuple[bench.Results, Store, str]:
+    """A run in which an attack and a defense log: its results, its store, and what was printed meanwhile."""
+    folder, printed = tmp_path_factory.mktemp("talk"), io.StringIO()
     results = bench.run(
-        datasets="digits[train_size=100]",
-        models="resnet18[width=4]",
+        **tiny.GRID,
         attacks="chatters",
         defenses="none,talks",
-        plugin=[tmp_path / "talk.py"],
-        reference=20,
-        store=tmp_path / "store",
-        executor="inline",
+        plugin=[tiny.PLUGIN_FOLDER / "tiny_plugins.py", tiny.PLUGIN_FOLDER / "talkative.py"],
+        store=folder / "store",
+        executor=request.param,
+        listener=Lines(Console(file=printed, width=200)),
     )
-    said = dict(zip(results.frame.defense, results.frame.log, strict=True))
-    assert said == {"none": "", "talks": "nothing was found; the network is left as it is"}
+    return results, Store(folder / "store"), printed.getvalue()
+
+
+def test_what_a_plugin_logs_is_in_the_record(talk):
+    results, store, _ = talk
+    logged = dict(zip(results.frame.defense, results.frame.log, strict=True))
+    assert logged == {"none": "", "talks": "nothing was found; the network is left as it is"}
     assert results.frame.victim_log.tolist() == ["poisoned as usual"] * 2
-    [stored] = [record for record in Store(tmp_path / "store").records() if record.defense == "talks"]
-    assert stored.log == said["talks"]
+    [stored] = [record for record in store.records() if record.defense == "talks"]
+    assert stored.log == logged["talks"]
 
 
-@pytest.mark.parametrize("executor", ["inline", "local"])
-def test_what_a_plugin_logs_is_printed_while_the_run_goes_on(executor, tmp_path):
-    (tmp_path / "talk.py").write_text(PLUGINS)
-    said = io.StringIO()
-    bench.run(
-        datasets="digits[train_size=100]",
-        models="resnet18[width=4]",
-        attacks="chatters",
-        defenses="talks",
-        plugin=[tmp_path / "talk.py"],
-        reference=20,
-        store=tmp_path / "store",
-        executor=executor,
-        listener=Lines(Console(file=said, width=200)),
-    )
-    assert "chatters × talks seed 0 says: nothing was found; the network is left as it is" in said.getvalue()
-    assert "says: poisoned as usual" in said.getvalue()
+def test_what_a_plugin_logs_is_printed_during_the_run(talk):
+    printed = talk[2]
+    assert "chatters × talks seed 0 says: nothing was found; the network is left as it is" in printed
+    assert "says: poisoned as usual" in printed
 
 
 def test_a_flood_of_lines_is_cut():

@@ -1,6 +1,8 @@
-"""Metrics follow from stored predictions alone, whenever they are asked for."""
+"""Metrics can be derived anew from stored predictions at any time."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -11,18 +13,26 @@ from bench.records import Record
 from bench.store.store import Store
 
 
-@pytest.fixture
-def store(tmp_path) -> Store:
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> Path:
+    """The folder of a store with two cells."""
+    folder = tmp_path_factory.mktemp("measured") / "store"
     bench.run(
         datasets="digits[train_size=100]",
         models="resnet18[width=4]",
         attacks="badnets",
         defenses="none,fine_pruning",
         reference=20,
-        store=tmp_path / "store",
+        store=folder,
         executor="inline",
     )
-    return Store(tmp_path / "store")
+    return folder
+
+
+@pytest.fixture
+def store(measured, tmp_path) -> Store:
+    """A copy of that store, which a test may change."""
+    return Store(shutil.copytree(measured, tmp_path / "store"))
 
 
 def test_a_metric_that_a_record_lacks_is_derived_without_a_new_run(store):
@@ -63,16 +73,16 @@ def test_a_verdict_is_not_stored(store):
     assert Record.model_validate(stored[0] | {"valid": True, "doubt": "an older version wrote it"}).valid
 
 
-def test_the_command_says_what_changed_and_that_a_second_time_nothing_does(store, capsys):
+def test_the_command_prints_what_changed_and_the_second_time_that_nothing_did(store, capsys):
     key = store.keys("cells")[0]
     older = json.loads(store.read("cells", key, "record.json")) | {"acc": 0.5}
     store.write("cells", key, {**store.contents("cells", key), "record.json": json.dumps(older)}, replace=True)
-    said = []
+    answers = []
     for _ in range(2):
         with pytest.raises(SystemExit) as end:
             main(["measure", "--store", str(store.root)])
-        said.append((end.value.code, capsys.readouterr().out))
-    assert said[0][0] == said[1][0] == 0
-    assert f"{key[:12]} badnets" in said[0][1]
-    assert f"acc 0.5 → {store.record(key).acc}" in said[0][1]
-    assert said[1][1].strip() == "nothing differs"
+        answers.append((end.value.code, capsys.readouterr().out))
+    assert answers[0][0] == answers[1][0] == 0
+    assert f"{key[:12]} badnets" in answers[0][1]
+    assert f"acc 0.5 → {store.record(key).acc}" in answers[0][1]
+    assert answers[1][1].strip() == "nothing differs"

@@ -20,7 +20,7 @@ def test_accuracy_is_that_of_scikit_learn():
 
 def test_asr_and_ra_leave_out_images_of_the_target_class():
     predicted = torch.tensor([0, 0, 2, 1, 0, 0, 0, 2])
-    # of classes 1 and 2: places 1, 2, 4, 5, 7 -> target 0 at 1, 4, 5; own class at 2
+    # images 1, 2, 4, 5, 7 are of the classes 1 and 2; of these 1, 4, 5 are predicted as the target, 2 as its own class
     assert metrics.attack_success(predicted, LABELS, TARGETS) == pytest.approx(3 / 5)
     assert metrics.robust_accuracy(predicted, LABELS, TARGETS) == pytest.approx(1 / 5)
 

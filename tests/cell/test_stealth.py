@@ -18,12 +18,12 @@ def pair(size: int = 16, channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def test_norms_and_psnr_equal_those_worked_out_by_hand():
-    found = stealth(*pair())
-    assert found["l0"] == 4
-    assert found["l2"] == pytest.approx(math.sqrt(4 * 3) * 0.25, rel=1e-5)
-    assert found["linf"] == pytest.approx(0.25)
+    distances = stealth(*pair())
+    assert distances["l0"] == 4
+    assert distances["l2"] == pytest.approx(math.sqrt(4 * 3) * 0.25, rel=1e-5)
+    assert distances["linf"] == pytest.approx(0.25)
     mean_squared_error = 4 * 3 * 0.25**2 / (3 * 16 * 16)
-    assert found["psnr"] == pytest.approx(10 * math.log10(1 / mean_squared_error), rel=1e-5)
+    assert distances["psnr"] == pytest.approx(10 * math.log10(1 / mean_squared_error), rel=1e-5)
 
 
 def test_a_pixel_counts_once_whatever_the_number_of_its_channels():
@@ -66,7 +66,7 @@ def test_small_images_have_an_ssim_or_none(size):
     assert math.isnan(stealth(*pair(size, 1))["ssim"]) == (size < 7)
 
 
-def test_nothing_changed_and_nothing_there():
+def test_unchanged_images_and_no_images_have_defined_distances():
     clean, _ = pair()
     same = stealth(clean, clean)
     assert math.isnan(same["psnr"])

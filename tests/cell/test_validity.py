@@ -1,4 +1,4 @@
-"""A victim that was not attacked well is marked, and its row praises nobody."""
+"""A victim on which the attack did not work is marked, and no defense in its row is called the best."""
 
 import json
 import math
@@ -41,22 +41,22 @@ def test_an_attack_that_ruins_the_model_is_invalid_next_to_the_benign_one():
     ruined = record(acc_before=0.9 - MAX_ACC_LOSS - 0.01)
     assert judged([ruined])[0].valid is True  # nothing to compare with
     assert math.isnan(judged([ruined])[0].acc_benign)
-    found = {one.attack: one for one in judged([ruined, record("none")])}
-    assert found["badnets"].valid is False
-    assert found["badnets"].acc_benign == 0.9
-    assert "below the benign 90.0%" in str(found["badnets"].doubt)
-    assert found["none"].valid is True
+    verdicts = {one.attack: one for one in judged([ruined, record("none")])}
+    assert verdicts["badnets"].valid is False
+    assert verdicts["badnets"].acc_benign == 0.9
+    assert "below the benign 90.0%" in str(verdicts["badnets"].doubt)
+    assert verdicts["none"].valid is True
 
 
 def test_the_benign_model_is_that_of_the_same_seed_and_setting():
     benign = [record("none", seed=0, acc_before=0.9), record("none", seed=1, acc_before=0.8)]
     elsewhere = record("none", seed=2, acc_before=0.99, dataset_params='{"train_size": 9}')
     attacked = [record(seed=seed) for seed in (0, 1, 2)]
-    found = judged([*attacked, *benign, elsewhere])
-    assert [one.acc_benign for one in found[:3]] == pytest.approx([0.9, 0.8, 0.85])
+    verdicts = judged([*attacked, *benign, elsewhere])
+    assert [one.acc_benign for one in verdicts[:3]] == pytest.approx([0.9, 0.8, 0.85])
 
 
-def test_all_to_all_is_judged_by_what_the_model_could_know():
+def test_all_to_all_is_judged_in_relation_to_the_accuracy():
     attack = {"attack_params": json.dumps({"label_map": "all-to-all"}), "acc_before": 0.7}
     assert judged([record(asr_before=0.6, **attack)])[0].valid is True
     assert judged([record(asr_before=0.5, **attack)])[0].valid is False
@@ -81,8 +81,8 @@ def test_an_invalid_attack_is_marked_and_left_out_of_the_average_unless_asked_fo
     assert whole.cells[AVERAGE, "bna"].stat("der").mean == pytest.approx((0.92 + 0.92 + 0.65) / 3)
     assert block.best("sig") == set()
     assert block.best("badnets") == {"bna"}
-    told = " ".join(legend(block, best="*"))
-    assert "†: the attack had not worked: sig: ASR 30.0% is below 80.0% (seed 0, 1)." in told
+    text = " ".join(legend(block, best="*"))
+    assert "†: the attack had not worked: sig: ASR 30.0% is below 80.0% (seed 0, 1)." in text
     assert "†" not in " ".join(legend(blocks(frame())[0], best="*"))
 
 
@@ -96,8 +96,8 @@ def test_only_the_invalid_seed_of_an_attack_is_left_out():
     assert "(seed 1)" in " ".join(legend(block, best="*"))
 
 
-def test_show_never_contradicts_the_table_and_a_stored_verdict_counts_for_nothing(tmp_path, capsys):
-    """The victim lost accuracy against the benign one: that is said by whoever asks, and from whatever request."""
+def test_show_agrees_with_the_table_and_a_stored_verdict_is_ignored(tmp_path, capsys):
+    """The victim lost accuracy against the benign one: every command says so, whatever it was asked for."""
     store = Store(tmp_path / "store")
     benign = record("none", acc_before=0.99, key="a" * 32)
     attacked = record(acc_before=0.80, valid=True, key="b" * 32)  # as an older version stored it

@@ -44,7 +44,7 @@ def test_help_and_list_are_quick_and_do_without_torch(command, tmp_path):
     run = subprocess.run([sys.executable, "-c", probe, *command], capture_output=True, text=True, cwd=tmp_path)
     assert run.stdout.strip().endswith("False")
     seconds, bare = [], []
-    for _ in range(5):  # by turns, so that both meet the same machine
+    for _ in range(5):  # alternating, so that both run under the same load
         began = time.perf_counter()
         assert call(*command, folder=tmp_path).returncode == 0
         seconds.append(time.perf_counter() - began)
@@ -119,7 +119,7 @@ def test_a_damaged_data_set_is_one_line(tmp_path, capsys):
     assert "cifar10: not found whole under" in complaint(capsys, *arguments)
 
 
-def test_the_rest_still_lists_beside_a_broken_plugin_file(tmp_path, capsys):
+def test_the_other_plugins_are_listed_beside_a_broken_file(tmp_path, capsys):
     (tmp_path / "broken.py").write_text("1 / 0")
     with pytest.raises(SystemExit) as caught:
         main(["list", "defenses", "--plugin", str(tmp_path / "broken.py")])
@@ -137,32 +137,41 @@ def test_a_wrong_study_is_one_line(tmp_path, capsys, text):
 
 
 @pytest.mark.parametrize("text", ['retry = "all"', 'only = "done"', 'refresh = "tacc"', "gpu_share = 2"])
-def test_what_to_compute_again_can_stand_in_a_study(tmp_path, capsys, text):
+def test_options_of_what_to_compute_again_are_read_from_a_study_too(tmp_path, capsys, text):
     study = tmp_path / "study.toml"
     study.write_text(text)
     option, _, value = text.partition(" = ")
     assert f"--{option.replace('_', '-')} {value.strip(chr(34))}: expected" in complaint(capsys, "run", str(study))
 
 
-def test_run_plan_status_show_and_report(tmp_path):
+def answer(capsys, *arguments: str) -> str:
+    """What a command prints in this process, checked to end with exit status 0."""
+    with pytest.raises(SystemExit) as caught:
+        main(list(arguments))
+    out, err = capsys.readouterr()
+    assert caught.value.code == 0, err
+    return out
+
+
+def test_run_plan_status_show_and_report(tmp_path, capsys, monkeypatch):
     """A run in a pipe prints plain lines and the table; a second one only the same table; the rest reads the store."""
+    monkeypatch.chdir(tmp_path)
     study = tmp_path / "study.toml"
     study.write_text(
         'datasets = "digits[train_size=200]"\nmodels = "resnet18[width=4]"\nseeds = [0]\ndefenses = "none"\n'
     )
     options = ["study.toml", "--attacks", "badnets", "--store", "s"]
-    assert "1 to do" in call("plan", *options, folder=tmp_path).stdout
+    assert "1 to do" in answer(capsys, "plan", *options)
     first = call("run", *options, folder=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "[2/2" in first.stderr
     assert "badnets" in first.stdout
     second = call("run", *options, folder=tmp_path)
     assert (second.returncode, second.stdout, second.stderr) == (0, first.stdout, "")
-    assert "1 done" in call("plan", *options, folder=tmp_path).stdout
-    assert "1 done" in call("status", "--store", "s", folder=tmp_path).stdout
+    assert "1 done" in answer(capsys, "plan", *options)
+    assert "1 done" in answer(capsys, "status", "--store", "s")
     [record] = (tmp_path / "s" / "cells").glob("*/*/record.json")
-    shown = call("show", record.parent.name[:8], "--store", "s", folder=tmp_path)
-    assert "acc_before" in shown.stdout
+    assert "acc_before" in answer(capsys, "show", record.parent.name[:8], "--store", "s")
     report = call("report", "--store", "s", "--out", "r", folder=tmp_path)
     assert report.returncode == 0, report.stderr
     for name in ("index.html", "table.md", "table.tex", "table.csv", "results.parquet"):
@@ -170,11 +179,8 @@ def test_run_plan_status_show_and_report(tmp_path):
     assert list((tmp_path / "r" / "figures").glob("*.png"))
 
 
-def test_show_prints_parameters_with_bounds(tmp_path, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["show", "badnets"])
-    out = capsys.readouterr().out
-    assert caught.value.code == 0
+def test_show_prints_parameters_with_bounds(capsys):
+    out = answer(capsys, "show", "badnets")
     assert "poisoning_rate" in out
     assert "> 0 < 1" in out
     assert "all-to-one | all-to-all" in out

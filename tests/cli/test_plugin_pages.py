@@ -11,7 +11,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @pytest.mark.parametrize("kind", ["attack", "dataset", "defense", "model"])
-def test_the_page_is_what_the_plugins_say(kind):
+def test_the_page_is_up_to_date(kind):
     written = (DOCS / f"{kind}s.md").read_text()
     assert written == page(kind, Registry()), f"run: python -m bench.cli.plugin_pages {kind}s > docs/{kind}s.md"
 

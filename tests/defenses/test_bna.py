@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from bright_columns import bright_images, context, planted, stamped
+from planted import SIX_COLUMNS, column_victim, context
 from torch import Tensor, nn
 
 from bench.defenses.bna import BNA, Detection, respond
@@ -16,7 +16,7 @@ FAST: dict[str, Any] = {"trigger_models": ("patch",), "steps": 80, "refine_steps
 
 def guard(network: nn.Module, seed: int = 0, **parameters: object) -> tuple[object, Context]:
     around = context(seed)
-    return BNA(**parameters).guard(network, Known(clean=bright_images(60, 1)), around), around
+    return BNA(**parameters).guard(network, Known(clean=SIX_COLUMNS.draw(60, 1)), around), around
 
 
 def answer(guard: object, images: Tensor) -> Prediction:
@@ -41,12 +41,12 @@ def test_a_norm_is_too_small_only_if_it_is_also_small_in_relation_to_the_median(
 
 
 def test_a_planted_target_is_flagged_and_repaired() -> None:
-    network, test = planted(3.0), bright_images(60, 5)
+    network, test = column_victim(), SIX_COLUMNS.draw(60, 5)
     before = copy.deepcopy(network.state_dict())
     defended, around = guard(network, **FAST)
     assert around.diagnostics["class_statistic"]["flagged"] == [2]
     others = test.at(test.labels != 2)
-    triggered = answer(defended, stamped(others.floats))
+    triggered = answer(defended, SIX_COLUMNS.triggered(others.floats))
     assert (triggered.logits.argmax(1) == others.labels).float().mean() > 0.9
     assert triggered.flagged is not None
     assert triggered.score is not None
@@ -60,13 +60,13 @@ def test_a_planted_target_is_flagged_and_repaired() -> None:
 
 
 def test_pairs_find_the_same_target_and_name_its_sources() -> None:
-    _, around = guard(planted(3.0), search="pairs", images=6, prune=0, **FAST)
+    _, around = guard(column_victim(), search="pairs", images=6, prune=0, **FAST)
     assert 2 in around.diagnostics["class_statistic"]["flagged"]
     assert 2 not in around.diagnostics["target_2"]["sources"]
 
 
 def test_giving_up_searches_does_not_change_what_is_detected() -> None:
-    runs = [guard(planted(3.0), search="pairs", images=6, prune=prune, **FAST)[1].diagnostics for prune in (0, 0.5)]
+    runs = [guard(column_victim(), search="pairs", images=6, prune=prune, **FAST)[1].diagnostics for prune in (0, 0.5)]
     for diagnostics in runs:
         assert diagnostics["class_statistic"]["flagged"] == [2]
         assert diagnostics["target_2"]["sources"] == [0, 1, 3, 4, 5]
@@ -75,28 +75,28 @@ def test_giving_up_searches_does_not_change_what_is_detected() -> None:
 
 @pytest.mark.parametrize("search", ["targets", "pairs"])
 def test_a_target_without_a_reference_image_is_detected(search: str) -> None:
-    data, around = bright_images(60, 1), context()
+    data, around = SIX_COLUMNS.draw(60, 1), context()
     some = data.at(((data.labels != 2) & (data.labels != 5)).nonzero()[:8, 0])
-    defended = BNA(search=search, **FAST).guard(planted(3.0), Known(clean=some), around)
+    defended = BNA(search=search, **FAST).guard(column_victim(), Known(clean=some), around)
     assert around.diagnostics["class_statistic"]["flagged"] == [2]
     assert set(around.diagnostics["target_2"]["sources"]) <= {0, 1, 3, 4}
-    test = bright_images(60, 5)  # class 5 is beyond help: the alignment clips what no reference image shows
+    test = SIX_COLUMNS.draw(60, 5)  # class 5 is beyond help: the alignment clips what no reference image shows
     test = test.at((test.labels != 2) & (test.labels != 5))
-    assert (answer(defended, stamped(test.floats)).logits.argmax(1) == test.labels).float().mean() > 0.95
+    assert (answer(defended, SIX_COLUMNS.triggered(test.floats)).logits.argmax(1) == test.labels).float().mean() > 0.95
 
 
 @pytest.mark.parametrize("search", ["targets", "pairs"])
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_a_benign_network_is_left_as_it_is_with_next_to_no_reference_images(search: str, count: int) -> None:
-    network, images = planted(0.0), bright_images(30, 5).floats
+    network, images = column_victim(shouts=0), SIX_COLUMNS.draw(30, 5).floats
     quick: dict[str, Any] = {"trigger_models": ("patch",), "steps": 5, "refine_steps": 5, "align_steps": 2}
-    defended = BNA(search=search, **quick).guard(network, Known(clean=bright_images(count, 1)), context())
+    defended = BNA(search=search, **quick).guard(network, Known(clean=SIX_COLUMNS.draw(count, 1)), context())
     assert torch.equal(answer(defended, images).logits, network(images))
 
 
 def test_a_further_class_that_the_trigger_sends_to_the_target_is_aligned_too() -> None:
-    network, around = planted(3.0), context()
-    data = bright_images(60, 1)
+    network, around = column_victim(), context()
+    data = SIX_COLUMNS.draw(60, 1)
     BNA(**FAST)._aligned(network, data, 2, Detection({"patch": 1.0}, {0, 1}), around)
     assert around.diagnostics["target_2"]["patch"]["further"] == [3, 4, 5]
 
@@ -107,13 +107,13 @@ def test_alignment_uses_the_trigger_model_with_the_highest_score_or_all(align_wi
     for kind, score in (("patch", 4.0), ("additive", 3.0), ("additive", 5.0)):
         detection.add(kind, score, [0, 1])
     around = context()
-    BNA(**FAST | {"align_with": align_with})._aligned(planted(3.0), bright_images(60, 1), 2, detection, around)
+    BNA(**FAST | {"align_with": align_with})._aligned(column_victim(), SIX_COLUMNS.draw(60, 1), 2, detection, around)
     assert [kind for kind in around.diagnostics["target_2"] if kind in ("additive", "patch")] == expected
 
 
 def test_every_trigger_model_that_detects_the_target_has_its_score() -> None:
     defense, around = BNA(**FAST | {"trigger_models": ("patch", "additive")}), context()
-    [(target, detection)] = defense._detect(planted(40.0), bright_images(60, 1), around).items()
+    [(target, detection)] = defense._detect(column_victim(shouts=120), SIX_COLUMNS.draw(60, 1), around).items()
     assert target == 2
     assert sorted(detection.scores) == ["additive", "patch"]
     for kind, score in detection.scores.items():
@@ -122,7 +122,7 @@ def test_every_trigger_model_that_detects_the_target_has_its_score() -> None:
 
 
 def test_a_benign_network_is_left_as_it_is() -> None:
-    network, test = planted(0.0), bright_images(30, 5)
+    network, test = column_victim(shouts=0), SIX_COLUMNS.draw(30, 5)
     defended, around = guard(network, **FAST)
     assert around.diagnostics["class_statistic"]["flagged"] == []
     prediction = answer(defended, test.floats)
@@ -148,9 +148,9 @@ def test_only_inputs_assigned_to_a_target_go_through_its_aligned_network() -> No
 
 
 def test_the_guard_is_deterministic_and_the_same_at_any_batch_size() -> None:
-    images = stamped(bright_images(25, 6).floats)
+    images = SIX_COLUMNS.triggered(SIX_COLUMNS.draw(25, 6).floats)
     quick = FAST | {"align_steps": 20}
-    (first, _), (second, _) = (guard(planted(3.0), **quick) for _ in range(2))
+    (first, _), (second, _) = (guard(column_victim(), **quick) for _ in range(2))
     whole = answer(first, images).logits
     assert torch.equal(whole, answer(second, images).logits)
     parts = torch.cat([answer(first, part).logits for part in images.split(4)])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from bright_columns import bright_images, planted, stamped
+from planted import SIX_COLUMNS, column_victim
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
@@ -55,8 +55,8 @@ def test_an_aligned_norm_clips_the_normalised_activations(fused: bool) -> None:
 
 @pytest.mark.parametrize("joint", [False, True])
 def test_alignment_removes_what_the_backdoor_channel_adds(joint: bool) -> None:
-    network, data = planted(3.0), bright_images(60, 3)
-    clean, triggered = data.floats, stamped(data.floats)
+    network, data = column_victim(), SIX_COLUMNS.draw(60, 3)
+    clean, triggered = data.floats, SIX_COLUMNS.triggered(data.floats)
     assert (network(triggered).argmax(1) == 2).all()
     alignment = Alignment("tv", joint, 0.3, 50, 3, 0.05, 100, 48, 2048)
     before = copy.deepcopy(network.state_dict())
@@ -66,7 +66,7 @@ def test_alignment_removes_what_the_backdoor_channel_adds(joint: bool) -> None:
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     inner = dict(aligned.network.named_parameters())
     assert torch.equal(inner["head.weight"], network.head.weight)
-    assert torch.equal(inner["norm.norm.weight"], network.norm.weight)
+    assert torch.equal(inner["body.1.norm.weight"], network.body[1].weight)
 
 
 @pytest.mark.parametrize("kind", ["tv", "js", "kl"])

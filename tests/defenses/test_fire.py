@@ -3,15 +3,18 @@
 from typing import Literal
 
 import pytest
-import timm
 import torch
+from planted import Task, context, pixel_task
+from small_networks import tiny_vit
 from torch import Tensor, nn
 
 from bench.defenses.fire import FIRE
-from bench.plugin.attack import as_bytes
-from bench.plugin.values import Context, Known, LabelledImages, Prediction
+from bench.plugin.values import Context, ImageSpec, Known, Prediction
 
-CLASSES, SIDE, TARGET, TRIGGER = 3, 8, 2, 40  # TRIGGER: the pixel that the trigger sets to white
+TASK = pixel_task(classes=3, side=8, target=2, trigger=40, dark=False)
+OTHERS = pixel_task(classes=2, side=8, target=2, trigger=40, dark=False)  # its images without those of the target class
+CLASSES, TARGET = TASK.classes, TASK.target
+TRIGGER = int(TASK.trigger.flatten().nonzero())
 
 
 class Chain(nn.Module):
@@ -24,17 +27,12 @@ class Chain(nn.Module):
         return logits
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def context(seed: int = 0) -> Context:
-    return Context(torch.device("cpu"), generator(seed))
-
-
 def victim(middle: type[nn.Module] = nn.Identity) -> nn.Module:
-    """Pixel c votes for class c, the trigger pixel with three times the weight for TARGET; stages are identities."""
-    linear = nn.Linear(SIDE**2, CLASSES)
+    """Pixel c votes for class c, the trigger pixel with three times the weight for TARGET; stages are identities.
+
+    Unlike ``planted.Victim``, it may be without a ReLU, so that a repair in its latent can be computed by hand.
+    """
+    linear = nn.Linear(64, CLASSES)
     with torch.no_grad():
         linear.weight.zero_()
         linear.bias.zero_()
@@ -45,7 +43,7 @@ def victim(middle: type[nn.Module] = nn.Identity) -> nn.Module:
 
 def shifting_victim() -> nn.Module:
     """Pixel c votes for class c, and with the trigger pixel more strongly for class c + 1: all-to-all."""
-    hidden, linear = nn.Linear(SIDE**2, 2 * CLASSES), nn.Linear(2 * CLASSES, CLASSES)
+    hidden, linear = nn.Linear(64, 2 * CLASSES), nn.Linear(2 * CLASSES, CLASSES)
     with torch.no_grad():
         for parameter in (*hidden.parameters(), *linear.parameters()):
             parameter.zero_()
@@ -58,23 +56,10 @@ def shifting_victim() -> nn.Module:
     return Chain(nn.Flatten(), hidden, nn.ReLU(), linear).eval()
 
 
-def draw(count: int, seed: int, classes: int = CLASSES) -> LabelledImages:
-    """Noise, and 0.8 more at the pixel of the label."""
-    labels = torch.arange(count) % classes
-    pixels = torch.rand(count, SIDE**2, generator=generator(seed)) * 0.15
-    pixels[torch.arange(count), labels] += 0.8
-    return LabelledImages(as_bytes(pixels.view(count, 1, SIDE, SIDE)), labels)
-
-
-def triggered(images: Tensor) -> Tensor:
-    changed = images.flatten(1).clone()
-    changed[:, TRIGGER] = 1
-    return changed.view_as(images)
-
-
-def known(pairs: bool = True, suspects: int = 24, classes: int = TARGET) -> Known:
-    originals = draw(suspects, seed=2, classes=classes).floats
-    return Known(draw(60, seed=1), triggered(originals), originals if pairs else None)
+def known(pairs: bool = True, suspects: int = 24, task: Task = OTHERS) -> Known:
+    """Clean images of all classes, and suspects that were drawn from ``task``."""
+    originals = task.draw(suspects, seed=2).floats
+    return Known(TASK.draw(60, seed=1), TASK.triggered(originals), originals if pairs else None)
 
 
 def accuracy(prediction: Prediction, labels: Tensor) -> float:
@@ -86,11 +71,11 @@ def accuracy(prediction: Prediction, labels: Tensor) -> float:
 def test_a_planted_trigger_is_removed(
     direction: Literal["unpaired", "paired"], form: Literal["shift", "projection"]
 ) -> None:
-    model, clean = victim(), draw(90, seed=3)
+    model, clean = victim(), TASK.draw(90, seed=3)
     fire = FIRE(direction=direction, form=form)
     guard = fire.guard(model, known(pairs=fire.wants_pairs), context())
-    assert bool((model(triggered(clean.floats)).argmax(1) == TARGET).all())
-    repaired = guard(triggered(clean.floats))
+    assert bool((model(TASK.triggered(clean.floats)).argmax(1) == TARGET).all())
+    repaired = guard(TASK.triggered(clean.floats))
     assert accuracy(repaired, clean.labels) == 1
     assert repaired.flagged is not None
     assert torch.equal(repaired.flagged, clean.labels != TARGET)
@@ -101,27 +86,27 @@ def test_a_planted_trigger_is_removed(
 
 
 def test_a_random_direction_of_the_same_length_does_not_repair() -> None:
-    clean, (true, control) = draw(90, seed=3, classes=TARGET), (context(), context())
+    clean, (true, control) = OTHERS.draw(90, seed=3), (context(), context())
     FIRE().guard(victim(), known(pairs=False), true)
     guard = FIRE(direction="random").guard(victim(), known(pairs=False), control)
     assert control.diagnostics["chosen"] == true.diagnostics["chosen"]
-    assert accuracy(guard(triggered(clean.floats)), clean.labels) < 0.1
+    assert accuracy(guard(TASK.triggered(clean.floats)), clean.labels) < 0.1
 
 
 @pytest.mark.parametrize("direction", ["unpaired", "paired"])
 def test_an_all_to_all_trigger_is_removed(direction: Literal["unpaired", "paired"]) -> None:
-    model, clean = shifting_victim(), draw(90, seed=3)
-    assert accuracy(Prediction(model(triggered(clean.floats))), (clean.labels + 1) % CLASSES) == 1
+    model, clean = shifting_victim(), TASK.draw(90, seed=3)
+    assert accuracy(Prediction(model(TASK.triggered(clean.floats))), (clean.labels + 1) % CLASSES) == 1
     fire = FIRE(direction=direction)
-    guard = fire.guard(model, known(pairs=fire.wants_pairs, classes=CLASSES), context())
-    assert accuracy(guard(triggered(clean.floats)), clean.labels) > 0.95
+    guard = fire.guard(model, known(pairs=fire.wants_pairs, task=TASK), context())
+    assert accuracy(guard(TASK.triggered(clean.floats)), clean.labels) > 0.95
     assert accuracy(guard(clean.floats), clean.labels) == 1
 
 
 @pytest.mark.parametrize("direction", ["unpaired", "paired"])
 def test_suspects_without_a_trigger_change_nothing(direction: Literal["unpaired", "paired"]) -> None:
-    model, clean, suspects = victim(), draw(90, seed=3), draw(24, seed=2).floats
-    guard = FIRE(direction=direction).guard(model, Known(draw(60, seed=1), suspects, suspects), context())
+    model, clean, suspects = victim(), TASK.draw(90, seed=3), TASK.draw(24, seed=2).floats
+    guard = FIRE(direction=direction).guard(model, Known(TASK.draw(60, seed=1), suspects, suspects), context())
     prediction = guard(clean.floats)
     torch.testing.assert_close(prediction.logits, model(clean.floats))
     assert prediction.flagged is not None
@@ -130,22 +115,22 @@ def test_suspects_without_a_trigger_change_nothing(direction: Literal["unpaired"
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_suspects_change_nothing(count: int) -> None:
-    model, images = victim(), triggered(draw(9, seed=3).floats)
-    guard = FIRE().guard(model, Known(draw(60, seed=1), images[:count]), context())
+    model, images = victim(), TASK.triggered(TASK.draw(9, seed=3).floats)
+    guard = FIRE().guard(model, Known(TASK.draw(60, seed=1), images[:count]), context())
     torch.testing.assert_close(guard(images).logits, model(images))
 
 
 def test_a_class_may_be_missing_among_the_clean_images() -> None:
-    some, clean = known(pairs=False), draw(30, seed=3, classes=TARGET)
+    some, clean = known(pairs=False), OTHERS.draw(30, seed=3)
     reference = some.reference().at(some.reference().labels != TARGET)
     guard = FIRE().guard(victim(), Known(reference, some.suspects), context())
-    assert accuracy(guard(triggered(clean.floats)), clean.labels) == 1
+    assert accuracy(guard(TASK.triggered(clean.floats)), clean.labels) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_batch_size_does_not_matter(stream: bool) -> None:
-    clean = draw(30, seed=3).floats
-    images = torch.stack((clean, triggered(clean)), 1).flatten(0, 1)
+    clean = TASK.draw(30, seed=3).floats
+    images = torch.stack((clean, TASK.triggered(clean)), 1).flatten(0, 1)
     whole, single = (FIRE(stream=stream).guard(victim(), known(pairs=False), context()) for _ in range(2))
     at_once, one_by_one = whole(images), [single(image) for image in images.split(1)]
     for part in ("logits", "score", "flagged"):
@@ -153,21 +138,21 @@ def test_the_batch_size_does_not_matter(stream: bool) -> None:
 
 
 def test_in_a_stream_the_direction_is_the_mean_of_all_samples_so_far() -> None:
-    model, some, fresh = victim(), known(pairs=False), draw(20, seed=3, classes=TARGET)
+    model, some, fresh = victim(), known(pairs=False), OTHERS.draw(20, seed=3)
     assert some.suspects is not None
-    reference, images = some.reference(), triggered(fresh.floats)
+    reference, images = some.reference(), TASK.triggered(fresh.floats)
     guard = FIRE(stream=True, strength=1).guard(model, some, context())
     means = torch.stack([reference.floats[reference.labels == label].mean(0).flatten() for label in range(CLASSES)])
     originals = means[:TARGET].mean(0)
     samples = [suspect.flatten() - originals for suspect in some.suspects]  # their mean is the direction at the start
     for image in images:
-        expected = model((image.flatten() - torch.stack(samples).mean(0)).view(1, 1, SIDE, SIDE))
+        expected = model((image.flatten() - torch.stack(samples).mean(0)).view(1, *TASK.shape))
         torch.testing.assert_close(guard(image[None]).logits, expected, atol=1e-4, rtol=0)
         samples.append(image.flatten() - originals)
 
 
 def test_apply_says_which_inputs_are_repaired() -> None:
-    model, clean = victim(nn.ReLU), draw(90, seed=3)  # a clean image of the target survives a shift before a ReLU
+    model, clean = victim(nn.ReLU), TASK.draw(90, seed=3)  # a clean image of the target survives a shift before a ReLU
 
     def touched(apply: Literal["suspected", "target", "all"]) -> Tensor:
         guard = FIRE(apply=apply, direction="paired", strength=1).guard(model, known(), context())
@@ -181,8 +166,8 @@ def test_apply_says_which_inputs_are_repaired() -> None:
 
 @pytest.mark.parametrize("middle", [nn.Identity, nn.ReLU])
 def test_a_single_pass_gives_the_predictions_of_two(middle: type[nn.Module]) -> None:
-    model, clean = victim(middle), draw(90, seed=3)
-    images = torch.cat((clean.floats, triggered(clean.floats)))
+    model, clean = victim(middle), TASK.draw(90, seed=3)
+    images = torch.cat((clean.floats, TASK.triggered(clean.floats)))
     fire, passes = FIRE(apply="present"), list[int]()
     guard = fire.guard(model, known(pairs=False), context())
     counter = model.register_forward_hook(lambda *_: passes.append(1))
@@ -201,13 +186,13 @@ def test_a_single_pass_gives_the_predictions_of_two(middle: type[nn.Module]) -> 
 
 
 def test_on_a_stream_the_fit_is_renewed_whenever_the_triggered_images_have_doubled() -> None:
-    fresh, clean = draw(60, seed=3, classes=TARGET), draw(60, seed=4)
+    fresh, clean = OTHERS.draw(60, seed=3), TASK.draw(60, seed=4)
 
     def stream(memory: int) -> tuple[Context, list[int], Prediction]:
         around, model = context(), victim()
         some = known(pairs=False, suspects=4)
         guard = FIRE(stream=True, memory=memory).guard(model, some, around)
-        for image in triggered(fresh.floats):
+        for image in TASK.triggered(fresh.floats):
             guard(image[None])
         chosen = [int(name.removeprefix("chosen_")) for name in around.diagnostics if name.startswith("chosen_")]
         return around, chosen, guard(clean.floats)
@@ -220,7 +205,7 @@ def test_on_a_stream_the_fit_is_renewed_whenever_the_triggered_images_have_doubl
 
 
 def test_the_random_control_does_not_learn() -> None:
-    images = triggered(draw(30, seed=3, classes=TARGET).floats)
+    images = TASK.triggered(OTHERS.draw(30, seed=3).floats)
     still, stream = (
         FIRE(direction="random", stream=learns).guard(victim(), known(pairs=False), context())(images)
         for learns in (False, True)
@@ -229,13 +214,9 @@ def test_the_random_control_does_not_learn() -> None:
 
 
 def test_a_vision_transformer_is_repaired_behind_its_blocks() -> None:
-    torch.manual_seed(0)
-    model = timm.create_model(
-        "vit_tiny_patch16_224", img_size=SIDE, patch_size=4, in_chans=1, num_classes=CLASSES, embed_dim=24, depth=2,
-        num_heads=2,
-    )  # fmt: skip
-    data = draw(120, seed=1)
-    train = torch.cat((data.floats, triggered(data.floats)))
+    model = tiny_vit(ImageSpec(*TASK.shape, classes=CLASSES, mean=(0.5,), std=(0.25,))).train()
+    data = TASK.draw(120, seed=1)
+    train = torch.cat((data.floats, TASK.triggered(data.floats)))
     labels = torch.cat((data.labels, torch.full_like(data.labels, TARGET)))
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(60):
@@ -243,13 +224,13 @@ def test_a_vision_transformer_is_repaired_behind_its_blocks() -> None:
         nn.functional.cross_entropy(model(train), labels).backward()
         optimizer.step()
     model.eval()
-    clean = draw(90, seed=3)
+    clean = TASK.draw(90, seed=3)
     others = clean.at(clean.labels != TARGET)
-    assert bool((model(triggered(others.floats)).argmax(1) == TARGET).all())
+    assert bool((model(TASK.triggered(others.floats)).argmax(1) == TARGET).all())
     around = context()
     guard = FIRE().guard(model, known(pairs=False), around)
     assert any(name.startswith("blocks.") for name in around.diagnostics["worth"])
-    assert accuracy(guard(triggered(others.floats)), others.labels) > 0.75
+    assert accuracy(guard(TASK.triggered(others.floats)), others.labels) > 0.75
     assert accuracy(guard(clean.floats), clean.labels) > 0.95
 
 
@@ -257,13 +238,13 @@ def test_the_network_stays_as_it_was() -> None:
     model = victim()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     guard = FIRE(stream=True).guard(model, known(pairs=False), context())
-    guard(triggered(draw(5, seed=3).floats))
+    guard(TASK.triggered(TASK.draw(5, seed=3).floats))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def test_the_same_seed_gives_the_same_guard() -> None:
-    images = triggered(draw(9, seed=3).floats)
+    images = TASK.triggered(TASK.draw(9, seed=3).floats)
     first, second = (
         FIRE(direction="random", apply="all").guard(victim(), known(pairs=False), context(5))(images) for _ in range(2)
     )

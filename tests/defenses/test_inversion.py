@@ -2,37 +2,38 @@
 
 import pytest
 import torch
-from bright_columns import CLASSES, CORNER, SIZE, bright_images, context, planted
+from planted import SIX_COLUMNS, column_victim, context
 from torch import Tensor
 
 from bench.defenses._inversion import TRIGGER_MODELS, invert, promising
 from bench.defenses.bna import of_classes
 
+CLASSES = SIX_COLUMNS.classes
+
 
 def test_the_smallest_patch_is_that_of_the_backdoor_and_lies_where_the_trigger_lies() -> None:
-    data = bright_images(60, 1)
+    data, generator = SIX_COLUMNS.draw(60, 1), context().generator
     images = torch.stack(
         [of_classes(data, [k for k in range(CLASSES) if k != t], 16, context().generator) for t in range(CLASSES)]
     )
-    triggers = invert(
-        planted(3.0), TRIGGER_MODELS["patch"], images, torch.arange(CLASSES), context().generator, steps=80, goal=0.95
-    )
+    targets = torch.arange(CLASSES)
+    triggers = invert(column_victim(), TRIGGER_MODELS["patch"], images, targets, generator, steps=80, goal=0.95)
     assert triggers.norms.argmin() == 2
     assert triggers.success[2] >= 0.95
     triggered = triggers.apply(images)
     assert triggered.min() >= 0
     assert triggered.max() <= 1
-    share = (planted(3.0)(triggered[2]).argmax(1) == 2).float().mean()
+    share = (column_victim()(triggered[2]).argmax(1) == 2).float().mean()
     assert share == pytest.approx(triggers.success[2].item())
     mask = triggers.parameters[0][2, 0].sigmoid()
-    assert divmod(int(mask.argmax()), SIZE) == (CORNER, CORNER)
+    assert mask.argmax() == SIX_COLUMNS.trigger.flatten().nonzero()
 
 
 @pytest.mark.parametrize("kind", TRIGGER_MODELS)
 def test_a_trigger_is_the_same_alone_and_side_by_side_with_others(kind: str) -> None:
-    images = bright_images(24, 2).floats.view(4, 6, 1, SIZE, SIZE)
+    images = SIX_COLUMNS.draw(24, 2).floats.view(4, 6, *SIX_COLUMNS.shape)
     model = TRIGGER_MODELS[kind]
-    parameters = [p + 0.3 for p in model.start(4, (1, SIZE, SIZE), context().generator)]
+    parameters = [p + 0.3 for p in model.start(4, SIX_COLUMNS.shape, context().generator)]
     together, norms = model.apply(parameters, images), model.norm(parameters)
     for k in range(4):
         alone = [p[k : k + 1] for p in parameters]
@@ -48,7 +49,7 @@ def test_a_warp_of_whole_pixels_moves_the_image() -> None:
 
 def pairs() -> tuple[Tensor, Tensor]:
     """For every ordered pair of classes six images of the source, and the target."""
-    data, order = bright_images(60, 1), [(s, t) for t in range(CLASSES) for s in range(CLASSES) if s != t]
+    data, order = SIX_COLUMNS.draw(60, 1), [(s, t) for t in range(CLASSES) for s in range(CLASSES) if s != t]
     images = [of_classes(data, [source], 6, context().generator) for source, _ in order]
     return torch.stack(images), torch.tensor([target for _, target in order])
 
@@ -57,7 +58,7 @@ def test_giving_up_hopeless_searches_does_not_change_the_results_of_the_others()
     images, targets = pairs()
     whole, pruned = (
         invert(
-            planted(3.0), TRIGGER_MODELS["patch"], images, targets, context().generator, steps=80, goal=0.95,
+            column_victim(), TRIGGER_MODELS["patch"], images, targets, context().generator, steps=80, goal=0.95,
             prune=prune, least=CLASSES, batch=batch,
         )
         for prune, batch in ((0.0, 1024), (0.5, 24))

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from planted import Victim, context, pixel_task
 from torch import nn
 
 from bench.defenses._shift_tuning import shifted_loss
@@ -12,96 +13,77 @@ from bench.defenses.tac import TAC
 from bench.errors import RequestError
 from bench.plan.plan import Request, make_plan
 from bench.plan.registry import Registry
-from bench.plugin.values import Context, ImageSpec, Known, LabelledImages
+from bench.plugin.values import ImageSpec, Known
 
-CLASSES, TARGET = 8, 3
-SPEC = ImageSpec(1, 6, 6, classes=CLASSES, mean=(0.5,), std=(0.25,))
+TASK = pixel_task(classes=8, side=6, target=3, trigger=35)
+SPEC = ImageSpec(*TASK.shape, classes=TASK.classes, mean=(0.5,), std=(0.25,))
+TARGET = TASK.target
 
 
 @pytest.fixture
 def known() -> Known:
-    """Images whose pixel k is bright for class k, among noise."""
-    labels = torch.arange(160) % CLASSES
-    pixels = torch.randint(0, 60, (160, 36), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    pixels[torch.arange(160), labels] = 220
-    pixels[:, -1] = 0
-    return Known(LabelledImages(pixels.view(-1, 1, 6, 6), labels))
+    return Known(TASK.draw(160, seed=0))
 
 
-def network(trigger: float) -> nn.Module:
-    """Logit k is a multiple of pixel k; the last pixel, times ``trigger``, votes for the class TARGET."""
-    first, last = nn.Linear(36, 36), nn.Linear(36, CLASSES)
+def network(trigger: float) -> Victim:
+    """The planted victim, in which no two classes speak equally loudly; the trigger has the weight ``trigger``."""
+    victim = Victim(TASK, shouts=trigger)
     with torch.no_grad():
-        first.weight.copy_(torch.eye(36))
-        first.bias.zero_()
-        last.weight.copy_(torch.eye(CLASSES, 36) * torch.linspace(5, 6, CLASSES)[:, None])
-        last.weight[TARGET, -1] = trigger
-        last.bias.zero_()
-    return nn.Sequential(nn.Sequential(nn.Flatten(), first, nn.ReLU()), last).eval()
-
-
-def fresh() -> Context:
-    return Context(torch.device("cpu"), torch.Generator().manual_seed(1))
-
-
-def success(net: nn.Module, known: Known) -> float:
-    images = known.clean.floats[known.clean.labels != TARGET].clone()
-    images[..., -1, -1] = 0.4
-    return (net(images).argmax(1) == TARGET).float().mean().item()
+        victim.head.weight[:, :-1] = torch.diag(torch.linspace(5, 6, TASK.classes))
+    return victim
 
 
 @pytest.mark.parametrize("evidence", ["both", "latent", "stage"])
 def test_a_planted_class_is_flagged_and_a_benign_network_is_left_alone(known, evidence):
-    context, defense = fresh(), TAC(evidence=evidence, controls=0, epochs=1)
-    defense.repair(network(trigger=20), known, context)
-    assert context.diagnostics["flagged"] == [TARGET]
-    assert context.diagnostics["class_statistic"]["flagged"] == [TARGET]
-    context, benign = fresh(), network(trigger=0)
+    around, defense = context(), TAC(evidence=evidence, controls=0, epochs=1)
+    defense.repair(network(trigger=20), known, around)
+    assert around.diagnostics["flagged"] == [TARGET]
+    assert around.diagnostics["class_statistic"]["flagged"] == [TARGET]
+    around, benign = context(), network(trigger=0)
     before = {name: value.clone() for name, value in benign.state_dict().items()}
-    after = defense.repair(benign, known, context).state_dict()
-    assert context.diagnostics["flagged"] == []
+    after = defense.repair(benign, known, around).state_dict()
+    assert around.diagnostics["flagged"] == []
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_distances_are_judged_relative_to_those_of_the_control_networks(known, monkeypatch):
     """If the controls have the same distances, nothing is flagged; if all their distances are equal, the target is."""
-    context = fresh()
-    TAC(evidence="stage", controls=0, epochs=1).repair(network(20), known, context)
-    planted = np.array(context.diagnostics["stage_distances"])
-    for natural, flagged in ((planted, []), (np.ones(CLASSES), [TARGET])):
+    around = context()
+    TAC(evidence="stage", controls=0, epochs=1).repair(network(20), known, around)
+    planted = np.array(around.diagnostics["stage_distances"])
+    for natural, flagged in ((planted, []), (np.ones(TASK.classes), [TARGET])):
         monkeypatch.setattr(TAC, "_natural_distances", lambda *_, natural=natural: natural)
-        context = fresh()
-        TAC(evidence="stage", controls=1, control_weight=1, epochs=1).repair(network(20), known, context)
-        assert context.diagnostics["flagged"] == flagged
+        around = context()
+        TAC(evidence="stage", controls=1, control_weight=1, epochs=1).repair(network(20), known, around)
+        assert around.diagnostics["flagged"] == flagged
 
 
 def test_with_a_trained_control_network_a_planted_class_is_flagged(known):
-    context = fresh()
-    TAC(controls=1, epochs=1).repair(network(20), known, context)
-    assert context.diagnostics["flagged"] == [TARGET]
-    assert len(context.diagnostics["natural_distances"]) == CLASSES
+    around = context()
+    TAC(controls=1, epochs=1).repair(network(20), known, around)
+    assert around.diagnostics["flagged"] == [TARGET]
+    assert len(around.diagnostics["natural_distances"]) == TASK.classes
 
 
 @pytest.mark.parametrize("objective", ["restore", "suppress"])
 @pytest.mark.parametrize("recompute", [False, True])
 def test_fine_tuning_unlearns_the_planted_trigger(known, objective, recompute):
-    net = network(trigger=20)
-    assert success(net, known) == 1
-    repaired = TAC(objective=objective, recompute=recompute, beta=0.5, epochs=40, learning_rate=0.02).repair(
-        net, known, fresh()
-    )
-    assert success(repaired, known) < 0.1
-    clean = known.clean
-    assert (repaired(clean.floats).argmax(1) == clean.labels).float().mean() > 0.95
+    victim = network(trigger=8)
+    assert TASK.rates(victim) == (1, 1)
+    defense = TAC(objective=objective, recompute=recompute, beta=0.5, epochs=40, learning_rate=0.02)
+    repaired = defense.repair(victim, known, context())
+    accuracy, success = TASK.rates(repaired)
+    assert accuracy > 0.95
+    assert success < 0.1
     assert not repaired.training
 
 
 def test_both_solvers_flag_the_same_class_by_the_same_norms(known):
     notes = []
     for solver in ("nnls", "cvxpy"):
-        context = fresh()
-        TAC(evidence="latent", solver=solver, epochs=1).repair(network(trigger=20), known, context)
-        notes.append(context.diagnostics)
+        around = context()
+        TAC(evidence="latent", solver=solver, epochs=1).repair(network(trigger=20), known, around)
+        notes.append(around.diagnostics)
     assert notes[0]["flagged"] == notes[1]["flagged"] == [TARGET]
     assert notes[1]["norms"] == pytest.approx(notes[0]["norms"], rel=1e-6)
 
@@ -125,9 +107,9 @@ def test_the_solver_is_among_the_parameters_only_if_it_is_not_the_default(solver
 def test_a_given_class_skips_identification_and_the_result_is_repeatable(known):
     states = []
     for _ in range(2):
-        context = fresh()
-        states.append(TAC(poisoned_class=TARGET, epochs=2).repair(network(20), known, context).state_dict())
-        assert "p_value" not in context.diagnostics
+        around = context()
+        states.append(TAC(poisoned_class=TARGET, epochs=2).repair(network(20), known, around).state_dict())
+        assert "p_value" not in around.diagnostics
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
@@ -146,19 +128,19 @@ def test_a_class_that_the_data_set_does_not_have_is_refused():
 
 
 def test_a_network_of_one_layer_is_searched_from_its_images(known):
-    net = nn.Sequential(nn.Flatten(), nn.Linear(36, CLASSES)).eval()
+    layer = nn.Linear(36, TASK.classes)
     with torch.no_grad():
-        net[1].weight.copy_(torch.eye(CLASSES, 36) * torch.linspace(5, 6, CLASSES)[:, None])
-        net[1].weight[TARGET, -1] = 40
-        net[1].bias.zero_()
-    context = fresh()
-    TAC(evidence="stage", epochs=1).repair(net, known, context)
-    assert context.diagnostics["flagged"] == [TARGET]
+        layer.weight.copy_(torch.eye(TASK.classes, 36) * torch.linspace(5, 6, TASK.classes)[:, None])
+        layer.weight[TARGET, -1] = 40
+        layer.bias.zero_()
+    around = context()
+    TAC(evidence="stage", epochs=1).repair(nn.Sequential(nn.Flatten(), layer).eval(), known, around)
+    assert around.diagnostics["flagged"] == [TARGET]
 
 
 def test_beta_is_raised_until_the_class_is_no_outlier(known):
-    context = fresh()
-    TAC(poisoned_class=1, beta_rule="raise", epochs=1, accuracy_loss=1.0).repair(network(4.0), known, context)
-    trials = context.diagnostics["betas"]
+    around = context()
+    TAC(poisoned_class=1, beta_rule="raise", epochs=1, accuracy_loss=1.0).repair(network(4.0), known, around)
+    trials = around.diagnostics["betas"]
     assert [trial["beta"] for trial in trials] == [1.0, 2.0, 4.0, 8.0, 16.0][: len(trials)]
     assert all(trial["outliers"] for trial in trials[:-1])

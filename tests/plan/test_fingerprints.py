@@ -8,6 +8,7 @@ import pytest
 from bench.plan import fingerprints
 from bench.plan.registry import Registry
 
+# a text, not a file of plugins/: the tests vary its imports and its docstring
 PLUGIN = """
 from typing import ClassVar
 from bench import Repair
@@ -44,7 +45,7 @@ def folder(tmp_path, monkeypatch) -> Path:
         ("mine.py", PLUGIN.format(imports="from helper import deeper").replace("Doubles.", "Halves."), False),
     ],
 )
-def test_code_counts_and_comments_docstrings_and_strangers_do_not(folder, file, text, changes):
+def test_code_counts_but_comments_docstrings_and_unrelated_modules_do_not(folder, file, text, changes):
     before = fingerprints.of_file(folder / "mine.py")
     (folder / file).write_text(text)
     assert (fingerprints.of_file(folder / "mine.py") != before) == changes
@@ -56,7 +57,7 @@ def test_a_one_file_plugin_imports_modules_beside_it_and_is_named_by_their_code(
     assert registry.fingerprint("defense", "mine") == fingerprints.of_file(folder / "mine.py")
 
 
-def test_a_helper_in_whose_place_another_was_loaded_is_refused(folder, tmp_path_factory):
+def test_a_helper_is_refused_if_another_of_its_name_was_loaded_before(folder, tmp_path_factory):
     assert Registry([folder / "mine.py"]).problems == []
     other = tmp_path_factory.mktemp("other")
     (other / "deeper.py").write_text("FACTOR = 7")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import tiny
 
 from bench.plan import identity
 from bench.plan.plan import Plan, make_plan
@@ -72,13 +73,8 @@ def test_the_reference_split_is_the_same_for_every_attack():
     assert cells[0].victim.key != cells[1].victim.key
 
 
-def test_a_parameter_without_a_default_is_part_of_the_label(tmp_path):
-    (tmp_path / "needy.py").write_text(
-        "from typing import ClassVar\nfrom bench import Repair\n"
-        "class Needy(Repair):\n    name: ClassVar[str] = 'needy'\n    n: int\n    m: int = 2\n"
-        "    def repair(self, model, known, context):\n        return model\n"
-    )
-    registry = Registry([tmp_path / "needy.py"])
+def test_a_parameter_without_a_default_is_part_of_the_label():
+    registry = Registry([tiny.PLUGIN_FOLDER / "needy.py"])
     asked = Request(**{**vars(REQUEST), "defenses": "needy[n=1|2],needy[m=3,n=1]"})
     labels = [cell.defense.label for cell in make_plan(asked, registry, Path()).cells]
     assert labels == ["needy[n=1]", "needy[n=2]", "needy[n=1,m=3]"]

@@ -15,7 +15,7 @@ def plan_of(defenses: str) -> Plan:
 
 
 @pytest.mark.parametrize("label", ["tac[solver=cvxpy]", "tac[beta=2]", "tac"])
-def test_a_cell_is_called_by_the_parameters_that_are_not_the_usual_ones(label):
+def test_the_label_of_a_cell_has_the_parameters_that_are_not_defaults(label):
     [cell] = plan_of(label).cells
     assert cell.defense.label == label
 

@@ -15,7 +15,7 @@ from bench.plugin.values import LabelledImages
 from bench.toolbox.training import Recipe, train
 
 
-def test_a_selection_names_recipes_once_by_what_sets_them_apart():
+def test_equal_recipes_are_selected_once_and_labelled_by_their_differences():
     assert chosen("fast,paper[epochs=10|100],fast[epochs=20]") == ["fast", "paper[epochs=10]", "paper"]
     assert chosen("all") == list(RECIPES)
     assert chosen("paper[augment=false,schedule=one-cycle]") == ["paper[schedule=one-cycle,augment=False]"]

@@ -1,24 +1,17 @@
 """Finding plugins: built-ins, one-file plugins, broken ones, and what a wrong name or parameter says."""
 
+import sys
+from importlib.metadata import EntryPoint
+
 import pytest
+import tiny
 
 from bench.errors import RequestError
+from bench.plan import registry as registry_module
 from bench.plan.registry import Registry
 from bench.plan.selection import parse
 
-GOOD = '''
-from typing import ClassVar
-from pydantic import Field
-from bench import Repair
-
-class Mine(Repair):
-    """Leaves everything as it is."""
-    name: ClassVar[str] = "mine"
-    strength: float = Field(1.0, gt=0, le=2)
-
-    def repair(self, model, known, context):
-        return model
-'''
+MINE = tiny.PLUGIN_FOLDER / "mine.py"
 
 
 @pytest.fixture
@@ -41,16 +34,16 @@ def test_every_built_in_says_where_it_comes_from(registry):
             assert registry.load(kind, entry.name).source, entry.name
 
 
-def test_a_file_is_a_plugin(registry, plugin_file):
-    registry = Registry([plugin_file("mine", GOOD)])
+def test_a_file_is_a_plugin():
+    registry = Registry([MINE])
     assert registry.problems == []
     assert registry.entry("defense", "mine").summary == "Leaves everything as it is."
     assert registry.create("defense", "mine", {"strength": 2}).strength == 2.0
 
 
 def test_an_edited_file_is_another_version(plugin_file):
-    first = Registry([plugin_file("mine", GOOD)]).version("defense", "mine")
-    second = Registry([plugin_file("mine", GOOD + "\n# edited\n")]).version("defense", "mine")
+    first = Registry([MINE]).version("defense", "mine")
+    second = Registry([plugin_file("mine", MINE.read_text() + "\n# edited\n")]).version("defense", "mine")
     assert first != second
     assert first.startswith("1+")
 
@@ -61,11 +54,11 @@ def test_an_edited_file_is_another_version(plugin_file):
         ("x = 1", "expected a class of kind"),
         ("raise RuntimeError('boom\\nbang')", "RuntimeError: boom bang"),
         ("class A(", "SyntaxError"),
-        (GOOD.replace('"mine"', '"tac"'), "built-in has one of that name"),
+        (MINE.read_text().replace('"mine"', '"tac"'), "built-in has one of that name"),
     ],
 )
 def test_a_broken_file_breaks_only_itself(plugin_file, text, complaint):
-    registry = Registry([plugin_file("broken", text), plugin_file("mine", GOOD)])
+    registry = Registry([plugin_file("broken", text), MINE])
     [problem] = registry.problems
     assert complaint in problem
     assert "\n" not in problem
@@ -80,17 +73,13 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_broken_entry_point_is_listed_as_broken(monkeypatch):
-    from importlib.metadata import EntryPoint
-
-    import bench.plan.registry as module
-
-    real = module.entry_points
+    real = registry_module.entry_points
 
     def with_broken(group):
         extra = [EntryPoint("gone", "no_such_package.module:Thing", group)] if group == "bench.defenses" else []
         return [*real(group=group), *extra]
 
-    monkeypatch.setattr(module, "entry_points", with_broken)
+    monkeypatch.setattr(registry_module, "entry_points", with_broken)
     registry = Registry()
     [broken] = [entry for entry in registry.entries("defense") if entry.problem]
     assert broken.name == "gone"
@@ -126,8 +115,6 @@ def test_globs_select_and_an_empty_one_is_refused(registry):
 
 
 def test_a_plugin_that_cannot_be_imported_is_left_out_of_all(monkeypatch):
-    import sys
-
     monkeypatch.setitem(sys.modules, "bench.attacks.wanet", None)  # makes its import fail
     registry = Registry()
     assert "wanet" not in registry.select("attack", parse("all")[0])
@@ -137,7 +124,7 @@ def test_a_plugin_that_cannot_be_imported_is_left_out_of_all(monkeypatch):
         registry.select("attack", parse("wanet")[0])
 
 
-def test_a_parameter_that_holds_several_is_written_with_plus(registry):
+def test_several_values_of_one_parameter_are_written_with_plus(registry):
     models = registry.create("defense", "bna", parse("bna[trigger_models=patch+additive]")[0].parameters).trigger_models
     assert models == ("patch", "additive")
     assert registry.create("defense", "bna", {"trigger_models": "warp"}).trigger_models == ("warp",)
@@ -145,7 +132,7 @@ def test_a_parameter_that_holds_several_is_written_with_plus(registry):
         registry.create("defense", "bna", {"trigger_models": "patch+hat"})
 
 
-def test_what_cannot_do_without_a_parameter_is_in_no_all(registry):
+def test_a_plugin_that_needs_a_parameter_is_not_part_of_all(registry):
     assert "image_folder" not in registry.select("dataset", parse("all")[0])
     assert "timm" not in registry.select("model", parse("*")[0])
     assert registry.select("model", parse("timm[name=densenet121]")[0]) == ["timm"]

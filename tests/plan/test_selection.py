@@ -24,7 +24,7 @@ def test_a_sweep_is_the_product_of_its_axes():
     ]
 
 
-def test_values_are_what_they_look_like():
+def test_values_are_read_as_numbers_booleans_none_or_text():
     [choice] = parse("a[a=1,b=0.5,c=1e-3,d=true,e=none,f=word,g=40/255]")
     assert choice.parameters == {
         "a": 1, "b": 0.5, "c": 0.001, "d": True, "e": None, "f": "word", "g": pytest.approx(40 / 255),

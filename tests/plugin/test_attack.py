@@ -1,4 +1,4 @@
-"""A trigger that is asked for by ``apply`` is checked, wherever it is asked for."""
+"""``Attack.apply`` checks what a trigger returns."""
 
 from typing import ClassVar
 
@@ -27,7 +27,7 @@ def test_a_proper_trigger_passes(images, attack_context):
     ("how", "complaint"),
     [("bright", "odd: trigger left"), ("cut", r"odd: trigger gave \(60, 3, 15, 16\)"), ("nan", "NaN or infinite")],
 )
-def test_an_improper_trigger_is_named(how, complaint, images, attack_context):
+def test_a_trigger_that_returns_no_images_is_named(how, complaint, images, attack_context):
     with pytest.raises(ValueError, match=complaint):
         Odd(how=how).apply(images.floats, attack_context)
 

@@ -1,15 +1,12 @@
-"""What the store holds already: read without torch, counted as an independent reckoning counts it, drawn once."""
+"""What the store holds already: read without torch, and counted by a plan."""
 
 import subprocess
 import sys
-from io import BytesIO
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
-from PIL import Image
 
 from bench.cli.listing import plan_lines
 from bench.defenses.clp import CLP
@@ -17,8 +14,6 @@ from bench.plan.plan import make_plan
 from bench.plan.registry import Registry
 from bench.plan.request import Request
 from bench.records import Record
-from bench.reports.figures.style import rendered, styled
-from bench.reports.stats import RowSet, Stat
 from bench.store.store import Store
 
 ASKED = Request(
@@ -91,36 +86,3 @@ def test_the_lines_of_a_plan_stand_under_each_other_and_say_what_is_to_do(stored
     assert [line[head.index("state") :] for line in lines] == ["done"] * 5 + ["to do"]
     *_, sums = plan_lines(plan, None)
     assert sums == "6 cells (6 to do); 2 of 2 victims to train"
-
-
-def test_means_of_many_columns_are_those_of_each():
-    draw = np.random.default_rng(0)
-    frame = pd.DataFrame(draw.random((30, 4)), columns=list("abcd"))
-    frame["group"], frame.loc[::7, "b"], frame["c"] = ["x", "y", "y"] * 10, np.nan, np.nan
-    for (group,), part in RowSet.whole(frame).split("group").items():
-        rows = frame[frame["group"] == group]
-        for name, stat in part.stats(list("abcd")).items():
-            np.testing.assert_allclose((stat.mean, stat.std), (rows[name].mean(), rows[name].std()), rtol=1e-12)
-            assert stat.count == rows[name].notna().sum()
-            assert repr(stat) == repr(Stat.of(rows[name]))
-    alone = RowSet.whole(frame).at(np.array([3])).stats(["a", "c"])
-    assert repr(alone) == repr({"a": Stat(float(frame["a"][3]), np.nan, 1), "c": Stat()})
-
-
-def test_a_figure_laid_out_once_is_the_one_that_its_own_writing_lays_out():
-    def drawn() -> Figure:
-        figure = Figure(figsize=(4, 3), layout="constrained")
-        axes = figure.subplots(1, 2)
-        for one in axes:
-            one.plot([1, 2], [3, 5000])
-            one.set_ylabel("a tall\nlabel")
-        figure.legend(handles=axes[0].lines, labels=["line"], loc="outside lower center")
-        return figure
-
-    with styled():
-        files = rendered(drawn())
-        plain = BytesIO()
-        drawn().savefig(plain, format="png", dpi=150)
-    assert files["pdf"].startswith(b"%PDF")
-    found, expected = (np.asarray(Image.open(BytesIO(data))) for data in (files["png"], plain.getvalue()))
-    np.testing.assert_array_equal(found, expected)

@@ -1,4 +1,4 @@
-"""Looking into networks of any architecture, and the models that are shipped."""
+"""Looking into networks of any architecture."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def batch() -> torch.Tensor:
     return torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
-def test_the_latent_and_the_last_linear_layer_make_up_the_network(net, batch):
+def test_the_last_linear_layer_applied_to_the_latent_gives_the_logits(net, batch):
     latent = Latent(net, batch)
     assert latent.linear.out_features == 7
     features = latent.features(batch)
@@ -53,7 +53,7 @@ def test_a_cut_network_is_the_whole_network(net, batch):
         torch.testing.assert_close(net(batch), expected)  # and is whole again
 
 
-def test_what_lies_before_the_cut_is_not_computed_again(batch):
+def test_layers_before_the_cut_are_not_computed_again(batch):
     net = network("resnet18")
     cut = Cut(net, stages(net)["layer4"], batch)
     activations = cut.before(batch)
@@ -67,7 +67,7 @@ def test_what_lies_before_the_cut_is_not_computed_again(batch):
         each.remove()
 
 
-def test_an_edit_holds_while_it_is_open(net, batch):
+def test_an_edit_ends_with_its_block(net, batch):
     layer = last_linear(net, batch)
     before = net(batch)
     with edited(layer, lambda logits: logits + 1):
@@ -80,7 +80,7 @@ def test_a_network_without_a_last_linear_layer_is_refused(batch):
         last_linear(nn.Sequential(nn.Conv2d(3, 7, 32), nn.Flatten()), batch)
 
 
-def test_normalisation_is_inside():
+def test_a_network_normalises_its_images_itself():
     net = network("resnet18")
     black = torch.zeros(1, 3, 32, 32)
     seen = []
@@ -110,7 +110,7 @@ def test_batch_norms_are_found_with_their_activations():
     assert len(batch_norms(network("mobilenetv3_small_050"))) > 10
 
 
-def test_a_list_of_blocks_stands_for_its_members():
+def test_the_members_of_a_module_list_are_stages():
     class Listed(nn.Module):
         def __init__(self):
             super().__init__()

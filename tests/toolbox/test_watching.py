@@ -1,4 +1,4 @@
-"""Looking at what modules put out, and leaving no trace."""
+"""Watching the inputs and outputs of modules."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_outputs_and_inputs_are_shown_in_the_order_in_which_modules_run():
     assert torch.equal(inputs[0][1], images)
 
 
-def test_what_looks_changes_nothing_and_no_hook_stays():
+def test_watching_changes_nothing_and_leaves_no_hook():
     model, images = network(), torch.rand(5, 3)
     expected = model(images)
     with watching(model, lambda module, value: value * 0):
