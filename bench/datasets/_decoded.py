@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import platformdirs
@@ -43,18 +43,21 @@ class EncodedSplit:
 class Source:
     """The files of a data set: their paths relative to ``root``, the number of training images, and how to decode them.
 
-    ``read`` gives the training and the test split. It raises RequestError for a damaged file.
+    ``read`` gives the training and the test split. It raises RequestError for a damaged file. ``digest`` stands for
+    the files' contents, where that is known. ``labels`` are those of both splits, where they are known beforehand.
     """
 
     root: Path
     files: Sequence[str]
     training: int
     read: Callable[[], tuple[EncodedSplit, EncodedSplit]]
+    digest: str = ""
+    labels: tuple[Sequence[int], Sequence[int]] | None = None
 
     @property
     def fingerprint(self) -> str:
-        """``fingerprint`` of the files. Raises RequestError for a missing one."""
-        return fingerprint(self.root, self.files)
+        """``digest``, or else ``fingerprint`` of the files. Raises RequestError for a missing one."""
+        return self.digest or fingerprint(self.root, self.files)
 
 
 class Decoded(Dataset):
@@ -85,7 +88,8 @@ class Decoded(Dataset):
     def load(self, folder: Path) -> Splits:
         with self._one_line_errors(folder):
             source = self.find(folder) or self._downloaded(folder, _writable_cache(folder))
-            return _mapped(_cache_beside(folder) / self._entry(source)) or self._decode(source, _writable_cache(folder))
+            entry = _cache_beside(folder) / self._entry(source)
+            return self._mapped(entry, source) or self._decode(source, _writable_cache(folder))
 
     @contextmanager
     def _one_line_errors(self, folder: Path) -> Iterator[None]:
@@ -119,22 +123,43 @@ class Decoded(Dataset):
     def _decode(self, source: Source, cache: Path) -> Splits:
         with self._lock(cache):
             target = cache / self._entry(source)
-            splits = _mapped(target)
+            splits = self._mapped(target, source)
             if splits is None:
                 draft = cache / f"{self.name}.half"  # whoever holds the lock may remove one: its writer was killed
-                shutil.rmtree(draft, ignore_errors=True)
+                _remove(draft)
                 draft.mkdir()
                 try:
                     _write(draft, source.read(), self.spec.shape)
                     for stale in cache.glob(f"{self._parameters}-*"):
-                        shutil.rmtree(stale, ignore_errors=True)
+                        _remove(stale)
                     draft.rename(target)
                 finally:
-                    shutil.rmtree(draft, ignore_errors=True)
-                splits = _mapped(target)
+                    _remove(draft)
+                splits = self._mapped(target, source)
         if splits is None:
             raise RequestError(f"{self.name}: {target} cannot be read back after it was written")
         return splits
+
+    def _mapped(self, entry: Path, source: Source) -> Splits | None:
+        """The splits of a decoded entry, mapped into memory; None if it is missing, damaged or not of ``source``."""
+        try:
+            images = _array(entry / "images.npy", "c")
+            labels = [np.array(_array(entry / f"{split}.npy", "r")) for split in ("train", "test")]
+        except PermissionError:
+            raise
+        except Exception:  # what numpy raises for damaged headers is not documented
+            return None
+        if images.dtype != np.uint8 or images.shape != (sum(map(len, labels)), *self.spec.shape):
+            return None
+        for of_split, expected in zip(labels, source.labels or (None, None), strict=True):
+            if of_split.dtype != np.int64 or of_split.ndim != 1 or not len(of_split):
+                return None
+            if not 0 <= of_split.min() <= of_split.max() < self.spec.classes:
+                return None
+            if expected is not None and not np.array_equal(of_split, expected):
+                return None
+        pixels, (train, test) = torch.from_numpy(images), map(torch.from_numpy, labels)
+        return Splits(LabelledImages(pixels[: len(train)], train), LabelledImages(pixels[len(train) :], test))
 
     def _lock(self, cache: Path) -> FileLock:
         """A lock that one process holds at a time; the system releases it when that process dies."""
@@ -186,16 +211,20 @@ def _writable_cache(folder: Path) -> Path:
     return cache
 
 
-def _mapped(entry: Path) -> Splits | None:
-    """The splits of a decoded entry, mapped into memory; None if the entry is missing or damaged."""
-    try:
-        images = torch.from_numpy(np.load(entry / "images.npy", mmap_mode="c"))
-        train, test = (torch.from_numpy(np.load(entry / f"{split}.npy")) for split in ("train", "test"))
-    except (FileNotFoundError, NotADirectoryError, ValueError, EOFError):
-        return None
-    if len(images) != len(train) + len(test):
-        return None
-    return Splits(LabelledImages(images[: len(train)], train), LabelledImages(images[len(train) :], test))
+def _array(file: Path, mode: Literal["r", "c"]) -> NDArray[Any]:
+    """The array in a file, mapped into memory. Raises ValueError for what is no regular file: a pipe waits for ever."""
+    if not file.is_file():
+        raise ValueError(f"{file} is not a file")
+    mapped: NDArray[Any] = np.load(file, mmap_mode=mode)
+    return mapped
+
+
+def _remove(entry: Path) -> None:
+    """Remove a directory with all that is in it, or whatever else lies in its place."""
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        entry.unlink(missing_ok=True)
 
 
 def _write(draft: Path, splits: tuple[EncodedSplit, EncodedSplit], shape: tuple[int, int, int]) -> None:
