@@ -149,8 +149,6 @@ class Decoded(Dataset):
             raise
         except Exception:  # what numpy raises for damaged headers is not documented
             return None
-        if images.dtype != np.uint8 or images.shape != (sum(map(len, labels)), *self.spec.shape):
-            return None
         for of_split, expected in zip(labels, source.labels or (None, None), strict=True):
             if of_split.dtype != np.int64 or of_split.ndim != 1 or not len(of_split):
                 return None
@@ -158,6 +156,8 @@ class Decoded(Dataset):
                 return None
             if expected is not None and not np.array_equal(of_split, expected):
                 return None
+        if images.dtype != np.uint8 or images.shape != (sum(map(len, labels)), *self.spec.shape):
+            return None
         pixels, (train, test) = torch.from_numpy(images), map(torch.from_numpy, labels)
         return Splits(LabelledImages(pixels[: len(train)], train), LabelledImages(pixels[len(train) :], test))
 

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -67,4 +68,5 @@ def _remember(memory: Path, text: str) -> None:
         draft.write_text(text)
         draft.replace(memory)
     except OSError:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
