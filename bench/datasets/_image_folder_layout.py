@@ -16,7 +16,7 @@ _WORDS = {
     "test": "test|testing|tst",
     "validation": "val|valid|validation|validate|eval|evaluation|dev|holdout",
 }
-_AROUND = r"(?:[\W_]*(?:set|data|images?|imgs?|pictures?|split|folder|\d+))*[\W_]*"
+_AROUND = r"(?:[\W_]*(?:set|data|images?|imgs?|pictures?|split|folder|\d))*[\W_]*"
 _ROLES = {role: re.compile(rf"(?:.*[\W_])?(?:{words}){_AROUND}") for role, words in _WORDS.items()}
 
 

@@ -17,7 +17,7 @@ def rgb(picture: "Image", background: str) -> "Image":
     """``picture`` in mode RGB. Transparent parts show ``background``, one of ``BACKGROUNDS``.
 
     16-bit values are divided by 257, floating-point ones must lie in [0, 1]. Raises ValueError for other ranges, and
-    for a picture that shows nothing but the background although its transparency holds a shape.
+    for a picture of which nothing shows, though its colours or its transparency are not uniform.
     """
     if picture.mode == "F":
         return _grey(_from_unit_range(np.asarray(picture)))
@@ -64,14 +64,11 @@ def _composed(picture: "Image", background: str) -> "Image":
 
     base = Image.new("RGBA", picture.size, (*[BACKGROUNDS[background]] * 3, 255))
     flat = Image.alpha_composite(base, picture).convert("RGB")
-    extrema = picture.getchannel("A").getextrema()
-    uniform = all(low == high for low, high in _channels(flat))
-    if uniform and extrema[0] != extrema[1]:
+    if _is_uniform(flat) and not _is_uniform(picture):
         others = " or ".join(name for name in BACKGROUNDS if name != background)
-        raise ValueError(f"its shape has the colour of the background, {background}; choose background={others}")
+        raise ValueError(f"nothing of it shows on the background, {background}; choose background={others}")
     return flat
 
 
-def _channels(picture: "Image") -> list[tuple[Any, Any]]:
-    """The smallest and the largest value of every channel."""
-    return [channel.getextrema() for channel in picture.split()]  # type: ignore[misc]  # one channel: two numbers
+def _is_uniform(picture: "Image") -> bool:
+    return all(len(set(np.asarray(channel.getextrema()).tolist())) == 1 for channel in picture.split())

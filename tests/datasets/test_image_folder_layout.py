@@ -7,6 +7,7 @@ import pytest
 from dataset_files import colours, fill, picture
 from PIL import Image
 
+from bench.datasets._image_folder_layout import role
 from bench.datasets.image_folder import ImageFolder
 from bench.errors import RequestError
 
@@ -65,6 +66,11 @@ def test_unclear_splits_are_refused(tmp_path, folders, complaint):
 def test_a_class_may_be_called_as_a_split_is(tmp_path):
     root = layout(tmp_path / "d", "plane", "train", "test_tubes/big", "test_tubes/small")
     assert ImageFolder(path=str(root)).spec.classes == 3
+
+
+def test_a_long_name_is_understood_at_once():
+    assert role("train" + "1" * 200 + "x") is None
+    assert role("train" + "_1" * 100) == "training"
 
 
 def test_numbered_classes_are_in_the_order_of_their_numbers(tmp_path):

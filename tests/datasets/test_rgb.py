@@ -64,9 +64,19 @@ def test_a_shape_in_the_alpha_channel_is_seen_on_the_background(tmp_path, mode):
 
 def test_a_shape_of_the_colour_of_the_background_is_refused_by_name(tmp_path):
     transparent(255, "RGBA").save(tmp_path / "p.png")
-    with pytest.raises(RequestError, match=r"p.png: .* the colour of the background, white; choose background=black"):
+    with pytest.raises(
+        RequestError, match=r"p.png: .* nothing of it shows on the background, white; choose background=black"
+    ):
         square(tmp_path / "p.png", 16, "crop")
     assert np.array_equal(grey(tmp_path / "p.png", background="black"), SHAPE)
+
+
+def test_a_picture_that_is_invisible_throughout_is_refused_by_name(tmp_path):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8))
+    picture.putalpha(0)
+    picture.save(tmp_path / "p.png")
+    with pytest.raises(RequestError, match=r"p.png: .* nothing of it shows on the background"):
+        square(tmp_path / "p.png", 16, "crop")
 
 
 def test_a_transparent_colour_of_a_palette_is_the_background(tmp_path):
