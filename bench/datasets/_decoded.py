@@ -1,9 +1,10 @@
 """Base of the data sets on disk: decoded once into one memory-mapped file, and read from that file ever after.
 
-The directory ``decoded/NAME-PARAMETERS-SOURCE/`` beside the data holds images.npy (uint8, training images first) and
-the labels of both splits. SOURCE is a fingerprint of the decoded files' names, sizes and times; when they change, the
-images are decoded again. images.npy is mapped copy-on-write: a page is read when it is first used, all processes of a
-machine share it, and nothing that is written to the tensor reaches the disk.
+The directory ``decoded/NAME-PARAMETERS-SOURCE/`` beside the data holds images.npy (uint8, training images first), the
+labels of both splits, and the files' SHA-256 sums, which are checked once a run. SOURCE is a fingerprint of the decoded
+files' names, sizes and times, or of their contents; when they change, the images are decoded again. images.npy is
+mapped copy-on-write: a page is read when it is first used, all processes of a machine share it, and nothing that is
+written to the tensor reaches the disk.
 """
 
 import errno
@@ -28,6 +29,7 @@ from bench.datasets._download import DISK_FULL
 from bench.plugin import Dataset, LabelledImages, RequestError, Splits
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+SUMS = "SHA256SUMS"
 FORMAT = 1  # raised when the same files decode to other bytes
 
 
@@ -75,7 +77,11 @@ class Decoded(Dataset):
         """Put the files under ``folder``. The caller holds the lock. Raises OSError or RequestError."""
 
     def prepare(self, folder: Path) -> None:
-        """Download and decode what is missing. Raises RequestError if that fails or ``train_size`` is too large."""
+        """Download and decode what is missing or damaged, once for a run: it reads all that was decoded.
+
+        Raises RequestError if that fails or ``train_size`` is too large.
+        """
+        self._load(folder, whole=True)
         self.splits(folder)
 
     def training_images(self, folder: Path) -> int:
@@ -86,10 +92,14 @@ class Decoded(Dataset):
         return source.training if source else self.published[0]
 
     def load(self, folder: Path) -> Splits:
+        return self._load(folder, whole=False)
+
+    def _load(self, folder: Path, *, whole: bool) -> Splits:
+        """Both splits; ``whole``: only if every byte of them is still what was written, else decoded again."""
         with self._one_line_errors(folder):
             source = self.find(folder) or self._downloaded(folder, _writable_cache(folder))
             entry = _cache_beside(folder) / self._entry(source)
-            return self._mapped(entry, source) or self._decode(source, _writable_cache(folder))
+            return self._mapped(entry, source, whole) or self._decode(source, _writable_cache(folder), whole)
 
     @contextmanager
     def _one_line_errors(self, folder: Path) -> Iterator[None]:
@@ -120,10 +130,10 @@ class Decoded(Dataset):
             raise RequestError(f"{self.name}: not found under {folder} after its download")
         return source
 
-    def _decode(self, source: Source, cache: Path) -> Splits:
+    def _decode(self, source: Source, cache: Path, whole: bool) -> Splits:
         with self._lock(cache):
             target = cache / self._entry(source)
-            splits = self._mapped(target, source)
+            splits = self._mapped(target, source, whole)
             if splits is None:
                 draft = cache / f"{self.name}.half"  # whoever holds the lock may remove one: its writer was killed
                 _remove(draft)
@@ -135,16 +145,18 @@ class Decoded(Dataset):
                     draft.rename(target)
                 finally:
                     _remove(draft)
-                splits = self._mapped(target, source)
+                splits = self._mapped(target, source, whole)
         if splits is None:
             raise RequestError(f"{self.name}: {target} cannot be read back after it was written")
         return splits
 
-    def _mapped(self, entry: Path, source: Source) -> Splits | None:
+    def _mapped(self, entry: Path, source: Source, whole: bool) -> Splits | None:
         """The splits of a decoded entry, mapped into memory; None if it is missing, damaged or not of ``source``."""
         try:
             images = _array(entry / "images.npy", "c")
             labels = [np.array(_array(entry / f"{split}.npy", "r")) for split in ("train", "test")]
+            if whole and not _is_whole(entry):
+                return None
         except PermissionError:
             raise
         except Exception:  # what numpy raises for damaged headers is not documented
@@ -219,6 +231,21 @@ def _array(file: Path, mode: Literal["r", "c"]) -> NDArray[Any]:
     return mapped
 
 
+def _sums(entry: Path) -> str:
+    """The SHA-256 sums of a decoded entry's files, as the program sha256sum prints them."""
+    sums = ""
+    for name in ("images.npy", "train.npy", "test.npy"):
+        with (entry / name).open("rb") as stream:
+            sums += f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n"
+    return sums
+
+
+def _is_whole(entry: Path) -> bool:
+    """Whether the files are those that were written. One that was decoded before sums were kept passes."""
+    kept = entry / SUMS
+    return kept.read_text() == _sums(entry) if kept.is_file() else not kept.exists()
+
+
 def _remove(entry: Path) -> None:
     """Remove a directory with all that is in it, or whatever else lies in its place."""
     if entry.is_dir() and not entry.is_symlink():
@@ -250,3 +277,4 @@ def _write(draft: Path, splits: tuple[EncodedSplit, EncodedSplit], shape: tuple[
                 raise ValueError(f"expected {len(split.labels)} images, one for each label, got {written}")
         stream.flush()
         os.fsync(stream.fileno())  # else a crash of the machine after the rename could leave an empty file
+    (draft / SUMS).write_text(_sums(draft))

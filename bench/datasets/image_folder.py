@@ -7,15 +7,19 @@ what it found and what it left out.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bench.datasets import _image_folder_layout, _pictures
-from bench.datasets._decoded import Decoded, Source
+from bench.datasets._decoded import Decoded, EncodedSplit, Source
 from bench.datasets._image_folder_digest import digest
 from bench.datasets._image_folder_layout import Tree
 from bench.plugin import ImageSpec, RequestError, stratified_order
@@ -81,15 +85,16 @@ class ImageFolder(Decoded):
         root = self._root
         tree = _image_folder_layout.walk(root)
         train, test = self._split(tree)
-        contents = digest(root, tree.files)
-        if self.contents != contents:
-            raise RequestError(
-                f"image_folder: {_pictures.shown(root)}: its pictures have changed since this run was planned; "
-                "start anew"
-            )
-        return _pictures.source(
-            root, train, test, self.size, "crop", upright=True, background=self.background, digest=contents
+        self._check(tree)
+        found = _pictures.source(
+            root, train, test, self.size, "crop", upright=True, background=self.background, digest=self.contents
         )
+
+        def read() -> tuple[EncodedSplit, EncodedSplit]:
+            first, second = found.read()
+            return first, replace(second, images=self._checked_after(second.images, tree))
+
+        return replace(found, read=read)
 
     def download(self, folder: Path) -> None:
         raise RequestError(f"image_folder: path={_pictures.shown(self.path)}: nothing to download")
@@ -99,6 +104,19 @@ class ImageFolder(Decoded):
         if not self.path:
             raise RequestError("image_folder: path is not set: expected image_folder[path=DIR]")
         return Path(self.path)
+
+    def _check(self, tree: Tree) -> None:
+        """Raise RequestError unless the pictures are those that the plan was made for."""
+        if self.contents != digest(self._root, tree.files):
+            raise RequestError(
+                f"image_folder: {_pictures.shown(self.path)}: its pictures have changed since this run was planned; "
+                "start anew"
+            )
+
+    def _checked_after(self, images: Iterable[NDArray[np.uint8]], tree: Tree) -> Iterator[NDArray[np.uint8]]:
+        """``images``, and then another look at the pictures: they may have changed while they were decoded."""
+        yield from images
+        self._check(tree)
 
     def _split(self, tree: Tree) -> tuple[list[_pictures.Sample], list[_pictures.Sample]]:
         """The training and the test pictures with their labels."""

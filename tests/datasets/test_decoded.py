@@ -137,6 +137,20 @@ def test_a_damaged_decoded_file_is_made_again(gtsrb_copy, name, damage):
     assert decoded_entries(gtsrb_copy) == [entry]
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_flipped_bit_of_a_picture_is_seen_before_a_run(gtsrb_copy, whole):
+    expected = GTSRB().splits(gtsrb_copy).test.images.clone()
+    [entry] = decoded_entries(gtsrb_copy)
+    images = gtsrb_copy / "decoded" / entry / "images.npy"
+    content = bytearray(images.read_bytes())
+    content[-1] ^= 1
+    images.write_bytes(content)
+    if not whole:  # as it was decoded by a version that kept no sums
+        (images.parent / "SHA256SUMS").unlink()
+    GTSRB().prepare(gtsrb_copy)
+    assert torch.equal(GTSRB().splits(gtsrb_copy).test.images, expected) is whole
+
+
 def test_whatever_lies_in_the_place_of_a_decoded_entry_is_replaced(gtsrb_copy, tmp_path_factory):
     GTSRB().prepare(gtsrb_copy)
     [entry] = decoded_entries(gtsrb_copy)
