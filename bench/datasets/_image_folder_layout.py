@@ -3,14 +3,18 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import TypeVar
 
 from bench.datasets._pictures import KINDS, Sample, is_picture, shown
 from bench.plugin import RequestError
 
+T = TypeVar("T")
 CACHE = "decoded"  # what defensebench itself puts into a directory that is given as --data
+DEEPEST = 100  # folders within each other
 _WORDS = {
     "training": "train|training|trn|tr|trainval|learn|learning",
     "test": "test|testing|tst",
@@ -44,6 +48,22 @@ class Tree:
         return [name for name, _ in (*self.train, *(self.test or ()))]
 
 
+def _one_line_errors(read: Callable[[Path], T]) -> Callable[[Path], T]:
+    """``read``, with the errors of the file system as RequestErrors of one line."""
+
+    @wraps(read)
+    def checked(root: Path) -> T:
+        try:
+            return read(root)
+        except OSError as error:
+            raise RequestError(
+                f"image_folder: path={shown(root)}: {shown(str(error.filename))}: {error.strerror}"
+            ) from error
+
+    return checked
+
+
+@_one_line_errors
 def layout(root: Path) -> Layout:
     """Which directories below ``root`` are splits and which classes. Raises RequestError for any that are unclear."""
     if not root.is_dir():
@@ -61,6 +81,7 @@ def layout(root: Path) -> Layout:
     return Layout(root, train, test, classes)
 
 
+@_one_line_errors
 def walk(root: Path) -> Tree:
     """All pictures below ``root``. Links are followed. Raises RequestError for whatever cannot be read as pictures."""
     found, left_out = layout(root), Counter[str]()
@@ -160,6 +181,10 @@ def _files(root: Path, folder: str, left_out: Counter[str], above: tuple[tuple[i
     here = (facts.st_dev, facts.st_ino)
     if here in above:
         raise RequestError(f"image_folder: {shown(root / folder)}: a link to a folder that it lies in")
+    if len(above) > DEEPEST:
+        raise RequestError(
+            f"image_folder: {shown(root / folder.split('/')[0])}: holds more than {DEEPEST} folders in a row"
+        )
     for entry in sorted(_entries(root / folder), key=lambda entry: entry.name):
         name = f"{folder}/{entry.name}"
         if entry.is_dir() and not entry.name.startswith("."):
@@ -192,8 +217,5 @@ def _sort(name: str) -> str:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError as error:
-        raise RequestError(f"image_folder: {shown(folder)}: {error.strerror}") from error
+    with os.scandir(folder) as entries:
+        return list(entries)

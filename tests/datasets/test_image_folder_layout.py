@@ -152,6 +152,42 @@ def test_a_named_pipe_is_refused_by_name(tmp_path):
         ImageFolder(path=str(root), size=8).prepare(tmp_path / "data")
 
 
+def _ring(root):
+    (root / "ring").symlink_to(root / "ring")
+
+
+def _deep(root):
+    (root / "a" / "/".join("x" * 200)).mkdir(parents=True)
+
+
+def _bytes(root):
+    with open(os.fsencode(root) + b"/a/\xff.png", "wb") as stream:  # noqa: PTH123  # a name that is no text
+        stream.write(b"not a picture")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (_ring, "d/ring: Too many levels of symbolic links"),
+        (_deep, "d/a: holds more than 100 folders in a row"),
+        (_bytes, r"d/a/\\udcff.png: cannot be read as a picture"),
+    ],
+)
+def test_what_the_file_system_can_hold_besides_is_one_line(tmp_path, spoil, complaint):
+    root = layout(tmp_path / "d", "a", "b")
+    spoil(root)
+    with pytest.raises(RequestError, match=complaint) as caught:
+        ImageFolder(path=str(root), size=8, train_size=2).prepare(tmp_path / "data")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/proc/1/fd/0/x", "x" * 300, "a\0b", "x/" * 3000])
+def test_a_path_that_is_none_is_one_line(path):
+    with pytest.raises(RequestError, match="image_folder: path=") as caught:
+        ImageFolder(path=path, train_size=2).spec  # noqa: B018
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_odd_names_are_shown_on_one_line(tmp_path):
     root = layout(tmp_path / "d", "a", "b\n\x1b[31m")
     (root / "b\n\x1b[31m" / "0.png").write_text("not a picture")
