@@ -86,6 +86,14 @@ def picture(colour: int, kind: str = "JPEG", size: tuple[int, int] = (64, 64)) -
     return stream.getvalue()
 
 
+def fill(folder: Path, count: int, label: int) -> Path:
+    """``folder``, made with ``count`` PNG files 0.png ..., red of ten times ``label`` and green of ten times theirs."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        Image.new("RGB", (8, 8), (10 * label, 10 * number, 200)).save(folder / f"{number}.png")
+    return folder
+
+
 def reds(images: torch.Tensor) -> list[int]:
     """The red of single-coloured images (N, 3, H, W), JPEG being right to within a few levels."""
     assert int((images.amax((2, 3)).int() - images.amin((2, 3)).int()).max()) <= 4

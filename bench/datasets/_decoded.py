@@ -1,9 +1,10 @@
 """Base of the data sets on disk: decoded once into one memory-mapped file, and read from that file ever after.
 
-The directory ``decoded/NAME-PARAMETERS-SOURCE/`` beside the data holds images.npy (uint8, training images first) and
-the labels of both splits. SOURCE is a fingerprint of the decoded files' names, sizes and times; when they change, the
-images are decoded again. images.npy is mapped copy-on-write: a page is read when it is first used, all processes of a
-machine share it, and nothing that is written to the tensor reaches the disk.
+The directory ``decoded/NAME-PARAMETERS-SOURCE/`` beside the data holds images.npy (uint8, training images first), the
+labels of both splits, and the files' SHA-256 sums, which are checked once a run. SOURCE is a fingerprint of the decoded
+files' names, sizes and times, or of their contents; when they change, the images are decoded again. images.npy is
+mapped copy-on-write: a page is read when it is first used, all processes of a machine share it, and nothing that is
+written to the tensor reaches the disk.
 """
 
 import errno
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import platformdirs
@@ -28,6 +29,7 @@ from bench.datasets._download import DISK_FULL
 from bench.plugin import Dataset, LabelledImages, RequestError, Splits
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+SUMS = "SHA256SUMS"
 FORMAT = 1  # raised when the same files decode to other bytes
 
 
@@ -43,18 +45,21 @@ class EncodedSplit:
 class Source:
     """The files of a data set: their paths relative to ``root``, the number of training images, and how to decode them.
 
-    ``read`` gives the training and the test split. It raises RequestError for a damaged file.
+    ``read`` gives the training and the test split. It raises RequestError for a damaged file. ``digest`` stands for
+    the files' contents, where that is known. ``labels`` are those of both splits, where they are known beforehand.
     """
 
     root: Path
     files: Sequence[str]
     training: int
     read: Callable[[], tuple[EncodedSplit, EncodedSplit]]
+    digest: str = ""
+    labels: tuple[Sequence[int], Sequence[int]] | None = None
 
     @property
     def fingerprint(self) -> str:
-        """``fingerprint`` of the files. Raises RequestError for a missing one."""
-        return fingerprint(self.root, self.files)
+        """``digest``, or else ``fingerprint`` of the files. Raises RequestError for a missing one."""
+        return self.digest or fingerprint(self.root, self.files)
 
 
 class Decoded(Dataset):
@@ -72,7 +77,11 @@ class Decoded(Dataset):
         """Put the files under ``folder``. The caller holds the lock. Raises OSError or RequestError."""
 
     def prepare(self, folder: Path) -> None:
-        """Download and decode what is missing. Raises RequestError if that fails or ``train_size`` is too large."""
+        """Download and decode what is missing or damaged, once for a run: it reads all that was decoded.
+
+        Raises RequestError if that fails or ``train_size`` is too large.
+        """
+        self._load(folder, whole=True)
         self.splits(folder)
 
     def training_images(self, folder: Path) -> int:
@@ -83,9 +92,14 @@ class Decoded(Dataset):
         return source.training if source else self.published[0]
 
     def load(self, folder: Path) -> Splits:
+        return self._load(folder, whole=False)
+
+    def _load(self, folder: Path, *, whole: bool) -> Splits:
+        """Both splits; ``whole``: only if every byte of them is still what was written, else decoded again."""
         with self._one_line_errors(folder):
             source = self.find(folder) or self._downloaded(folder, _writable_cache(folder))
-            return _mapped(_cache_beside(folder) / self._entry(source)) or self._decode(source, _writable_cache(folder))
+            entry = _cache_beside(folder) / self._entry(source)
+            return self._mapped(entry, source, whole) or self._decode(source, _writable_cache(folder), whole)
 
     @contextmanager
     def _one_line_errors(self, folder: Path) -> Iterator[None]:
@@ -116,25 +130,48 @@ class Decoded(Dataset):
             raise RequestError(f"{self.name}: not found under {folder} after its download")
         return source
 
-    def _decode(self, source: Source, cache: Path) -> Splits:
+    def _decode(self, source: Source, cache: Path, whole: bool) -> Splits:
         with self._lock(cache):
             target = cache / self._entry(source)
-            splits = _mapped(target)
+            splits = self._mapped(target, source, whole)
             if splits is None:
                 draft = cache / f"{self.name}.half"  # whoever holds the lock may remove one: its writer was killed
-                shutil.rmtree(draft, ignore_errors=True)
+                _remove(draft)
                 draft.mkdir()
                 try:
                     _write(draft, source.read(), self.spec.shape)
                     for stale in cache.glob(f"{self._parameters}-*"):
-                        shutil.rmtree(stale, ignore_errors=True)
+                        _remove(stale)
                     draft.rename(target)
                 finally:
-                    shutil.rmtree(draft, ignore_errors=True)
-                splits = _mapped(target)
+                    _remove(draft)
+                splits = self._mapped(target, source, whole)
         if splits is None:
             raise RequestError(f"{self.name}: {target} cannot be read back after it was written")
         return splits
+
+    def _mapped(self, entry: Path, source: Source, whole: bool) -> Splits | None:
+        """The splits of a decoded entry, mapped into memory; None if it is missing, damaged or not of ``source``."""
+        try:
+            images = _array(entry / "images.npy", "c")
+            labels = [np.array(_array(entry / f"{split}.npy", "r")) for split in ("train", "test")]
+            if whole and not _is_whole(entry):
+                return None
+        except PermissionError:
+            raise
+        except Exception:  # what numpy raises for damaged headers is not documented
+            return None
+        for of_split, expected in zip(labels, source.labels or (None, None), strict=True):
+            if of_split.dtype != np.int64 or of_split.ndim != 1 or not len(of_split):
+                return None
+            if not 0 <= of_split.min() <= of_split.max() < self.spec.classes:
+                return None
+            if expected is not None and not np.array_equal(of_split, expected):
+                return None
+        if images.dtype != np.uint8 or images.shape != (sum(map(len, labels)), *self.spec.shape):
+            return None
+        pixels, (train, test) = torch.from_numpy(images), map(torch.from_numpy, labels)
+        return Splits(LabelledImages(pixels[: len(train)], train), LabelledImages(pixels[len(train) :], test))
 
     def _lock(self, cache: Path) -> FileLock:
         """A lock that one process holds at a time; the system releases it when that process dies."""
@@ -186,16 +223,35 @@ def _writable_cache(folder: Path) -> Path:
     return cache
 
 
-def _mapped(entry: Path) -> Splits | None:
-    """The splits of a decoded entry, mapped into memory; None if the entry is missing or damaged."""
-    try:
-        images = torch.from_numpy(np.load(entry / "images.npy", mmap_mode="c"))
-        train, test = (torch.from_numpy(np.load(entry / f"{split}.npy")) for split in ("train", "test"))
-    except (FileNotFoundError, NotADirectoryError, ValueError, EOFError):
-        return None
-    if len(images) != len(train) + len(test):
-        return None
-    return Splits(LabelledImages(images[: len(train)], train), LabelledImages(images[len(train) :], test))
+def _array(file: Path, mode: Literal["r", "c"]) -> NDArray[Any]:
+    """The array in a file, mapped into memory. Raises ValueError for what is no regular file: a pipe waits for ever."""
+    if not file.is_file():
+        raise ValueError(f"{file} is not a file")
+    mapped: NDArray[Any] = np.load(file, mmap_mode=mode)
+    return mapped
+
+
+def _sums(entry: Path) -> str:
+    """The SHA-256 sums of a decoded entry's files, as the program sha256sum prints them."""
+    sums = ""
+    for name in ("images.npy", "train.npy", "test.npy"):
+        with (entry / name).open("rb") as stream:
+            sums += f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n"
+    return sums
+
+
+def _is_whole(entry: Path) -> bool:
+    """Whether the files are those that were written. One that was decoded before sums were kept passes."""
+    kept = entry / SUMS
+    return kept.read_text() == _sums(entry) if kept.is_file() else not kept.exists()
+
+
+def _remove(entry: Path) -> None:
+    """Remove a directory with all that is in it, or whatever else lies in its place."""
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        entry.unlink(missing_ok=True)
 
 
 def _write(draft: Path, splits: tuple[EncodedSplit, EncodedSplit], shape: tuple[int, int, int]) -> None:
@@ -221,3 +277,4 @@ def _write(draft: Path, splits: tuple[EncodedSplit, EncodedSplit], shape: tuple[
                 raise ValueError(f"expected {len(split.labels)} images, one for each label, got {written}")
         stream.flush()
         os.fsync(stream.fileno())  # else a crash of the machine after the rename could leave an empty file
+    (draft / SUMS).write_text(_sums(draft))

@@ -13,6 +13,7 @@ class CIFAR10(CIFAR):
     name: ClassVar[str] = "cifar10"
     source: ClassVar[str] = "Krizhevsky 2009"
     directory: ClassVar[str] = "cifar-10-batches-py"
+    labels: ClassVar[str] = "labels"
 
     @property
     def spec(self) -> ImageSpec:

@@ -14,6 +14,7 @@ class CIFAR100(CIFAR):
     name: ClassVar[str] = "cifar100"
     source: ClassVar[str] = "Krizhevsky 2009"
     directory: ClassVar[str] = "cifar-100-python"
+    labels: ClassVar[str] = "fine_labels"
 
     @property
     def spec(self) -> ImageSpec:

@@ -99,7 +99,7 @@ def _rows(listing: Path) -> list[tuple[str, int]]:
     try:
         with listing.open(newline="") as stream:
             rows = [(row["Filename"], int(row["ClassId"])) for row in csv.DictReader(stream, delimiter=";")]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise RequestError(f"{listing}: expected columns Filename and ClassId, separated by semicolons") from error
     wrong = next((label for _, label in rows if not 0 <= label < CLASSES), None)
     if wrong is not None or not rows:

@@ -42,12 +42,15 @@ class TinyImageNet(Decoded):
         root = folder / DIRECTORY
         if not root.is_dir():
             return None
+        missing = next((name for name in ("wnids.txt", TEST_LABELS) if not (root / name).is_file()), None)
+        if missing:  # or a named pipe, which would be waited for for ever
+            raise RequestError(f"{root}: not whole: {missing} is missing or no regular file; delete it")
         try:
             wnids = sorted((root / "wnids.txt").read_text().split())
             rows = [line.split("\t") for line in (root / TEST_LABELS).read_text().splitlines()]
             labels = {wnid: label for label, wnid in enumerate(wnids)}
             test = [(f"val/images/{row[0]}", labels[row[1]]) for row in rows]
-        except (FileNotFoundError, IndexError, KeyError) as error:
+        except (IndexError, KeyError, ValueError) as error:
             raise RequestError(f"{root}: not whole: wnids.txt or {TEST_LABELS}: {error}; delete it") from error
         train = [(name, labels[wnid]) for wnid in wnids for name in _pictures.pictures(root, f"train/{wnid}")]
         if (len(train), len(test)) != self.published:

@@ -8,6 +8,7 @@ import torch
 from dataset_files import colours, decoded_entries
 from PIL import Image
 
+from bench.datasets import _pictures
 from bench.datasets.image_folder import ImageFolder
 from bench.errors import RequestError
 
@@ -59,6 +60,20 @@ def test_a_worker_makes_the_same_data_set_from_its_parameters(pets, tmp_path, mo
     assert ImageFolder(path="pets", size=8).contents != planned.contents  # another key: no stale result
     with pytest.raises(RequestError, match="its pictures have changed since this run was planned"):
         made.splits(tmp_path)
+
+
+def test_pictures_that_change_while_they_are_decoded_are_not_used(pets, tmp_path, monkeypatch):
+    dataset, square = ImageFolder(path=str(pets), size=8), _pictures.square
+
+    def change(file, *args, **options):
+        Image.new("RGB", (40, 20)).save(pets / "cat" / "3.png")
+        return square(file, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_pictures, "square", change)
+        with pytest.raises(RequestError, match="its pictures have changed since this run was planned"):
+            dataset.prepare(tmp_path)
+    assert decoded_entries(tmp_path) == []
 
 
 def _only(pets: Path, *names: str) -> None:

@@ -1,5 +1,7 @@
 """Tiny ImageNet, from a small archive in its layout."""
 
+import os
+
 import pytest
 from dataset_files import near, reds, small_tiny_imagenet
 
@@ -30,3 +32,18 @@ def test_an_incomplete_tiny_imagenet_is_refused(server, monkeypatch, tmp_path):
     (tmp_path / "tiny-imagenet-200" / "val" / "val_annotations.txt").unlink()
     with pytest.raises(RequestError, match=r"val_annotations\.txt"):
         TinyImageNet().training_images(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["wnids.txt", "val/val_annotations.txt"])
+def test_a_damaged_list_is_one_line(server, monkeypatch, tmp_path, name):
+    small_tiny_imagenet(server, monkeypatch)
+    TinyImageNet().prepare(tmp_path)
+    file = tmp_path / "tiny-imagenet-200" / name
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RequestError, match=r"not whole: wnids.txt or val/val_annotations.txt") as caught:
+        TinyImageNet().prepare(tmp_path)
+    assert len(str(caught.value).splitlines()) == 1
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(RequestError, match=f"not whole: {name} is missing or no regular file"):
+        TinyImageNet().prepare(tmp_path)
