@@ -16,6 +16,8 @@ __all__ = ["LogLines", "Record", "neutral", "printable", "to_frame"]  # reports 
 
 _VERDICT = {"valid", "doubt", "acc_benign"}  # depends on other records too: derived on reading, never stored
 
+_LABELS = ("dataset_label", "model_label", "attack_label", "defense_label")
+
 
 class Record(BaseModel):
     """What is known of one cell. Shares are in [0, 1]; NaN where there is nothing to measure.
@@ -116,4 +118,7 @@ def to_frame(records: Iterable[Record]) -> "pd.DataFrame":
     import pandas as pd
 
     rows = [vars(record) for record in records]
-    return pd.DataFrame({name: [row[name] for row in rows] for name in Record.model_fields})
+    frame = {name: [row[name] for row in rows] for name in Record.model_fields}
+    for name in _LABELS:  # as a request spells them, which no record has checked; pandas cannot hold every text
+        frame[name] = list(map(printable, frame[name]))
+    return pd.DataFrame(frame)

@@ -44,8 +44,6 @@ VALUES = st.recursive(NUMBERS, lambda inner: st.lists(inner, max_size=4) | st.di
 NAMED = st.sampled_from(["name", "values", "flagged", "triggered", "ra", "0", "3"])
 PLAIN = st.sampled_from([STATISTIC, CURVE, TRUTH])
 NOTES = VALUES | PLAIN | st.dictionaries(NAMED, VALUES | st.lists(NUMBERS, max_size=4))
-    VALUES | st.dictionaries(NAMED, VALUES | st.lists(NUMBERS, max_size=4)) | st.sampled_from([STATISTIC, CURVE, TRUTH])
-)
 
 
 def noted(**notes: object) -> str:

@@ -23,15 +23,7 @@ SHARES += ["auroc", "tpr", "fpr", "acc_benign"]
 POSITIVE = ["train_seconds", "defense_seconds", "inference_seconds", "ms_per_sample", "ms_per_sample_before"]
 POSITIVE += ["peak_memory_mb", "psnr", "l0", "l2", "linf"]
 COUNTS = ["reference", "suspects", "n_train", "n_poisoned", "n_cover", "n_test", "n_triggered", "threads"]
-OBJECTS = [
-    "dataset_params",
-    "model_params",
-    "attack_params",
-    "defense_params",
-    "packages",
-    "fingerprints",
-    "diagnostics",
-]
+OBJECTS = [*TEXTS, "packages", "fingerprints", "diagnostics"]
 STEERING = "\x1b[31m\x07\x00\x9b2J\u202e\u2066\u200b\r\x7f\ud800"
 
 
