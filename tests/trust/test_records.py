@@ -1,10 +1,9 @@
 """A record is within bounds, whoever wrote the file that it is read from."""
 
-import json
 import math
-from typing import Any
 
 import pytest
+from hostile import PLAIN, STEERING, TEXTS, read
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -13,23 +12,12 @@ from bench.errors import one_line
 from bench.records import LogLines, Record
 from bench.texts import LONGEST, neutral, printable
 
-TEXTS = dict.fromkeys(("dataset_params", "model_params", "attack_params", "defense_params"), "{}")
-NAMES = dict.fromkeys(("dataset", "model", "attack", "defense", "profile", "recipe", "knowledge"), "x")
-LABELS = {f"{kind}_label": "x" for kind in ("dataset", "model", "attack", "defense")}
-PLAIN: dict[str, Any] = {"key": "0" * 32, "victim_key": "1" * 32, "seed": 0, "reference": 1, "suspects": 0}
-PLAIN |= {"status": "done", **TEXTS, **NAMES, **LABELS}
 SHARES = ["acc", "asr", "ra", "der", "acc_target", "acc_before", "asr_before", "ra_before", "acc_target_before"]
 SHARES += ["auroc", "tpr", "fpr", "acc_benign"]
 POSITIVE = ["train_seconds", "defense_seconds", "inference_seconds", "ms_per_sample", "ms_per_sample_before"]
 POSITIVE += ["peak_memory_mb", "psnr", "l0", "l2", "linf"]
 COUNTS = ["reference", "suspects", "n_train", "n_poisoned", "n_cover", "n_test", "n_triggered", "threads"]
 OBJECTS = [*TEXTS, "packages", "fingerprints", "diagnostics"]
-STEERING = "\x1b[31m\x07\x00\x9b2J\u202e\u2066\u200b\r\x7f\ud800"
-
-
-def read(**changed: Any) -> Record:
-    """The record in a file that holds these values."""
-    return Record.model_validate_json(json.dumps(PLAIN | changed))
 
 
 @pytest.mark.parametrize("column", SHARES)
