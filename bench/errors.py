@@ -3,6 +3,10 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from bench.texts import printable
+
+_LOOKED_AT = 100_000  # characters of a message
+
 
 class RequestError(ValueError):
     """A wrong request. The message is one line that names the value and what was expected."""
@@ -28,8 +32,12 @@ class Damaged(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """The type of an error and its message, on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """The type of an error and its message, on one printable line of bounded length, whatever the message holds."""
+    try:
+        message = str(error)
+    except Exception as second:
+        message = f"its message cannot be read: {type(second).__name__}"
+    return printable(f"{type(error).__name__}: {' '.join(message[:_LOOKED_AT].split())}")
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -1,133 +1,112 @@
 """The record: one row a cell, typed; and the frame of many."""
 
-import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict
+
+from bench import columns
+from bench.columns import NAN, Status
+from bench.texts import LogLines, neutral, printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Status = Literal["done", "not-applicable", "failed", "timeout"]
-
-
-def _number(value: Any) -> Any:
-    return math.nan if value is None else value
-
-
-Figure = Annotated[
-    float,
-    BeforeValidator(_number),
-    PlainSerializer(lambda value: None if math.isnan(value) else value, when_used="json"),
-]
-NAN = math.nan
-
+__all__ = ["LogLines", "Record", "neutral", "printable", "to_frame"]  # reports take the texts' helpers from here
 
 _VERDICT = {"valid", "doubt", "acc_benign"}  # depends on other records too: derived on reading, never stored
 
-
-class LogLines:
-    """What a plugin logs, as a record keeps it: lines without breaks, each and all of them of bounded length."""
-
-    LONGEST, MOST = 300, 20  # characters, lines
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def append(self, line: object) -> None:
-        if len(self.lines) < self.MOST:
-            text = " ".join(str(line).split())
-            self.lines.append(text if len(text) <= self.LONGEST else f"{text[: self.LONGEST - 1]}…")
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.lines)
+_LABELS = ("dataset_label", "model_label", "attack_label", "defense_label")
 
 
 class Record(BaseModel):
     """What is known of one cell. Shares are in [0, 1]; NaN where there is nothing to measure.
 
+    Whatever a file holds, a record is within bounds: numbers are finite, texts are printable and cut to a length, JSON
+    is of the right kind. What is not so is refused by ValidationError.
+
     ``oracle`` marks what is no defense: it knows what no defender knows. ``*_before`` are the values of the
     undefended model; valid and doubt say whether it counts as attacked (``bench.cell.validity``), psnr to linf how well
     the trigger hides (``bench.cell.stealth``). device to command say where it comes from (``bench.provenance``).
+    ``controls`` is what the attacker controls, "data" or "training"; "" in records made before it was recorded.
     ``log`` and ``victim_log`` are what the defense and the attack said, line by line. ``params``, ``packages``,
     ``fingerprints`` (of each plugin's code, by kind) and ``diagnostics`` are JSON texts.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    key: str
-    victim_key: str
-    dataset: str
-    model: str
-    attack: str
-    defense: str
-    dataset_label: str
-    model_label: str
-    attack_label: str
-    defense_label: str
-    dataset_params: str
-    model_params: str
-    attack_params: str
-    defense_params: str
-    profile: str
-    recipe: str
-    seed: int
-    reference: int
-    suspects: int
-    knowledge: str
+    key: columns.Name
+    victim_key: columns.Name
+    dataset: columns.Line
+    model: columns.Line
+    attack: columns.Line
+    defense: columns.Line
+    dataset_label: columns.Line
+    model_label: columns.Line
+    attack_label: columns.Line
+    defense_label: columns.Line
+    dataset_params: columns.Parameters
+    model_params: columns.Parameters
+    attack_params: columns.Parameters
+    defense_params: columns.Parameters
+    profile: columns.Line
+    recipe: columns.Line
+    seed: columns.Seed
+    reference: columns.Count
+    suspects: columns.Count
+    knowledge: columns.Line
     oracle: bool = False
     status: Status
-    reason: str | None = None
-    acc: Figure = NAN
-    asr: Figure = NAN
-    ra: Figure = NAN
-    der: Figure = NAN
-    acc_target: Figure = NAN
-    acc_before: Figure = NAN
-    asr_before: Figure = NAN
-    ra_before: Figure = NAN
-    acc_target_before: Figure = NAN
-    auroc: Figure = NAN
-    tpr: Figure = NAN
-    fpr: Figure = NAN
+    reason: columns.OptionalLine = None
+    acc: columns.Share = NAN
+    asr: columns.Share = NAN
+    ra: columns.Share = NAN
+    der: columns.Share = NAN
+    acc_target: columns.Share = NAN
+    acc_before: columns.Share = NAN
+    asr_before: columns.Share = NAN
+    ra_before: columns.Share = NAN
+    acc_target_before: columns.Share = NAN
+    auroc: columns.Share = NAN
+    tpr: columns.Share = NAN
+    fpr: columns.Share = NAN
     valid: bool | None = None
-    doubt: str | None = None
-    acc_benign: Figure = NAN
-    psnr: Figure = NAN
-    ssim: Figure = NAN
-    l0: Figure = NAN
-    l2: Figure = NAN
-    linf: Figure = NAN
-    targets: str = "[]"
-    n_train: int = 0
-    n_poisoned: int = 0
-    n_cover: int = 0
-    n_test: int = 0
-    n_triggered: int = 0
-    train_seconds: Figure = NAN
-    defense_seconds: Figure = NAN
-    inference_seconds: Figure = NAN
-    ms_per_sample: Figure = NAN
-    ms_per_sample_before: Figure = NAN
-    peak_memory_mb: Figure = NAN
-    device: str = ""
-    threads: int = 0
+    doubt: columns.OptionalLine = None
+    acc_benign: columns.Share = NAN
+    psnr: columns.Positive = NAN
+    ssim: columns.Similarity = NAN
+    l0: columns.Positive = NAN
+    l2: columns.Positive = NAN
+    linf: columns.Positive = NAN
+    controls: columns.Line = ""
+    targets: columns.Classes = "[]"
+    n_train: columns.Count = 0
+    n_poisoned: columns.Count = 0
+    n_cover: columns.Count = 0
+    n_test: columns.Count = 0
+    n_triggered: columns.Count = 0
+    train_seconds: columns.Positive = NAN
+    defense_seconds: columns.Positive = NAN
+    inference_seconds: columns.Positive = NAN
+    ms_per_sample: columns.Positive = NAN
+    ms_per_sample_before: columns.Positive = NAN
+    peak_memory_mb: columns.Positive = NAN
+    device: columns.Line = ""
+    threads: columns.Count = 0
     deterministic: bool = False
     compiled: bool = False
-    host: str = ""
-    code_version: str = ""
-    commit: str | None = None
+    host: columns.Line = ""
+    code_version: columns.Line = ""
+    commit: columns.OptionalLine = None
     dirty: bool | None = None
-    packages: str = "{}"
-    command: str = ""
-    started: str = ""
-    finished: str = ""
-    log: str = ""
-    victim_log: str = ""
-    fingerprints: str = "{}"
-    diagnostics: str = "{}"
+    packages: columns.Texts = "{}"
+    command: columns.Line = ""
+    started: columns.Line = ""
+    finished: columns.Line = ""
+    log: columns.Lines = ""
+    victim_log: columns.Lines = ""
+    fingerprints: columns.Texts = "{}"
+    diagnostics: columns.Parameters = "{}"
 
     def to_json(self) -> str:
         """The record as the store keeps it: without the verdict on its victim, which depends on other records too."""
@@ -139,4 +118,7 @@ def to_frame(records: Iterable[Record]) -> "pd.DataFrame":
     import pandas as pd
 
     rows = [vars(record) for record in records]
-    return pd.DataFrame({name: [row[name] for row in rows] for name in Record.model_fields})
+    frame = {name: [row[name] for row in rows] for name in Record.model_fields}
+    for name in _LABELS:  # as a request spells them, which no record has checked; pandas cannot hold every text
+        frame[name] = list(map(printable, frame[name]))
+    return pd.DataFrame(frame)

@@ -7,7 +7,7 @@ from math import isnan, nan
 import numpy as np
 import pandas as pd
 
-from bench.reports.records import BLOCK, METRICS, complete, ordered
+from bench.reports.records import BLOCK, METRICS, compared, ordered
 from bench.reports.stats import RowSet, Stat
 
 AVERAGE = "Average"
@@ -39,7 +39,8 @@ class Block:
 
     attacks and defenses are headings, the controls first. The defense "none" has no column: ``before`` holds the
     undefended network. ``invalid_attacks`` gives for each attack that did not work the reasons by seed. Such an attack
-    is left out of the average unless ``with_invalid``, and no defense is best against it.
+    is left out of the average unless ``with_invalid``, and no defense is best against it. ``left_out`` are the records
+    that are in none of the cells, for they are of something else than the newest (``bench.reports.identity``).
     """
 
     title: str
@@ -50,6 +51,7 @@ class Block:
     cells: dict[tuple[str, str], Cell]
     invalid_attacks: dict[str, dict[int, str]] = field(default_factory=dict)
     with_invalid: bool = False
+    left_out: pd.DataFrame = field(default_factory=pd.DataFrame)
     _winners: dict[str, set[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
@@ -108,15 +110,26 @@ class Block:
 
 def blocks(frame: pd.DataFrame, *, with_invalid: bool = False) -> list[Block]:
     """The blocks of a frame of records, ordered by their titles; ``with_invalid``: average over all attacks."""
-    groups = [(tuple(map(str, key)), records) for key, records in complete(frame).groupby(BLOCK, sort=True)]
+    chosen, left_out = compared(frame)
+    groups = [(tuple(map(str, key)), records) for key, records in chosen.groupby(BLOCK, sort=True)]
     short = [" · ".join(filter(None, key[:3])) for key, _ in groups]
     return [
-        _block(title if short.count(title) == 1 else f"{title} · {key[3]}", records, with_invalid)
+        _block(
+            title if short.count(title) == 1 else f"{title} · {key[3]}",
+            records,
+            with_invalid,
+            _of_block(left_out, key),
+        )
         for title, (key, records) in zip(short, groups, strict=True)
     ]
 
 
-def _block(title: str, records: pd.DataFrame, with_invalid: bool) -> Block:
+def _of_block(records: pd.DataFrame, key: tuple[str, ...]) -> pd.DataFrame:
+    keys = records[BLOCK].itertuples(index=False, name=None)
+    return records[np.array([own == key for own in keys], dtype=bool)]
+
+
+def _block(title: str, records: pd.DataFrame, with_invalid: bool, left_out: pd.DataFrame) -> Block:
     attacks = ordered(records, "attack_label", "attack")
     defenses = ordered(records[records["defense"] != "none"], "column", "defense")
     before, cells = _cells(records, attacks, defenses)
@@ -127,7 +140,7 @@ def _block(title: str, records: pd.DataFrame, with_invalid: bool) -> Block:
         own_before, own_cells = _cells(counted, averaged, defenses)  # of an attack that worked with some seeds, these
         before[AVERAGE] = _average([own_before[attack] for attack in averaged])
         cells |= {(AVERAGE, name): _average([own_cells[attack, name] for attack in averaged]) for name in defenses}
-    return Block(title, records, attacks, defenses, before, cells, _invalid_attacks(records), with_invalid)
+    return Block(title, records, attacks, defenses, before, cells, _invalid_attacks(records), with_invalid, left_out)
 
 
 def _invalid_attacks(records: pd.DataFrame) -> dict[str, dict[int, str]]:

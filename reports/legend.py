@@ -1,9 +1,10 @@
 """What a reader must know beside the tables: how to read them, what does not count, where the records come from."""
 
-import json
-
+from bench.records import printable
 from bench.reports.blocks import AVERAGE, DAGGER, Block
+from bench.reports.diagnostics import texts as texts_in
 from bench.reports.format import UNDEFINED, tally, word
+from bench.reports.identity import left_out_lines
 from bench.reports.records import ORACLE
 
 NOTABLE_LOSS = 0.03  # of a benign model's ACC; a defense that costs more is named
@@ -42,6 +43,8 @@ def legend(block: Block, *, best: str) -> list[str]:
         lines.append(f"Costs a benign model more than {100 * NOTABLE_LOSS:.0f} points of ACC: {', '.join(costs)}.")
     if len(block.rivals) < len(block.defenses):
         lines.append(f"{ORACLE.strip()}: no defense; it knows what no defender knows, and cannot be best.")
+    if left_out := left_out_lines(block.left_out):
+        lines.append(f"Left out, for a row and a column are of one thing: {'; '.join(left_out)}.")
     used = {word(cell) for cell in own if cell.status != "done"}
     meanings = [f"{UNDEFINED}: not defined", *(text for key, text in _MEANING.items() if key in used)]
     return [*lines, "; ".join(meanings) + "."]
@@ -119,9 +122,5 @@ def _plain(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # an integer column with a gap is a column of floats
     text = str(value)
-    if text.startswith("{"):
-        try:
-            return ", ".join(f"{name} {version}" for name, version in sorted(json.loads(text).items()))
-        except ValueError:
-            return text
-    return text
+    versions = texts_in(text) if text.startswith("{") else {}
+    return printable(", ".join(f"{name} {version}" for name, version in sorted(versions.items())) or text)

@@ -4,11 +4,14 @@ A *block* is what may be compared: one data set, model, profile and recipe. With
 its attack and in the column of its defense. The same defense under two budgets has two columns.
 """
 
-import json
 import re
+from math import inf, nan
 from typing import Any
 
 import pandas as pd
+
+from bench.records import printable
+from bench.reports.identity import KINDS, OTHER_CODE, agreeing
 
 ORACLE = " (oracle)"
 BLOCK = ["dataset_label", "model_label", "profile", "recipe"]
@@ -34,33 +37,47 @@ NUMBERS = [
 ]
 TEXTS = ["dataset", "model", "attack", "defense", "profile", "recipe", "knowledge", "reason", "finished", "targets"]
 TEXTS += ["doubt", "diagnostics", "log", "victim_log", "packages", "device", "code_version", "commit", "started"]
+TEXTS += ["controls", "fingerprints", *(f"{kind}_params" for kind in KINDS)]
+_RAW = {"diagnostics", "targets", "packages", "fingerprints", *(f"{kind}_params" for kind in KINDS)}  # JSON
+_RAW |= {"log", "victim_log", *KINDS}  # several lines each; names, which tell plugins apart
+
+
+def compared(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The records of ``frame`` that may be compared, ``complete``, one a cell and seed, and those that are left out.
+
+    Left out is what ``bench.reports.identity`` says, unless it was superseded: the same cell was computed again by
+    newer code. Of several records of one cell and seed the last to finish stays. valid is False for every row of a
+    victim that one of its records calls invalid.
+    """
+    cell = [*BLOCK, "attack_label", "column", "seed"]
+    out, left_out = agreeing(complete(frame).sort_values("finished", kind="stable"), BLOCK)
+    out = out.drop_duplicates(cell, keep="last").sort_index()
+    out["valid"] = out.groupby([*BLOCK, "attack_label", "seed"])["valid"].transform("all").astype(bool)
+    again = pd.MultiIndex.from_frame(left_out[cell]).isin(pd.MultiIndex.from_frame(out[cell]))
+    return out, left_out[~(again & (left_out["why"] == OTHER_CODE))]
 
 
 def complete(frame: pd.DataFrame) -> pd.DataFrame:
-    """A copy of ``frame`` with one row a cell and seed, and with every column that the tables and figures read.
+    """A copy of ``frame`` with every column that the tables and figures read. What they print is printable.
 
     The columns of ``NUMBERS`` are float64 (NaN where there is no value) and those of ``TEXTS`` are strings ("" where
-    there is none), also where ``frame`` lacks the column. seed is int64; valid and oracle are bool. Of several records
-    of one cell and seed the last to finish stays. The new column ``column`` is the heading of the defense's column.
-    valid is False for every row of a victim that one of its records calls invalid.
+    there is none), also where ``frame`` lacks the column. seed is int64; valid and oracle are bool. The new
+    column ``column`` is the heading of the defense's column.
     """
     out = frame.reset_index(drop=True).copy()
     for name in NUMBERS:
-        out[name] = pd.to_numeric(_column(out, name), errors="coerce").astype("float64")
+        out[name] = pd.to_numeric(_column(out, name), errors="coerce").astype("float64").replace([inf, -inf], nan)
     for name in TEXTS:
-        out[name] = _texts(_column(out, name))
-    for name in ("dataset", "model", "attack", "defense"):
-        label = _texts(_column(out, f"{name}_label"))
-        out[f"{name}_label"] = label.where(label != "", out[name])
-    status = _texts(_column(out, "status"))
+        out[name] = _texts(_column(out, name)) if name in _RAW else _printable(_column(out, name))
+    for name in KINDS:
+        label = _printable(_column(out, f"{name}_label"))
+        out[f"{name}_label"] = label.where(label != "", _printable(out[name]))
+    status = _printable(_column(out, "status"))
     out["status"] = status.where(status != "", "done")
     out["seed"] = pd.to_numeric(_column(out, "seed"), errors="coerce").fillna(0).astype("int64")
     out["valid"] = [value != False for value in _column(out, "valid")]  # noqa: E712  a victim without a verdict counts
     out["oracle"] = [bool(value == True) for value in _column(out, "oracle")]  # noqa: E712
     out["column"] = _headings(out)
-    out = out.sort_values("finished", kind="stable")
-    out = out.drop_duplicates([*BLOCK, "attack_label", "column", "seed"], keep="last").sort_index()
-    out["valid"] = out.groupby([*BLOCK, "attack_label", "seed"])["valid"].transform("all").astype(bool)
     return out
 
 
@@ -81,15 +98,6 @@ def ordered(records: pd.DataFrame, label: str, kind: str) -> list[str]:
     )
 
 
-def parsed(text: str, default: Any) -> Any:
-    """The value of the JSON ``text``; ``default`` where the text is empty, broken or of another type."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return default
-    return value if isinstance(value, type(default)) else default
-
-
 def _column(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
     return frame[name] if name in frame else pd.Series([None] * len(frame), index=frame.index, dtype=object)
 
@@ -97,6 +105,10 @@ def _column(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
 def _texts(column: "pd.Series[Any]") -> "pd.Series[Any]":
     texts = [value if isinstance(value, str) else "" if pd.isna(value) else str(value) for value in column.tolist()]
     return pd.Series(texts, index=column.index, dtype=object)
+
+
+def _printable(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    return _texts(column).map(printable).astype(object)
 
 
 def _headings(frame: pd.DataFrame) -> "pd.Series[Any]":

@@ -1,15 +1,17 @@
 """The tables beside the results, alike in every format: measurements, what is not done, what the plugins said."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isnan, nan
 from typing import Any
 
 import pandas as pd
 
+from bench.records import printable
 from bench.reports.blocks import Block
+from bench.reports.diagnostics import Agreement, shift_truth
 from bench.reports.format import UNDEFINED, fixed, number, percent
-from bench.reports.records import STEALTH, parsed
+from bench.reports.records import STEALTH
 from bench.reports.stats import RowSet, Stat
 
 
@@ -41,10 +43,11 @@ def attack_table(block: Block) -> SideTable:
         victims = of_attack[attack].drop_duplicates("seed")
         means = victims[["n_poisoned", "n_train", *STEALTH]].mean()
         before = block.before[attack]
+        share = means["n_poisoned"] / means["n_train"] if means["n_train"] else nan
         lines.append(
             [
                 block.marked(attack),
-                _poisoned(means["n_poisoned"] / means["n_train"] if means["n_train"] else nan),
+                _poisoned(share, set(victims["controls"])),
                 percent(before.stat("acc")),
                 percent(before.stat("asr")),
                 fixed(means["psnr"], 1),
@@ -77,15 +80,15 @@ def reconstruction_table(block: Block) -> SideTable:
     def line(attack: str, defense: str, records: RowSet) -> list[list[str]]:
         if defense not in block.rivals:
             return []  # an oracle is given the true change
-        of_class: dict[str, list[dict[str, Any]]] = {}
+        of_class: dict[int, list[Agreement]] = {}
         for text in records["diagnostics"]:
-            for label, agreement in parsed(text, {}).get("shift_truth", {}).items():
+            for label, agreement in shift_truth(text).items():
                 of_class.setdefault(label, []).append(agreement)
         lines = []
-        for label, agreements in sorted(of_class.items(), key=lambda item: int(item[0])):
-            means = pd.DataFrame(agreements).mean()
+        for label, agreements in sorted(of_class.items()):
+            means = pd.DataFrame([asdict(agreement) for agreement in agreements]).mean()
             numbers = [fixed(float(means[name]), 3) for name in ("cosine", "correlation", "length")]
-            lines.append([block.marked(attack), defense, label, str(len(agreements)), *numbers])
+            lines.append([block.marked(attack), defense, str(label), str(len(agreements)), *numbers])
         return lines
 
     heads = ["attack", "defense", "class", "seeds", "cosine", "correlation", "length"]
@@ -142,7 +145,7 @@ def plugin_messages(block: Block) -> SideTable:
         (attack, defense, text, seed)
         for records, name in ((victims, "victim_log"), (block.records, "log"))
         for attack, defense, log, seed in _by_seed(records[records[name] != ""], name)
-        for text in dict.fromkeys(log.splitlines())
+        for text in dict.fromkeys(map(printable, log.splitlines()))
         if text.strip()
     ]
     lines = [[attack, defense, seeds, text] for (attack, defense, text), seeds in _seeds_of(logged).items()]
@@ -174,8 +177,13 @@ def _of_cells(block: Block, line: Callable[[str, str, RowSet], list[list[str]]])
     return lines
 
 
-def _poisoned(share: float) -> str:
-    """The share of poisoned training images; an attack that controls training poisons its batches instead."""
+def _poisoned(share: float, controls: set[str]) -> str:
+    """The share of poisoned training images; an attack that controls training may poison its batches instead.
+
+    ``controls``: what the attack's records say of it; "" in those that were made before they said it.
+    """
     if isnan(share):
         return UNDEFINED
-    return f"{100 * share:.2g} %" if share else "in training"
+    if share or "data" in controls:
+        return f"{100 * share:.2g} %"
+    return "in training" if "training" in controls else "0 %, or in training"

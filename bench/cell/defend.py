@@ -44,6 +44,7 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
         **stage.columns,
         **measure(stage.victim.key, workshop.store, predictions),
         status="done",
+        controls=victim.attack.controls,
         defense_seconds=defending.seconds,
         inference_seconds=inference.seconds,
         ms_per_sample=1000 * inference.seconds / (2 * len(test)),

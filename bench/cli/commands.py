@@ -11,6 +11,7 @@ from bench.cli.options import EVERY, REQUEST, merge_options, with_options
 from bench.cli.output import complain, name_damaged, print_lines
 from bench.errors import Damaged, RequestError
 from bench.plan.request import Request
+from bench.texts import printable
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan
@@ -61,7 +62,7 @@ def run(study: Path | None = None, /, *, with_invalid: WithInvalid = False, **op
     failed = [record for record in results.records if record.status in ("failed", "timeout")]
     for record in failed:
         text = f"{record.attack_label} × {record.defense_label} seed {record.seed}: {record.status}: {record.reason}"
-        err.print(f"{text} (bench show {record.key[:12]})", markup=False, highlight=False, soft_wrap=True)
+        err.print(f"{printable(text)} (bench show {record.key[:12]})", markup=False, highlight=False, soft_wrap=True)
     return 1 if failed else 0
 
 
@@ -80,7 +81,7 @@ def plan(study: Path | None = None, /, **options: Any) -> None:
 
     request, how = merge_options(study, options)
     store = Store(how.store, create=False) if how.store.exists() else None
-    print("\n".join(plan_lines(_plan_of(request), store)))  # noqa: T201
+    print("\n".join(map(printable, plan_lines(_plan_of(request), store))))  # noqa: T201
 
 
 @app.command(name="list")

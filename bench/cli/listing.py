@@ -12,6 +12,7 @@ from rich.table import Table
 
 from bench.errors import Damaged, RequestError, did_you_mean
 from bench.plan.registry import KINDS, Registry
+from bench.texts import neutral
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from bench.store.merge import Merged
     from bench.store.store import Store
     from bench.store.waste import Waste
+
+MOST_SHOWN, MOST_TRACEBACK = 4000, 50_000  # characters of a column, and of a traceback, that ``bench show`` prints
 
 
 def plugin_lines(registry: Registry, kinds: list[str]) -> list[Any]:
@@ -67,12 +70,14 @@ def _result(prefix: str, root: Path) -> list[Any]:
     [record] = judged_within(store, matching)
     for field, value in record.model_dump().items():
         shown = f"{value:.4f}" if isinstance(value, float) else str(value)
-        if field == "diagnostics":
-            shown = json.dumps(json.loads(value), indent=1) if len(value) < 4000 else f"{value[:4000]}…"
-        table.add_row(field, escape(shown))
+        if field == "diagnostics" and len(value) < MOST_SHOWN:
+            shown = json.dumps(json.loads(value), indent=1)
+        shown = shown if len(shown) < MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"
+        table.add_row(field, escape(neutral(shown)))
     if record.status not in ("failed", "timeout"):
         return [table]
-    return [table, escape(store.read("failures", record.key, "traceback.txt").decode())]
+    traceback = store.read("failures", record.key, "traceback.txt").decode(errors="replace")
+    return [table, escape(neutral(traceback[-MOST_TRACEBACK:]))]  # its end says what went wrong
 
 
 def plan_lines(plan: "Plan", store: "Store | None") -> list[str]:

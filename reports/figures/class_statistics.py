@@ -1,26 +1,16 @@
 """The figure of class statistics: what a defense computed for every class, and which classes it flagged as targets."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.reports.blocks import Block
+from bench.reports.diagnostics import ClassStatistic, class_statistic, classes, parsed
 from bench.reports.figures.style import PLAIN, TARGET, fitting, wrapped
-from bench.reports.records import parsed
 
-
-@dataclass(frozen=True)
-class _Statistic:
-    """One cell's statistic: its name, a value a class (NaN for none), the flagged classes, the true target classes."""
-
-    name: str
-    values: list[float]
-    flagged: set[int]
-    targets: set[int]
+Noted = tuple[ClassStatistic, set[int]]
+"""What one cell noted, and the true target classes."""
 
 
 def class_statistics(block: Block) -> Figure | None:
@@ -55,46 +45,35 @@ def class_statistics(block: Block) -> Figure | None:
     return figure
 
 
-def _statistics(block: Block, attack: str, defense: str) -> list[_Statistic]:
+def _statistics(block: Block, attack: str, defense: str) -> list[Noted]:
     """The well-formed statistics that the done cells noted, one a seed."""
     records = block.done_records(attack, defense)
     if not records:
         return []
-    statistics = []
-    for text, targets in zip(records["diagnostics"], records["targets"], strict=True):
-        noted: Any = parsed(text, {}).get("class_statistic")
-        if not isinstance(noted, dict) or not isinstance(noted.get("values"), list):
-            continue
-        values = [float(v) if isinstance(v, int | float) else np.nan for v in noted["values"]]
-        flagged = noted.get("flagged")
-        name = str(noted.get("name", "statistic"))
-        statistics.append(_Statistic(name, values, _classes(flagged), _classes(parsed(targets, []))))
-    return statistics
+    noted = [class_statistic(text) for text in records["diagnostics"]]
+    targets = [classes(parsed(text, [])) for text in records["targets"]]
+    return [(statistic, true) for statistic, true in zip(noted, targets, strict=True) if statistic]
 
 
-def _classes(noted: Any) -> set[int]:
-    return {int(label) for label in noted if isinstance(label, int | float)} if isinstance(noted, list) else set()
-
-
-def _draw(axes: Axes, statistics: list[_Statistic]) -> None:
+def _draw(axes: Axes, statistics: list[Noted]) -> None:
     if not statistics:
         axes.text(0.5, 0.5, "no statistic", transform=axes.transAxes, ha="center", va="center", color="#555555")
         axes.set_axis_off()
         return
     shifts = np.linspace(-0.27, 0.27, len(statistics)) if len(statistics) > 1 else [0.0]
-    for statistic, shift in zip(statistics, shifts, strict=True):
+    for (statistic, targets), shift in zip(statistics, shifts, strict=True):
         values = np.array(statistic.values, dtype=np.float64)  # NaN is not drawn
         labels = np.arange(len(values))
-        target, flagged = (np.isin(labels, list(marked)) for marked in (statistic.targets, statistic.flagged))
+        target, flagged = (np.isin(labels, list(marked)) for marked in (targets, statistic.flagged))
         axes.plot(labels[~target] + shift, values[~target], ls="", marker="o", ms=5.5, color=PLAIN)
         axes.plot(labels[target] + shift, values[target], ls="", marker="D", ms=5.5, color=TARGET)
         axes.plot(labels[flagged] + shift, values[flagged], ls="", marker="o", ms=11, mfc="none", mec="black", mew=1.3)
-    classes = max(len(statistic.values) for statistic in statistics)
+    classes = max(len(statistic.values) for statistic, _ in statistics)
     if classes <= 20:
         axes.set_xticks(range(classes))
     axes.set_xlim(-0.7, classes - 0.3)
     axes.margins(y=0.22)  # room for the rings
-    name = statistics[0].name
+    name = statistics[0][0].name
     axes.set_ylabel(name if len(name) <= 22 else _folded(name))
 
 

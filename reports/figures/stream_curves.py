@@ -1,15 +1,15 @@
 """The figure of defenses that learn from their inputs: robust accuracy as the stream passes."""
 
 from itertools import cycle
-from math import ceil, nan
+from math import ceil
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from bench.reports.blocks import Block
+from bench.reports.diagnostics import stream_curve
 from bench.reports.figures.style import COLOURS, MARKERS, fitting, wrapped
-from bench.reports.records import parsed
 
 
 def stream_curves(block: Block) -> Figure | None:
@@ -52,11 +52,10 @@ def stream_curves(block: Block) -> Figure | None:
 def _curve(block: Block, attack: str, defense: str) -> tuple[Any, Any] | None:
     """Means over seeds: triggered inputs passed and RA in per cent of each part of the stream."""
     records = block.done_records(attack, defense)
-    noted = [parsed(text, {}).get("stream_curve") for text in records["diagnostics"]] if records else []
-    seeds = [curve for curve in noted if isinstance(curve, dict) and any(v is not None for v in curve.get("ra", []))]
+    noted = [curve for text in records["diagnostics"] if (curve := stream_curve(text))] if records else []
+    seeds = [curve for curve in noted if len(curve.ra) == len(noted[0].ra)]  # others do not have the same parts
     if not seeds:
         return None
-    passed = np.mean([curve["triggered"] for curve in seeds], axis=0)
-    values = np.array([[nan if value is None else value for value in curve["ra"]] for curve in seeds])
-    means = np.ma.masked_invalid(values).mean(axis=0)
-    return passed, 100 * np.ma.filled(means, nan)
+    passed = np.mean([curve.triggered for curve in seeds], axis=0)
+    means = np.ma.masked_invalid([curve.ra for curve in seeds]).mean(axis=0)
+    return passed, 100 * np.ma.filled(means, np.nan)

@@ -8,6 +8,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from bench.records import printable
+
 #: The palette of Okabe and Ito, distinguishable with any colour vision; black last
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "h"]
@@ -58,14 +60,19 @@ def rendered(figure: Figure) -> dict[str, bytes]:
 
 
 def wrapped(label: str, width: int) -> str:
-    """A label on lines of at most ``width`` letters, as far as it can be broken at brackets and commas."""
+    """A label on lines of ``width`` letters, broken at brackets and commas, or of twice as many where it has none.
+
+    Of a very long label, only the beginning.
+    """
     lines, line = [], ""
-    for part in label.replace("[", "[\0").replace(",", ",\0").replace(" (", " \0(").split("\0"):
+    for part in printable(label, 12 * width).replace("[", "[\0").replace(",", ",\0").replace(" (", " \0(").split("\0"):
         if line and len(line) + len(part) > width:
             lines.append(line.strip())
             line = ""
         line += part
-    return "\n".join([*lines, line.strip()])
+    longest = 2 * width
+    pieces = [whole[at : at + longest] for whole in [*lines, line.strip()] for at in range(0, len(whole) or 1, longest)]
+    return "\n".join(pieces)
 
 
 def fitting(labels: list[str], figure: Figure) -> int:

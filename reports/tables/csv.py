@@ -4,31 +4,48 @@ import pandas as pd
 
 from bench.reports.blocks import Block
 from bench.reports.records import NUMBERS, ordered
-from bench.reports.stats import RowSet
+from bench.reports.stats import Stat
+
+_FORMULA = tuple("=+-@|%＝＋－＠")  # by which a formula, or a command, begins
 
 
 def csv(blocks: list[Block]) -> str:
     """One line a data set, model, attack and defense, the control among them.
 
     Every number of the records has its mean, sample standard deviation (empty for fewer than two) and count over the
-    done seeds. Shares are in [0, 1].
+    done seeds. Shares are in [0, 1]. left_out counts the records that are not in these numbers, for they are of
+    another plugin, other parameters or other code than the newest.
     """
     lines = [
-        _line(block.by_cell[attack, defense], defense)
+        line
         for block in blocks
         for attack in block.attacks
         for defense in ordered(block.records, "column", "defense")
-        if (attack, defense) in block.by_cell
+        if (line := _line(block, attack, defense))
     ]
     return pd.DataFrame(lines).to_csv(index=False, lineterminator="\n")
 
 
-def _line(records: RowSet, defense: str) -> dict[str, object]:
-    done = records.done
-    names = ["dataset_label", "model_label", "profile", "recipe", "attack_label"]
-    line: dict[str, object] = {name.removesuffix("_label"): records[name][0] for name in names}
-    line |= {"defense": defense, "knowledge": records["knowledge"][0], "seeds": len(records), "done": len(done)}
-    line |= {"valid": int(done["valid"].sum())}
-    for metric, stat in done.stats(NUMBERS).items():
+def plain(text: str) -> str:
+    """``text`` so that a spreadsheet does not take it for a formula: one is made a text by an apostrophe before it."""
+    return f"'{text}" if text.lstrip()[:1] in _FORMULA else text
+
+
+def _line(block: Block, attack: str, defense: str) -> dict[str, object] | None:
+    """None where there is no record at all, be it one that is left out."""
+    others = block.left_out
+    left_out = others[(others["attack_label"] == attack) & (others["column"] == defense)] if len(others) else others
+    records = block.by_cell.get((attack, defense))
+    if records is None and left_out.empty:
+        return None
+    first = block.records.iloc[0]
+    names = ["dataset_label", "model_label", "profile", "recipe"]
+    line: dict[str, object] = {name.removesuffix("_label"): plain(first[name]) for name in names}
+    knowledge = left_out["knowledge"].iloc[0] if records is None else records["knowledge"][0]
+    line |= {"attack": plain(attack), "defense": plain(defense), "knowledge": plain(knowledge)}
+    done = None if records is None else records.done
+    counts = (0, 0, 0) if records is None or done is None else (len(records), len(done), int(done["valid"].sum()))
+    line |= {**dict(zip(("seeds", "done", "valid"), counts, strict=True)), "left_out": len(left_out)}
+    for metric, stat in (done.stats(NUMBERS) if done else dict.fromkeys(NUMBERS, Stat())).items():
         line |= {f"{metric}_mean": stat.mean, f"{metric}_std": stat.std, f"{metric}_n": stat.count}
     return line

@@ -8,7 +8,7 @@ from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype
 from report_frames import grid, one_attack
 
 from bench.records import Record
-from bench.reports.records import NUMBERS, TEXTS, complete
+from bench.reports.records import NUMBERS, TEXTS, compared, complete
 
 
 def test_every_column_is_a_field_of_the_record_and_of_its_type() -> None:
@@ -40,4 +40,4 @@ def test_the_given_frame_is_not_changed() -> None:
 def test_one_invalid_record_makes_every_record_of_its_victim_invalid() -> None:
     frame = pd.concat([one_attack(a=0.9).assign(seed=seed) for seed in (0, 1)], ignore_index=True)
     frame["valid"] = pd.Series([True, None, False, None], dtype=object)
-    assert complete(frame)["valid"].tolist() == [True, True, False, False]
+    assert compared(frame)[0]["valid"].tolist() == [True, True, False, False]

@@ -29,11 +29,20 @@ def by_name(table: SideTable) -> dict[str, dict[str, str]]:
 
 def test_how_well_each_trigger_hides_and_what_it_poisons() -> None:
     frame = small().assign(psnr=31.25, ssim=0.9876, l0=9.0, l2=1.234, linf=0.5, n_poisoned=400)
+    frame["controls"] = np.where(frame["attack"] == "sig", "training", "data")
     frame.loc[frame["attack"] == "sig", "n_poisoned"] = 0
     lines = by_name(attack_table(blocks(frame)[0]))
     hiding = {"PSNR (dB)": "31.2", "SSIM": "0.988", "L0": "9", "L2": "1.23", "L∞": "0.500"}
     assert lines["wanet"].items() >= {"poisoned": "10 %", **hiding}.items()
     assert lines["sig"].items() >= {"poisoned": "in training", **hiding}.items()
+
+
+@pytest.mark.parametrize(
+    ("controls", "shown"), [("data", "0 %"), ("training", "in training"), ("", "0 %, or in training")]
+)
+def test_only_an_attack_that_controls_training_poisons_in_training(controls: str, shown: str) -> None:
+    frame = one_attack(a=0.9).assign(n_poisoned=0, controls=controls)
+    assert by_name(attack_table(blocks(frame)[0]))["blend"]["poisoned"] == shown
 
 
 def test_what_each_defense_is_given_and_costs() -> None:

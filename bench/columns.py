@@ -1,0 +1,104 @@
+"""The types of a record's columns. They bound what a record can hold, whoever wrote the file that it is read from."""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+
+from bench.texts import LogLines, printable
+
+NAN = math.nan
+MOST_JSON = 2**24  # characters of a column that holds JSON
+DEEPEST = 50  # lists and objects within each other
+_ROUNDING = 1e-6  # by which a figure may pass its bounds
+
+
+def _within(low: float, high: float) -> AfterValidator:
+    def bounded(value: float) -> float:
+        if math.isnan(value) or low - _ROUNDING <= value <= high + _ROUNDING:
+            return value
+        raise ValueError(f"{value}: expected a number from {low:g} to {high:g}")
+
+    return AfterValidator(bounded)
+
+
+def _json_of(check: Callable[[Any], bool], kind: str) -> AfterValidator:
+    """Accepts the JSON text of a value that passes ``check``; ``kind``: what is expected, in words."""
+
+    def checked(text: str) -> str:
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ValueError(f"{printable(text, 40)!r}: expected JSON") from None
+        if not check(value) or _too_deep(text, value):
+            raise ValueError(f"{printable(text, 40)!r}: expected JSON, {kind}")
+        return text
+
+    return AfterValidator(checked)
+
+
+def _too_deep(text: str, value: Any) -> bool:
+    level = [value] if text.count("[") + text.count("{") > DEEPEST else []
+    for _ in range(DEEPEST):
+        inner = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [one for several in inner for one in several if isinstance(one, dict | list)]
+    return bool(level)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+
+
+def _is_classes(value: Any) -> bool:
+    return isinstance(value, list) and all(type(one) is int and 0 <= one < 2**31 for one in value)
+
+
+def _is_name(text: str) -> str:
+    if printable(text, 100) != text:
+        raise ValueError(f"{printable(text, 40)!r}: expected at most 100 printable characters")
+    return text
+
+
+def _line(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
+
+
+def _lines(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    lines = LogLines()
+    for line in value.split("\n", LogLines.MOST)[: LogLines.MOST]:
+        lines.append(line)
+    return lines.text
+
+
+Status = Literal["done", "not-applicable", "failed", "timeout"]
+
+# numbers: finite; NaN, which is null in JSON, where there is nothing to measure
+Number = Annotated[
+    float,
+    BeforeValidator(lambda value: NAN if value is None else value),
+    PlainSerializer(lambda value: None if math.isnan(value) else value, when_used="json"),
+]
+Share = Annotated[Number, _within(0, 1)]
+Similarity = Annotated[Number, _within(-1, 1)]
+Positive = Annotated[Number, _within(0, 1e12)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+# texts: printable and of bounded length; only names are refused for what others are cut or spelled out
+Name = Annotated[str, AfterValidator(_is_name)]
+Line = Annotated[str, BeforeValidator(_line)]
+OptionalLine = Annotated[str | None, BeforeValidator(_line)]
+Lines = Annotated[str, BeforeValidator(_lines)]
+
+# JSON texts
+Parameters = Annotated[str, Field(max_length=MOST_JSON), _json_of(_is_object, "an object")]
+Texts = Annotated[str, Field(max_length=MOST_JSON), _json_of(_is_texts, "an object of texts")]
+Classes = Annotated[str, Field(max_length=MOST_JSON), _json_of(_is_classes, "a list of classes")]
