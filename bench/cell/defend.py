@@ -35,7 +35,7 @@ def make_cell(stage: CellStage, shop: Workshop) -> LogLines:
     test = victim.test_set()
     stream = runtime.stream_order(defense, 2 * len(test), shop.generator(stage.key, "stream"))
     with Meter(shop.device) as inference:
-        after = predict(guard, test.originals.floats, test.images, stream)
+        after = predict(guard, test.originals.floats, test.images, stream, classes=victim.dataset.spec.classes)
     compare_with_truth(context.diagnostics, shop.victim(stage.victim), test, after, stream)
     record = Record(
         **stage.columns,

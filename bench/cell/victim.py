@@ -21,6 +21,7 @@ from bench.plugin.values import AttackContext, Poisoned, Prediction
 from bench.provenance import now
 from bench.records import LogLines
 from bench.store.checkpoints import Checkpoint
+from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import train
 
 PICTURES = 6
@@ -32,9 +33,11 @@ def make_victim(stage: VictimStage, shop: Workshop) -> LogLines:
     victim, checkpoint = LoadedVictim.open(stage, shop), Checkpoint(shop.store, stage.key)
     with Meter(shop.device) as training:
         model, poisoned, learned = _trained(victim, checkpoint, log)
+    expect_finite(learned, whose="what the attack learned: ")
     test = victim.with_learned(learned).test_set()
+    classes = victim.dataset.spec.classes
     with Meter(shop.device) as inference:
-        before = predict(lambda images: Prediction(model(images)), test.originals.floats, test.images)
+        before = predict(lambda images: Prediction(model(images)), test.originals.floats, test.images, classes=classes)
     facts = {
         "train_seconds": checkpoint.seconds + training.seconds,
         "inference_seconds": inference.seconds,
