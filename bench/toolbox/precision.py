@@ -82,7 +82,7 @@ def _of_transposed(
 
 
 def _unseen_columns(wide: int, narrow: int, taps: int, step: int, pad: int, space: int) -> bool:
-    """Whether a convolution from ``wide`` columns, fewer than its stride, to ``narrow`` has taps that see padding only."""
+    """Whether a convolution from ``wide`` columns, fewer than its stride, to ``narrow`` has taps on padding only."""
     if wide >= step:
         return False
     seen = {tap for tap in range(taps) for place in range(narrow) if 0 <= place * step - pad + tap * space < wide}

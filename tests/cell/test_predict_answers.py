@@ -57,7 +57,7 @@ SCORE = {
     "integers": (SCORES.long(), "score: got int64 values, expected floats (6,)"),
     "a list": ([0.0] * COUNT, "score: got a list, expected a tensor of floats (6,)"),
 }
-VERDICTS = {
+FLAGS = {
     "minus one": (torch.full((COUNT,), -1), "flagged: got int64 values, expected bool (6,)"),
     "floats": (SCORES, "flagged: got float32 values, expected bool (6,)"),
     "a column": ((SCORES > 2)[:, None], "flagged: got shape (6, 1), expected (6,)"),
@@ -68,7 +68,7 @@ VERDICTS = {
 WRONG = [
     *[pytest.param(Prediction(value), said, id=f"logits {name}") for name, (value, said) in LOGITS.items()],
     *[pytest.param(Prediction(RIGHT, value), said, id=f"score {name}") for name, (value, said) in SCORE.items()],
-    *[pytest.param(Prediction(RIGHT, flagged=value), said, id=f"flag {name}") for name, (value, said) in VERDICTS.items()],
+    *[pytest.param(Prediction(RIGHT, flagged=value), said, id=f"flag {name}") for name, (value, said) in FLAGS.items()],
     pytest.param(RIGHT, "the guard gave a Tensor, expected a Prediction", id="no prediction"),
     pytest.param(None, "the guard gave a NoneType, expected a Prediction", id="nothing"),
 ]  # fmt: skip
