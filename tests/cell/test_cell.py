@@ -185,7 +185,7 @@ def broken(tmp_path_factory) -> tuple[bench.Results, Store]:
     ("defense", "status", "reason"),
     [
         ("raises", "failed", "RuntimeError: this defense is broken"),
-        ("notnumbers", "failed", "not numbers"),
+        ("notnumbers", "failed", "not finite"),
         ("declines", "not-applicable", "needs another attack than badnets"),
         ("curious", "done", None),
         ("none", "done", None),
