@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bench.attacks._generator import Generator, from_weights, new_generator, weights_of
 from bench.plugin import Attack, AttackContext, LabelledImages, Objective, Poisoned, batches, stamp
+from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast
 
 
@@ -44,7 +45,7 @@ class InputAware(Attack):
         """The weights of the trained mask network, named ``mask.…``."""
         network = new_generator(1, self.width, context)
         optimizer = _adam(network, self.learning_rate)
-        for _ in range(self.mask_epochs):
+        for epoch in range(self.mask_epochs):
             for index in batches(len(train), self.batch_size, context.generator, context.device):
                 images = train.at(index).floats
                 with autocast(context.device):
@@ -54,6 +55,7 @@ class InputAware(Attack):
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
+            expect_finite(network, whose="the mask network's ", when=f" after epoch {epoch + 1} of {self.mask_epochs}")
         return weights_of(network, "mask.")
 
     def trigger(self, images: Tensor, context: AttackContext) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bench.plugin import Context, LabelledImages, batches
 from bench.toolbox.networks import batch_norms, channels_last
+from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast, logits_of
 
 Norm = nn.BatchNorm2d  # stands for every normalisation layer with a gain and an offset (K,)
@@ -81,6 +82,8 @@ def trained_masks(
     for epoch in range(epochs):
         for index in batches(len(data), batch_size, context.generator, context.device):
             _step(optimizer, masks, loss(layers, masks, data.at(index).floats, data.labels[index]))
+        named = {f"the mask of {name}": mask for name, mask in zip(layers, masks, strict=True)}
+        expect_finite(named, when=f" after epoch {epoch + 1} of {epochs}")
         context.progress((epoch + 1) / epochs)
     model.eval()
     return [mask.detach() for mask in masks]

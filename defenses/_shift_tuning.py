@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.defenses._losses import surprise_without
 from bench.plugin import Case, Context, Defense, LabelledImages, batches
 from bench.toolbox.networks import Latent, channels_last, last_linear
+from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast
 
 Objective = Literal["suppress", "restore"]
@@ -85,6 +86,7 @@ class ShiftTuning(Defense):
                 loss.backward()
                 optimizer.step()
             model.eval()
+            expect_finite(model, when=f" after epoch {epoch + 1} of {self.epochs}")
             context.progress((epoch + 1) / self.epochs)
 
     def _loss(self, latent: Latent, data: LabelledImages, added: Tensor, targets: Tensor, beta: float) -> Tensor:

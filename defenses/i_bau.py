@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from bench.defenses._finetuning import usual_batch
 from bench.plugin import Context, Known, LabelledImages, Repair, batches
 from bench.toolbox.networks import channels_last
+from bench.toolbox.precision import expect_finite
 
 Loss = Callable[[Tensor], Tensor]  # perturbation (1, C, H, W) to a scalar
 
@@ -59,6 +60,7 @@ class IBAU(Repair):
                 for weight, gradient in zip(weights, gradients, strict=True):
                     weight.grad = gradient
                 optimizer.step()
+            expect_finite(model, when=f" after round {done + 1} of {self.rounds}")
             context.progress((done + 1) / self.rounds)
         context.note("perturbation_norms", norms)
         return model

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from bench.defenses._losses import surprise_without
 from bench.plugin import Context, Known, Repair, batches
 from bench.toolbox.networks import Cut, channels_last, stages
+from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast, logits_of
 
 STEP = 0.3  # of the attack, in radii
@@ -121,6 +122,7 @@ class NPD(Repair):
                 for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
                     parameter.grad = gradient
                 optimizer.step()
+            expect_finite(polarizer, whose="the polarizer's ", when=f" after epoch {epoch + 1} of {self.epochs}")
             context.progress((epoch + 1) / self.epochs)
         with polarizer.renewing_statistics():  # running means lag behind steps as large as these
             logits_of(predict, data.floats)

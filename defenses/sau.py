@@ -18,6 +18,7 @@ from bench.defenses._finetuning import usual_batch
 from bench.defenses._losses import jensen_shannon_of_logits, surprise_without
 from bench.plugin import Context, Known, Repair, batches
 from bench.toolbox.networks import channels_last
+from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast
 
 
@@ -62,6 +63,7 @@ class SAU(Repair):
                 loss.backward()
                 optimizer.step()
                 count += ((old_classes != labels) & (attacked.argmax(1) == old_classes)).sum()
+            expect_finite(model, when=f" after round {epoch + 1} of {self.rounds}")
             shared.append(float(count) / len(data))
             context.progress((epoch + 1) / self.rounds)
         context.note("shared_examples", shared)

@@ -37,8 +37,9 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
         guard = _guard(defense, inputs)
     test = victim.test_set()
     stream = stream_order(defense, 2 * len(test), workshop.generator(stage.key, "stream"))
+    classes = victim.dataset.spec.classes
     with Meter(workshop.device) as inference:
-        predictions = predict(guard, test.originals.floats, test.images, stream)
+        predictions = predict(guard, test.originals.floats, test.images, stream, classes=classes)
     compare_with_truth(context.diagnostics, workshop.victim(stage.victim), test, predictions, stream)
     record = Record(
         **stage.columns,

@@ -21,6 +21,7 @@ from bench.plugin.values import AttackContext, Poisoned, Prediction
 from bench.provenance import now
 from bench.records import LogLines
 from bench.store.checkpoints import Checkpoint
+from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import train
 
 PICTURES = 6  # pairs of test images kept for the report's gallery
@@ -32,9 +33,13 @@ def make_victim(stage: VictimStage, workshop: Workshop) -> LogLines:
     victim, checkpoint = LoadedVictim.open(stage, workshop), Checkpoint(workshop.store, stage.key)
     with Meter(workshop.device) as training:
         model, poisoned, learned = _trained(victim, checkpoint, log)
+    expect_finite(learned, whose="what the attack learned: ")
     test = victim.with_learned(learned).test_set()
+    classes = victim.dataset.spec.classes
     with Meter(workshop.device) as inference:
-        predictions = predict(lambda images: Prediction(model(images)), test.originals.floats, test.images)
+        predictions = predict(
+            lambda images: Prediction(model(images)), test.originals.floats, test.images, classes=classes
+        )
     facts = {
         "train_seconds": checkpoint.seconds + training.seconds,
         "inference_seconds": inference.seconds,

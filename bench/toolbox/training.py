@@ -12,6 +12,7 @@ from bench.plugin.attack import Objective
 from bench.plugin.images import augment, batches, steps_per_epoch
 from bench.plugin.values import LabelledImages
 from bench.toolbox.networks import channels_last
+from bench.toolbox.precision import cpu_bf16, expect_finite
 
 
 class Resumable(Protocol):
@@ -68,7 +69,8 @@ def train(
     objective: what every step minimises; the cross-entropy by default. crop, flip: as for ``augment``. compiled:
     compile the network first, unless the objective is an attack's. checkpoint: where the state is saved at the end of
     epochs, and restored from; on a CPU an interruption does not change the result. progress: called with the share of
-    the training that is done, in [0, 1].
+    the training that is done, in [0, 1]. Raises ValueError at the end of an epoch in which the loss, a weight, a buffer
+    or a gradient stopped being finite.
     """
     device = data.images.device
     model.train().to(memory_format=torch.channels_last)
@@ -90,6 +92,7 @@ def train(
             run.step(loss)
             progress(run.steps / steps)
         run.epochs += 1
+        run.expect_finite(f"after epoch {run.epochs} of {recipe.epochs}")
         if checkpoint and checkpoint.due() and run.epochs < recipe.epochs:
             checkpoint.save(run.state())
     model.eval()
@@ -103,6 +106,7 @@ class _Run:
     ) -> None:
         self.objective, self.generator = objective, generator
         self.epochs = self.steps = 0
+        self._losses = next(model.parameters()).new_zeros((), dtype=torch.float32)  # their sum since the last check
         self._optimizer = _optimizer(model, recipe)
         self._scheduler = _schedule(self._optimizer, recipe, steps)
         self._parts: dict[str, Any] = {"model": model, "optimizer": self._optimizer, "scheduler": self._scheduler}
@@ -112,7 +116,14 @@ class _Run:
         loss.backward()
         self._optimizer.step()
         self._scheduler.step()
+        self._losses += loss.detach()
         self.steps += 1
+
+    def expect_finite(self, when: str) -> None:
+        """Raises ValueError, with the tensor's name, unless the network, its gradients and all losses are finite."""
+        expect_finite(self._parts["model"], when=f" {when}")
+        expect_finite({"the sum of the losses": self._losses}, when=f" {when}")
+        self._losses.zero_()
 
     def state(self) -> dict[str, Any]:
         """All that ``restore`` needs to continue from here."""
@@ -129,11 +140,10 @@ class _Run:
 
 
 def autocast(device: torch.device) -> AbstractContextManager[None]:
-    """bf16 where the hardware computes in it, else nothing."""
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+    """bf16 where the hardware computes in it and computes it right, else nothing."""
+    if device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False):
+        return cpu_bf16()
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 

@@ -118,7 +118,7 @@ def test_two_executors_agree_to_the_last_digit_even_beside_failures(grid, with_f
     ("defense", "status", "reason"),
     [
         ("raises", "failed", "RuntimeError: this defense is broken"),
-        ("notnumbers", "failed", "not numbers"),
+        ("notnumbers", "failed", "not finite"),
         ("declines", "not-applicable", "needs another attack than badnets"),
         ("curious", "done", None),
         ("none", "done", None),

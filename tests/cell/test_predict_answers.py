@@ -1,0 +1,146 @@
+"""What a guard may answer: anything else ends in one line that names what was given and what was expected."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from bench.cell import repair
+from bench.cell.measure import BATCH, predict
+from bench.cell.reference import Handed
+from bench.plugin.values import Known, Prediction
+
+COUNT, CLASSES = 6, 4  # images a batch: three clean and three triggered ones
+RIGHT = torch.arange(COUNT * CLASSES).float().view(COUNT, CLASSES)
+SCORES = torch.arange(COUNT).float()
+
+
+def ask(answer, clean: int = 3) -> dict[str, torch.Tensor]:
+    images = torch.rand(clean, 1, 2, 2)
+    return predict(answer if callable(answer) else lambda _: answer, images, images, classes=CLASSES)
+
+
+def spoiled(values: torch.Tensor, value: float) -> torch.Tensor:
+    values = values.clone()
+    values.view(-1)[1] = value
+    return values
+
+
+LOGITS = {
+    "sparse": (RIGHT.to_sparse(), "logits: got a sparse_coo tensor, expected a dense tensor of floats (6, 4)"),
+    "on no device": (RIGHT.to("meta"), "logits: got a meta tensor, expected a dense tensor of floats (6, 4)"),
+    "complex": (RIGHT.to(torch.complex64), "logits: got complex64 values, expected floats (6, 4)"),
+    "integers": (RIGHT.long(), "logits: got int64 values, expected floats (6, 4)"),
+    "bool": (RIGHT > 1, "logits: got bool values, expected floats (6, 4)"),
+    "transposed": (RIGHT.T, "logits: got shape (4, 6), expected (6, 4), the transpose of it"),
+    "narrower": (RIGHT[:, 1:], "logits: got shape (6, 3), expected (6, 4)"),
+    "wider": (torch.cat([RIGHT, RIGHT], 1), "logits: got shape (6, 8), expected (6, 4)"),
+    "fewer": (RIGHT[1:], "logits: got shape (5, 4), expected (6, 4)"),
+    "none": (RIGHT[:0], "logits: got shape (0, 4), expected (6, 4)"),
+    "three axes": (RIGHT[None], "logits: got shape (1, 6, 4), expected (6, 4)"),
+    "classes": (RIGHT.argmax(1).float(), "logits: got shape (6,), expected (6, 4)"),
+    "NaN": (spoiled(RIGHT, torch.nan), "logits: 1 of 24 values are not numbers, expected finite float32 values"),
+    "infinite": (spoiled(RIGHT, torch.inf), "logits: 1 of 24 values are not numbers, expected finite float32 values"),
+    "beyond float32": (spoiled(RIGHT.double(), 1e300), "logits: 1 of 24 values are not numbers"),
+    "an array": (np.zeros((COUNT, CLASSES)), "logits: got a ndarray, expected a tensor of floats (6, 4)"),
+    "a tuple": ((RIGHT,), "logits: got a tuple, expected a tensor of floats (6, 4)"),
+    "nothing": (None, "logits: got a NoneType, expected a tensor of floats (6, 4)"),
+}
+SCORE = {
+    "a column": (SCORES[:, None], "score: got shape (6, 1), expected (6,)"),
+    "one number": (SCORES[0], "score: got shape (), expected (6,)"),
+    "fewer": (SCORES[1:], "score: got shape (5,), expected (6,)"),
+    "NaN": (spoiled(SCORES, torch.nan), "score: 1 of 6 values are not numbers, expected finite float32 values"),
+    "infinite": (spoiled(SCORES, -torch.inf), "score: 1 of 6 values are not numbers"),
+    "complex": (SCORES.to(torch.complex64), "score: got complex64 values, expected floats (6,)"),
+    "integers": (SCORES.long(), "score: got int64 values, expected floats (6,)"),
+    "a list": ([0.0] * COUNT, "score: got a list, expected a tensor of floats (6,)"),
+}
+FLAGS = {
+    "minus one": (torch.full((COUNT,), -1), "flagged: got int64 values, expected bool (6,)"),
+    "floats": (SCORES, "flagged: got float32 values, expected bool (6,)"),
+    "a column": ((SCORES > 2)[:, None], "flagged: got shape (6, 1), expected (6,)"),
+    "more": (torch.ones(COUNT + 1) > 0, "flagged: got shape (7,), expected (6,)"),
+    "sparse": ((SCORES > 2).to_sparse(), "flagged: got a sparse_coo tensor, expected a dense tensor of bool (6,)"),
+    "one bool": (True, "flagged: got a bool, expected a tensor of bool (6,)"),
+}
+WRONG = [
+    *[pytest.param(Prediction(value), said, id=f"logits {name}") for name, (value, said) in LOGITS.items()],
+    *[pytest.param(Prediction(RIGHT, value), said, id=f"score {name}") for name, (value, said) in SCORE.items()],
+    *[pytest.param(Prediction(RIGHT, flagged=value), said, id=f"flag {name}") for name, (value, said) in FLAGS.items()],
+    pytest.param(RIGHT, "the guard gave a Tensor, expected a Prediction", id="no prediction"),
+    pytest.param(None, "the guard gave a NoneType, expected a Prediction", id="nothing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "said"), WRONG)
+def test_a_wrong_answer_is_named_in_one_line(answer, said):
+    with pytest.raises((TypeError, ValueError), match=re.escape(said)) as error:
+        ask(answer)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["score", "flagged"])
+def test_a_score_or_a_verdict_is_given_for_all_batches_or_for_none(name):
+    values = {"score": torch.zeros(BATCH), "flagged": torch.zeros(BATCH) > 0}
+
+    def forgetful(images):
+        forgotten = len(images) < BATCH
+        return Prediction(torch.zeros(len(images), CLASSES), **({} if forgotten else {name: values[name]}))
+
+    with pytest.raises(ValueError, match=f"{name}: given for 1 of 2 batches, expected for all or for none"):
+        ask(forgetful, clean=BATCH // 2 + 10)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_a_right_answer_of_any_precision_is_kept_as_float32_in_order(kind):
+    said = ask(Prediction(RIGHT.to(kind), SCORES.to(kind), SCORES > 3))
+    assert {name: value.dtype for name, value in said.items() if "flagged" not in name} == dict.fromkeys(
+        ["clean_logits", "triggered_logits", "clean_score", "triggered_score"], torch.float32
+    )
+    assert torch.equal(torch.cat([said["clean_logits"], said["triggered_logits"]]), RIGHT)
+    assert torch.equal(torch.cat([said["clean_score"], said["triggered_score"]]), SCORES)
+    assert torch.equal(torch.cat([said["clean_flagged"], said["triggered_flagged"]]), SCORES > 3)
+
+
+class Returns:
+    """A repair that gives what it was made with."""
+
+    def __init__(self, result) -> None:
+        self.repair = lambda model, known, context: result
+
+
+def network() -> torch.nn.Sequential:
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, CLASSES), torch.nn.BatchNorm1d(CLASSES))
+
+
+def repaired(result, model=None) -> repair.Guard:
+    return repair.guard(Returns(result), Handed(model or network(), Known(), None, lambda: None))
+
+
+def test_a_repair_that_leaves_numbers_which_are_not_finite_is_named_with_its_layer():
+    broken = network()
+    broken[1].weight.data[0, :3] = torch.nan
+    with pytest.raises(ValueError, match=r"^1\.weight holds 3 values that are not finite$"):
+        repaired(broken)
+    broken = network()
+    broken[2].running_var[1] = torch.inf
+    with pytest.raises(ValueError, match=r"^2\.running_var holds 1 values that are not finite$"):
+        repaired(broken)
+
+
+def test_a_victim_that_was_broken_before_its_repair_is_told_apart():
+    broken = network()
+    broken[1].bias.data[:] = torch.nan
+    with pytest.raises(ValueError, match=r"^the victim's 1\.bias holds 4 values that are not finite$"):
+        repaired(network(), broken)
+
+
+def test_a_repair_that_gives_no_network_is_named():
+    with pytest.raises(TypeError, match=r"repair gave a NoneType, expected an nn\.Module"):
+        repaired(None)
+
+
+def test_a_finite_repair_answers():
+    assert repaired(network())(torch.rand(5, 1, 2, 2)).logits.shape == (5, CLASSES)
