@@ -8,7 +8,7 @@ import torch
 
 from bench.cell import repair
 from bench.cell.measure import BATCH, predict
-from bench.cell.reference import Handed
+from bench.cell.reference import DefenseInputs
 from bench.plugin.values import Known, Prediction
 
 COUNT, CLASSES = 6, 4  # images a batch: three clean and three triggered ones
@@ -116,7 +116,7 @@ def network() -> torch.nn.Sequential:
 
 
 def repaired(result, model=None) -> repair.Guard:
-    return repair.guard(Returns(result), Handed(model or network(), Known(), None, lambda: None))
+    return repair.guard(Returns(result), DefenseInputs(model or network(), Known(), None, lambda: None))
 
 
 def test_a_repair_that_leaves_numbers_which_are_not_finite_is_named_with_its_layer():
