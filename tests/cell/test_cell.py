@@ -29,6 +29,7 @@ def test_every_cell_is_done_and_measured(grid):
     attacked = frame[frame.attack == "badnets"]
     assert attacked[["asr", "ra", "der", "acc_target", "asr_before"]].notna().all().all()
     assert frame[frame.attack == "none"][["asr", "ra", "der"]].isna().all().all()
+    assert (frame.controls == "data").all()
     assert (frame.n_train == 300).all()
     assert (attacked.n_poisoned == 30).all()
     assert (frame.n_test == 359).all()

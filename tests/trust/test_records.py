@@ -1,5 +1,6 @@
 """A record is within bounds, whoever wrote the file that it is read from."""
 
+import json
 import math
 
 import pytest
@@ -46,6 +47,17 @@ def test_counts_are_whole_and_not_negative(column: str, value: object) -> None:
 def test_a_column_of_json_holds_an_object_that_is_not_deep(column: str, value: str) -> None:
     with pytest.raises(ValidationError):
         read(**{column: value})
+
+
+@pytest.mark.parametrize("value", ['{"a": ' + "9" * 5000 + "}", '{"a": 1' + " " * 5000, '{"a": [' + "[" * 5000])
+def test_long_json_is_refused_like_short_json(value: str) -> None:
+    with pytest.raises(ValidationError):
+        read(diagnostics=value)
+
+
+def test_long_json_may_hold_what_python_writes() -> None:
+    text = json.dumps({"a": [1.5] * 5000, "b": math.nan, "c": -math.inf, "d": STEERING})
+    assert read(diagnostics=text).diagnostics == text
 
 
 @pytest.mark.parametrize("value", ["{}", '["0"]', "[1.5]", "[true]", "[-1]", "[99999999999]", "0"])
