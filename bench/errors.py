@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from bench.texts import printable
+from bench.records.texts import printable
 
 _LOOKED_AT = 100_000  # characters of a message
 

@@ -11,7 +11,7 @@ from bench.cli.options import EVERY, REQUEST, merge_options, with_options
 from bench.cli.output import complain, name_damaged, print_lines
 from bench.errors import Damaged, RequestError
 from bench.plan.request import Request
-from bench.texts import printable
+from bench.records.texts import printable
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bench.errors import Damaged, RequestError, did_you_mean
 from bench.plan.registry import KINDS, Registry
-from bench.texts import neutral
+from bench.records.texts import neutral
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import Damaged
-from bench.texts import neutral, printable
+from bench.records.texts import neutral, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions

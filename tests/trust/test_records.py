@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from bench.errors import one_line
 from bench.records import LogLines, Record
-from bench.texts import LONGEST, neutral, printable
+from bench.records.texts import LONGEST, neutral, printable
 
 SHARES = ["acc", "asr", "ra", "der", "acc_target", "acc_before", "asr_before", "ra_before", "acc_target_before"]
 SHARES += ["auroc", "tpr", "fpr", "acc_benign"]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from pydantic_core import from_json
 
-from bench.texts import LogLines, printable
+from bench.records.texts import LogLines, printable
 
 NAN = math.nan
 MOST_JSON = 2**24  # characters of a column that holds JSON

@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from bench import columns
-from bench.columns import NAN, Status
-from bench.texts import LogLines, neutral, printable
+from bench.records import columns
+from bench.records.columns import NAN, Status
+from bench.records.texts import printable
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["LogLines", "Record", "neutral", "printable", "to_frame"]  # reports take the texts' helpers from here
 
 _VERDICT = {"valid", "doubt", "acc_benign"}  # depends on other records too: derived on reading, never stored
 
