@@ -67,9 +67,9 @@ def _guard(defense: Defense, handed: Handed) -> Guard:
 
 def _fingerprints(stage: CellStage, shop: Workshop) -> dict[str, str]:
     """The code that made this cell, by kind of plugin: that of the victim as it was when the victim was made."""
-    facts = shop.store.read_json("victims", stage.victim.key, "stage.json")
+    facts = shop.store.facts(stage.victim.key)
     own = shop.registry.fingerprint("defense", stage.defense.name)
-    return {**facts.get("fingerprints", {}), "defense": own}
+    return {**facts.fingerprints, "defense": own}
 
 
 def _plain(value: Any) -> Any:
