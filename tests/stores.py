@@ -26,9 +26,9 @@ FACTS = {
 OPTIONS = [part for name, value in SELECTED.items() for part in (f"--{name}", value)]
 
 
-def put(store: Store, cell, status="done", value=0.0, acc=0.5) -> None:
+def put(store: Store, cell, status="done", value=0.0, acc=0.5, **columns) -> None:
     """Store a cell with invented results, or its failure."""
-    record = Record(**cell.columns, status=status, acc=acc).model_dump_json()
+    record = Record(**cell.columns, status=status, acc=acc, **columns).model_dump_json()
     if status in ("failed", "timeout"):
         store.write("failures", cell.key, {"record.json": record, "traceback.txt": "…"})
     else:
