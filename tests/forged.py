@@ -96,6 +96,7 @@ def _tensor_contents(whole: bytes) -> Iterator[tuple[str, bytes]]:
     shape = json.dumps({"clean": {"dtype": "U8", "shape": [2**31, 2**31], "data_offsets": [0, 4]}}).encode()
     yield "a huge shape", len(shape).to_bytes(8, "little") + shape + b"1234"
     tensors = files.tensors(whole)
+    yield "of other images", _encoded({name: torch.cat([one, one]) for name, one in tensors.items()})
     for name, one in tensors.items():
         rest = {other: value for other, value in tensors.items() if other != name}
         yield f"without {name}", _encoded(rest)

@@ -61,6 +61,9 @@ def measure(victim_key: str, store: Store, after: dict[str, Tensor]) -> dict[str
     facts = store.facts(victim_key)
     before = store.tensors("victims", victim_key, "predictions.safetensors")
     labels, targets = before["labels"], before["targets"]
+    if len(labels) != facts.n_test:
+        why = f"is of {len(labels)} images, its stage.json of {facts.n_test}"
+        raise Damaged("victims", victim_key, "predictions.safetensors", why)
     after = {name: value.cpu() for name, value in after.items()}
     then, now = _figures(before, labels, targets), _figures(after, labels, targets)
     eligible = targets != labels

@@ -202,7 +202,10 @@ def verify(**options: Any) -> int:
     store = Store(how.store, create=False)
     found = verifying.verify(store)
     print_lines(verified_lines(found))
-    verifying.note(store, found)
+    try:
+        verifying.note(store, found)
+    except OSError as error:  # such as a store that may only be read
+        complain(f"when this was verified could not be kept: {error}")
     return 1 if found.damaged else 0
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import device
 
 NAME = "verified.json"
+PREDICTIONS = "predictions.safetensors"
 
 
 class Verified(BaseModel):
@@ -88,13 +89,20 @@ def read_stage(store: Store, section: Section, key: str) -> dict[str, bytes]:
     Raises Damaged, and FileNotFoundError for a stage that is not there.
     """
     content = store.contents(section, key)
-    status = checked.record(section, key, content["record.json"]).status if "record.json" in content else None
+    record = checked.record(section, key, content["record.json"]) if "record.json" in content else None
     try:
-        schema.check_files(section, set(content), status)
+        schema.check_files(section, set(content), record.status if record else None)
     except ValueError as error:
         raise Damaged(section, key, "the folder", str(error)) from None
+    images = record.n_test if record else 0  # 0 in a record of an early version
     for name, value in content.items():
         _check(section, key, name, value)
+    if section == "victims":
+        images = checked.facts(key, content["stage.json"]).n_test
+    if images and PREDICTIONS in content:
+        found = len(checked.tensors(section, key, PREDICTIONS, content[PREDICTIONS])["clean_logits"])
+        if found != images:
+            raise Damaged(section, key, PREDICTIONS, f"is of {found} images, expected {images}")
     return content
 
 

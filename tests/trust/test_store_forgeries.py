@@ -99,6 +99,10 @@ def forgeries(store: Store) -> Iterator[Forgery]:
             for what, other in made:
                 if other != content:
                     yield Forgery(section, path.name, what, other)
+            for other in SECTIONS:  # the file of that name of a stage of another section
+                theirs = store.folder(other, store.keys(other)[0]) / path.name
+                if other != section and theirs.exists() and path.name != hashes.NAME:
+                    yield Forgery(section, path.name, f"that of {other}", theirs.read_bytes())
 
 
 def sample(store: Store, count: int) -> list[Forgery]:
