@@ -55,15 +55,13 @@ def _take(store: Store, other: Store, section: Section, key: str, merged: Merged
         theirs = other.hashes(section, key)
         try:
             ours = store.hashes(section, key)
-            if section in REPLACED and ours != theirs:  # each store has its own last try: no conflict
-                return
             read_stage(store, section, key)
         except Damaged as error:
             content = read_stage(other, section, key)
             merged.damaged.append(f"{store.root}: {error}; taken from {other.root}")
             store.forget(section, key)
         else:
-            if ours == theirs:
+            if ours == theirs or section in REPLACED:  # each store has its own last try: no conflict
                 return
             if _results(ours) == _results(theirs):
                 merged.repeated += 1
