@@ -84,8 +84,11 @@ def read(path: str) -> bytes:
             raise NotPlain("is no regular file")
         if found.st_size > largest(path):
             raise NotPlain(f"has {found.st_size} bytes, expected at most {largest(path)}")
-        with open(descriptor, "rb", buffering=0, closefd=False) as file:
-            return file.read()
+        content = os.read(descriptor, found.st_size + 1)  # a third of the time of a file object
+        if len(content) == found.st_size:
+            return content
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:  # of more than 2 GiB, or growing
+            return content + file.read()
     finally:
         os.close(descriptor)
 
