@@ -45,6 +45,10 @@ class Checkpoint:
         spent = self.seconds + self._saved - self._began
         self.store.write("checkpoints", self.key, {"state.pt": {**state, "seconds": spent}})
 
+    def misfit(self) -> Damaged:
+        """What to raise where the state is not one of this training: it is removed, and the training starts anew."""
+        return Damaged("checkpoints", self.key, "state.pt", "does not fit the training")
+
     def discard(self) -> None:
         """Remove what was saved: the training is finished."""
         self.store.forget("checkpoints", self.key)

@@ -56,3 +56,16 @@ def test_a_victim_with_a_forged_file_is_made_again(folder, name, forge):
     assert {record.status for record in results.records} == {"done"}
     assert tiny.log(folder)["corner[n=0]"] == trained + 1
     assert not verify(store).damaged
+
+
+@pytest.mark.parametrize("state", [{"seconds": 1.0}, {"epochs": "many", "model": {}}, {"model": [1], "optimizer": 3}])
+def test_a_training_whose_checkpoint_does_not_fit_starts_anew(folder, state):
+    store = Store(folder / "store")
+    [key] = store.keys("victims")
+    whole = store.contents("victims", key)
+    store.forget("victims", key)
+    store.write("checkpoints", key, {"state.pt": state})
+    results = run(folder, f"none,halve[n={len(store.keys('cells'))}]")
+    assert {record.status for record in results.records} == {"done"}
+    assert store.contents("victims", key)["model.safetensors"] == whole["model.safetensors"]
+    assert not store.count("checkpoints")
