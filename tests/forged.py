@@ -24,12 +24,13 @@ STRANGE = (None, [], {}, "x", "", -1, 0.5, 1e308, 10**400, True, float("inf"), f
 
 
 def fill(store: Store, plan: Plan) -> None:
-    """A finished cell for the first half of a plan, a failure for the second; all victims, and a checkpoint."""
+    """A finished cell and a failure by turns; all victims, and as many checkpoints of other ones."""
     for victim in plan.victims:
         train(store, victim)
     for number, cell in enumerate(plan.cells):
         put(store, cell, "failed" if number % 2 else "done", diagnostics=json.dumps(NOTES))
-    store.write("checkpoints", "c" * 32, {"state.pt": {"epochs": 1, "model": {"weight": torch.ones(2)}}})
+    for number in range(len(plan.victims)):
+        store.write("checkpoints", f"{number:032x}", {"state.pt": {"epochs": 1, "model": {"weight": torch.ones(2)}}})
 
 
 def reseal(store: Store, section: Section, key: str) -> None:
