@@ -72,8 +72,8 @@ def _guard(defense: Defense, inputs: DefenseInputs) -> Guard:
 
 def _fingerprints(stage: CellStage, workshop: Workshop) -> dict[str, str]:
     """Fingerprints of the code that made this cell, by kind of plugin: the victim's are those of when it was made."""
-    facts = workshop.store.read_json("victims", stage.victim.key, "stage.json")
-    return {**facts.get("fingerprints", {}), "defense": workshop.registry.fingerprint("defense", stage.defense.name)}
+    facts = workshop.store.facts(stage.victim.key)
+    return {**facts.fingerprints, "defense": workshop.registry.fingerprint("defense", stage.defense.name)}
 
 
 def _plain(value: Any) -> Any:

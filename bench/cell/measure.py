@@ -102,9 +102,12 @@ def measure(victim_key: str, store: Store, after: dict[str, Tensor]) -> dict[str
     victim_key: the key of the cell's victim, whose predictions are in the store. after: the defended network's
     predictions, by name, as ``predict`` returns them. Raises Damaged for a stored file that is not what was written.
     """
-    facts = store.read_json("victims", victim_key, "stage.json")
+    facts = store.facts(victim_key)
     before = store.tensors("victims", victim_key, "predictions.safetensors")
     labels, targets = before["labels"], before["targets"]
+    if len(labels) != facts.n_test:
+        why = f"is of {len(labels)} images, its stage.json of {facts.n_test}"
+        raise Damaged("victims", victim_key, "predictions.safetensors", why)
     after = {name: value.cpu() for name, value in after.items()}
     undefended, defended = _accuracies(before, labels, targets), _accuracies(after, labels, targets)
     eligible = targets != labels
@@ -120,11 +123,11 @@ def measure(victim_key: str, store: Store, after: dict[str, Tensor]) -> dict[str
     counts = ("n_train", "n_poisoned", "n_cover", "n_test", "n_triggered", "train_seconds")
     return {
         **columns,
-        **{name: facts[name] for name in counts},
-        **facts["stealth"],
-        "targets": json.dumps(facts["targets"]),
-        "victim_log": facts.get("log", ""),
-        "ms_per_sample_before": facts["ms_per_sample"],
+        **{name: getattr(facts, name) for name in counts},
+        **facts.stealth.model_dump(),
+        "targets": json.dumps(facts.targets),
+        "victim_log": facts.log,
+        "ms_per_sample_before": facts.ms_per_sample,
     }
 
 
@@ -139,11 +142,16 @@ def measure_again(store: Store, damaged: Callable[[Damaged], object]) -> Iterato
             record = store.record(key)
             if record is None or record.status != "done":
                 continue
-            after = store.tensors("cells", key, "predictions.safetensors")
+            name = "predictions.safetensors"
+            after = store.tensors("cells", key, name)
+            if (count := store.facts(record.victim_key).n_test) != len(after["clean_logits"]):
+                raise Damaged("cells", key, name, f"is of {len(after['clean_logits'])} images, its victim of {count}")
             again = Record.model_validate({**record.model_dump(), **measure(record.victim_key, store, after)})
             if again.to_json() == record.to_json():
                 continue
             store.write("cells", key, {**store.contents("cells", key), "record.json": again.to_json()}, replace=True)
+        except FileNotFoundError:
+            damaged(Damaged("cells", key, "record.json", "is of a victim that is not there"))
         except Damaged as error:
             damaged(error)
         else:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.errors import Damaged
 from bench.plan import identity
 from bench.plan.registry import Registry
 from bench.plan.stages import Ref, VictimStage
@@ -63,7 +64,11 @@ class Workshop:
         """
         if stage.key not in self._victim:
             model = self.build(stage)
-            model.load_state_dict(self.store.tensors("victims", stage.key, "model.safetensors"))
+            weights = self.store.tensors("victims", stage.key, "model.safetensors")
+            try:
+                model.load_state_dict(weights)
+            except RuntimeError as error:
+                raise Damaged("victims", stage.key, "model.safetensors", "does not fit the network") from error
             self._victim = {stage.key: model.eval().to(memory_format=torch.channels_last)}
         return self._victim[stage.key]
 

@@ -188,6 +188,28 @@ def measure(**options: Any) -> int:
     return 1 if damaged else 0
 
 
+@app.command
+@with_options(["store"])
+def verify(**options: Any) -> int:
+    """Read all that a store holds, compare every hash and check every file; nothing is changed.
+
+    What is damaged is named; bench run computes it again. bench status then says when this was.
+    """
+    from bench.cli.listing import verified_lines
+    from bench.store import verify as verifying
+    from bench.store.store import Store
+
+    _, how = merge_options(None, options)
+    store = Store(how.store, create=False)
+    found = verifying.verify(store)
+    print_lines(verified_lines(found))
+    try:
+        verifying.note(store, found)
+    except OSError as error:  # such as a store that may only be read
+        complain(f"when this was verified could not be kept: {error}")
+    return 1 if found.damaged else 0
+
+
 @app.command(name="gc")
 @with_options(["store"])
 def clean(*, yes: Annotated[bool, Parameter(negative="", show_default=False)] = False, **options: Any) -> None:

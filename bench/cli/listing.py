@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bench.records import Record
     from bench.store.merge import Merged
     from bench.store.store import Store
+    from bench.store.verify import Found
     from bench.store.waste import Waste
 
 MOST_SHOWN, MOST_TRACEBACK = 4000, 50_000  # characters of a column, and of a traceback, that ``bench show`` prints
@@ -76,7 +77,7 @@ def _result(prefix: str, root: Path) -> list[Any]:
         table.add_row(field, escape(neutral(shown)))
     if record.status not in ("failed", "timeout"):
         return [table]
-    traceback = store.read("failures", record.key, "traceback.txt").decode(errors="replace")
+    traceback = store.text("failures", record.key, "traceback.txt")
     return [table, escape(neutral(traceback[-MOST_TRACEBACK:]))]  # its end says what went wrong
 
 
@@ -88,8 +89,10 @@ def plan_lines(plan: "Plan", store: "Store | None") -> list[str]:
         try:
             record = store.record(cell.key) if store else None
         except Damaged:
-            record = None
-        state: str = record.status if record else "to do"
+            record, damaged = None, True
+        else:
+            damaged = False
+        state: str = record.status if record else "damaged" if damaged else "to do"
         reason = None if record else plan.unsupported(cell)
         if reason:
             state = f"not-applicable: {reason}"
@@ -138,8 +141,28 @@ def status_lines(store: "Store", plan: "Plan | None" = None) -> list[Any]:
         f"victims   {store.count('victims')}",
         f"running   {escape(', '.join(titles.get(key, key[:12]) for key in sorted(running))) or 'none'}",
         f"on disk   {_mebibytes(sum(sizes.values()))} MiB" + (f": {sections}" if sections else ""),
+        f"verified  {_last_verified(store)}",
         *(f"damaged   {escape(str(error))}; bench run computes it again" for error in damaged),
     ]
+
+
+def _last_verified(store: "Store") -> str:
+    from bench import provenance
+    from bench.store import verify
+
+    noted = verify.last(store)
+    if noted is None:
+        return "never; bench verify reads everything"
+    where = "" if noted.host == provenance.host() else " on another machine"
+    damaged = f"{noted.damaged} damaged" if noted.damaged else "none damaged"
+    return f"{noted.at:%Y-%m-%d %H:%M} UTC{where}: {noted.stages} stages, {_mebibytes(noted.bytes)} MiB, {damaged}"
+
+
+def verified_lines(found: "Found") -> list[Any]:
+    """What ``bench verify`` has read, and what of it is damaged."""
+    lines = [escape(f"damaged   {line}") for line in found.damaged]
+    read = f"read {found.stages} stages, {found.files} files, {_mebibytes(found.bytes)} MiB"
+    return [*lines, f"{read}; {len(found.damaged) or 'none'} damaged"]
 
 
 def waste_lines(unneeded: "list[Waste]", damaged: list[Damaged]) -> list[Any]:

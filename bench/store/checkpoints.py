@@ -1,6 +1,5 @@
 """The state of a training, saved in the store at the end of epochs, so that an interrupted one can be resumed."""
 
-import pickle
 import time
 from typing import Any
 
@@ -30,10 +29,10 @@ class Checkpoint:
             state = self.store.state("checkpoints", self.key, "state.pt", device)
         except FileNotFoundError:
             return None
-        except (Damaged, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        except (Damaged, OSError):
             self.discard()
             return None
-        self.seconds = state["seconds"]
+        self.seconds = state.get("seconds", 0.0)
         return state
 
     def due(self) -> bool:
@@ -45,6 +44,10 @@ class Checkpoint:
         self._saved = time.perf_counter()
         spent = self.seconds + self._saved - self._began
         self.store.write("checkpoints", self.key, {"state.pt": {**state, "seconds": spent}})
+
+    def misfit(self) -> Damaged:
+        """What to raise where the state is not one of this training: it is removed, and the training starts anew."""
+        return Damaged("checkpoints", self.key, "state.pt", "does not fit the training")
 
     def discard(self) -> None:
         """Remove what was saved: the training is finished."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.store import files
+from bench.store import files, paths
 
 FOLDER = "tmp"
 
@@ -30,7 +30,7 @@ def leftovers(store: Path) -> list[Path]:
 def sweep(store: Path) -> None:
     """Remove the drafts that dead processes of this machine left behind."""
     for draft in leftovers(store):
-        files.remove(draft)
+        files.remove(paths.within(store, draft))
 
 
 def is_alive(pid: int) -> bool:

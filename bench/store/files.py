@@ -1,16 +1,20 @@
 """Values to bytes and back, by the suffix of a file's name, and bytes to a disk and back. Reading runs no code."""
 
 import contextlib
+import errno
 import io
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+LARGEST_TEXT, LARGEST_TENSORS = 2**26, 2**33  # bytes of a file
 
 
 def encode(name: str, content: Any) -> bytes:
@@ -62,10 +66,36 @@ def state(content: bytes, device: "torch.device") -> dict[str, Any]:
     return loaded
 
 
+class NotPlain(ValueError):
+    """What has the name of a stored file is a link, a pipe, a device or too large. The message goes on after a name."""
+
+
 def read(path: str) -> bytes:
-    """The bytes of a file."""
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - half the time of Path.read_bytes
-        return file.read()
+    """The bytes of a regular file. Follows no link and waits for no pipe. Raises NotPlain for anything else."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EMLINK):  # a link; a socket; a link, on some systems
+            raise NotPlain("is a link or no regular file") from None
+        raise
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotPlain("is no regular file")
+        if found.st_size > largest(path):
+            raise NotPlain(f"has {found.st_size} bytes, expected at most {largest(path)}")
+        content = os.read(descriptor, found.st_size + 1)  # a third of the time of a file object
+        if len(content) == found.st_size:
+            return content
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:  # of more than 2 GiB, or growing
+            return content + file.read()
+    finally:
+        os.close(descriptor)
+
+
+def largest(name: str) -> int:
+    """The most bytes that a file of this name may have."""
+    return LARGEST_TENSORS if name.endswith((".safetensors", ".pt")) else LARGEST_TEXT
 
 
 def write(path: Path, content: bytes, *, durable: bool) -> None:

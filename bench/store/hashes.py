@@ -7,6 +7,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+from bench.store import paths
+
 NAME = "hashes.json"
 _HEAD, _MIDDLE, _TAIL = b'{"content": ', b', "sha256": "', b'"}\n'
 _AFTER = len(_MIDDLE) + 64 + len(_TAIL)
@@ -28,10 +30,17 @@ def unseal(manifest: bytes, stage: str) -> dict[str, str]:
     content = manifest[len(_HEAD) : -_AFTER]
     if manifest != _seal(content):
         raise ValueError("is not what was written")
-    listed = json.loads(content)
-    if listed["stage"] != stage:
-        raise ValueError(f"is that of {listed['stage']}")
-    hashes: dict[str, str] = listed["files"]
+    try:
+        listed = json.loads(content)
+    except (ValueError, RecursionError):
+        raise ValueError("is no list of hashes") from None
+    hashes = listed.get("files") if isinstance(listed, dict) else None
+    if not isinstance(hashes, dict) or not all(isinstance(value, str) for value in hashes.values()):
+        raise ValueError("is no list of hashes")
+    if listed.get("stage") != stage:
+        raise ValueError(f"is that of {ascii(listed.get('stage'))[1:60]}".rstrip("'"))
+    if wrong := [name for name in hashes if name == NAME or not paths.is_plain(name)]:
+        raise ValueError(f"names a file {ascii(wrong[0])[:60]}, expected a plain name")
     return hashes
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bench.store import paths
+
 FOLDER = "claims"  # the name by which stores made earlier, and runs of earlier versions, know it
 UNSUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
@@ -24,9 +26,11 @@ def lock(store: Path, key: str) -> Iterator[bool]:
     On a file system without locks the answer is always yes: a stage still appears whole. Raises OSError if the file
     cannot be made.
     """
+    if not paths.is_key(key):
+        raise ValueError(f"{key!r}: expected a key of 32 hexadecimal digits")
     path = store / FOLDER / f"{key}.lock"
     path.parent.mkdir(exist_ok=True)
-    descriptor = _acquire(path)
+    descriptor = _acquire(paths.within(store, path))
     try:
         yield descriptor is not None
     finally:
@@ -36,21 +40,26 @@ def lock(store: Path, key: str) -> Iterator[bool]:
 
 def held(store: Path) -> list[str]:
     """The keys of the stages that live processes are computing, sorted."""
-    return sorted(path.stem for path in (store / FOLDER).glob("*.lock") if _is_held(path))
+    return sorted(path.stem for path in files(store) if _is_held(path))
+
+
+def files(store: Path) -> list[Path]:
+    """The lock files that are there, held or not. What has another name than ``KEY.lock`` is none of ours."""
+    return sorted(path for path in (store / FOLDER).glob("*.lock") if paths.is_key(path.stem))
 
 
 def sweep(store: Path) -> None:
     """Remove the lock files that dead processes left behind."""
-    for path in (store / FOLDER).glob("*.lock"):
+    for path in files(store):
         with suppress(OSError):
-            descriptor = _acquire(path, create=False)
+            descriptor = _acquire(paths.within(store, path), create=False)
             if descriptor is not None:
                 _release(path, descriptor)
 
 
 def _acquire(path: Path, *, create: bool = True) -> int | None:
     """A descriptor of the locked file, or None if another process holds the lock."""
-    descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if create else 0), 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if _is_still_named(path, descriptor):
@@ -77,7 +86,7 @@ def _is_still_named(path: Path, descriptor: int) -> bool:
 def _is_held(path: Path) -> bool:
     """Tries a shared lock, which does not keep others from doing the same."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from bench.errors import RequestError
-from bench.store import drafts, files
+from bench.store import drafts, files, paths
 
 NAME = "store.json"
 FORMAT = {"format": "defensebench store", "version": 2}
@@ -17,7 +17,7 @@ def make(root: Path) -> None:
         draft.parent.mkdir(parents=True, exist_ok=True)
         try:
             files.write(draft, json.dumps(FORMAT).encode(), durable=True)
-            draft.replace(root / NAME)
+            draft.replace(paths.within(root, root / NAME))
         finally:
             files.remove(draft)
     except OSError as error:
@@ -28,8 +28,8 @@ def check(root: Path) -> None:
     """Raises RequestError if the marker of the store at ``root`` is damaged, or of another version."""
     marker = root / NAME
     try:
-        content = json.loads(marker.read_bytes())
-    except (OSError, ValueError) as error:
+        content = json.loads(files.read(str(marker)))
+    except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"--store {root}: {marker} cannot be read: {error}") from error
     if content == FORMAT:
         return

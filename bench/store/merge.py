@@ -1,9 +1,10 @@
-"""Merge one store into another."""
+"""Merge one store into another, whoever made it: every stage passes every check before it is taken."""
 
 from dataclasses import dataclass, field
 
 from bench.errors import Damaged, RequestError
 from bench.store.store import REPLACED, Section, Store
+from bench.store.verify import read_stage
 
 SUPERSEDED_BY: dict[Section, Section] = {"failures": "cells", "checkpoints": "victims"}
 
@@ -23,7 +24,7 @@ class Merged:
 
 
 def merge(store: Store, other: Store) -> Merged:
-    """Copy from ``other`` what ``store`` does not have, or has damaged; every hash is compared on the way.
+    """Copy from ``other`` what ``store`` does not have, or has damaged, after every check of ``bench.store.verify``.
 
     What both have stays as ``store`` has it. A finished cell supersedes a failure, a finished victim its checkpoint.
     Raises RequestError if both are the same store, and OSError where the disk is full.
@@ -38,6 +39,8 @@ def merge(store: Store, other: Store) -> Merged:
                 continue
             try:
                 _take(store, other, section, key, merged)
+            except FileNotFoundError:  # another process has removed it meanwhile
+                continue
             except Damaged as error:
                 merged.damaged.append(f"{other.root}: {error}")
     for section, finished in SUPERSEDED_BY.items():
@@ -52,17 +55,14 @@ def _take(store: Store, other: Store, section: Section, key: str, merged: Merged
         theirs = other.hashes(section, key)
         try:
             ours = store.hashes(section, key)
-            if ours == theirs:
-                store.contents(section, key)
-                return
-            if section in REPLACED:  # each store has its own last try: no conflict
-                return
-            store.contents(section, key)
+            read_stage(store, section, key)
         except Damaged as error:
-            content = other.contents(section, key)
+            content = read_stage(other, section, key)
             merged.damaged.append(f"{store.root}: {error}; taken from {other.root}")
             store.forget(section, key)
         else:
+            if ours == theirs or section in REPLACED:  # each store has its own last try: no conflict
+                return
             if _results(ours) == _results(theirs):
                 merged.repeated += 1
             else:
@@ -70,7 +70,7 @@ def _take(store: Store, other: Store, section: Section, key: str, merged: Merged
                 merged.conflicts.append(line)
             return
     else:
-        content = other.contents(section, key)
+        content = read_stage(other, section, key)
     store.write(section, key, content)
     merged.copied[section] = merged.copied.get(section, 0) + 1
 

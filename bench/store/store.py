@@ -7,11 +7,11 @@
     checkpoints/ab/abcd…/           state.pt of a victim whose training was interrupted
 
 Every stage has a ``hashes.json`` beside its files (``bench.store.hashes``), and no file is used before its hash has
-been compared. A stage is prepared in ``tmp/`` and appears under its key by one rename, so a reader never sees a partial
-stage. Copying one store into another merges them; ``bench merge`` also compares what both have.
+been compared and its content checked (``bench.store.schema``). A stage is prepared in ``tmp/`` and appears under its
+key by one rename, so a reader never sees a partial stage. Copying one store into another merges them; ``bench merge``
+also checks what it takes. Nothing in a store is a link (``bench.store.paths``).
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from bench.errors import Damaged, RequestError
 from bench.records import Record
-from bench.store import drafts, files, marker
+from bench.store import checked, drafts, files, intact, locks, marker, paths
 from bench.store import hashes as manifest
+from bench.store.facts import VictimFacts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,12 +42,15 @@ class Store:
 
     def __init__(self, root: Path, *, create: bool = True) -> None:
         self.root, self._root = root, str(root)
-        if (root / marker.NAME).is_file():
-            marker.check(root)
-        elif root.is_file() or (root.is_dir() and any(path.name != drafts.FOLDER for path in root.iterdir())):
+        is_store = os.path.lexists(root / marker.NAME)
+        if not is_store and (root.is_file() or (root.is_dir() and any(_others(root)))):
             raise RequestError(f"--store {root}: expected a store or an empty place; this is something else")
-        elif not create:
+        if not is_store and not create:
             raise RequestError(f"--store {root}: no store there yet; bench run makes one")
+        if root.is_dir():
+            paths.check(root, SECTIONS, drafts.FOLDER, locks.FOLDER)
+        if is_store:
+            marker.check(root)
         else:
             marker.make(root)
 
@@ -56,25 +60,31 @@ class Store:
 
     def has(self, section: Section, key: str) -> bool:
         """Whether a stage is there; only reading it tells whether it is intact."""
-        return os.path.isdir(self._folder(section, key))  # noqa: PTH112 - half the time
+        return os.path.lexists(self._folder(section, key))
 
     def keys(self, section: Section) -> list[str]:
         """The keys of all stages in a section, sorted."""
         keys: list[str] = []
-        for prefix in _names(self.root / section):
-            keys += _names(self.root / section / prefix)
+        for prefix in filter(paths.is_prefix, _names(self.root / section)):
+            names = _names(self.root / section / prefix)
+            keys += [name for name in names if name[:2] == prefix and paths.is_key(name)]
         return sorted(keys)
 
-    # --- reading; each method raises Damaged for a file that is not what was written --------------------
+    # --- reading; each method raises Damaged for a file that is not what was written or does not fit its schema,
+    # --- and FileNotFoundError for a stage that is not there
 
     def read(self, section: Section, key: str, name: str) -> bytes:
-        """The bytes of a stage's file. Raises FileNotFoundError where there is none."""
-        return self._retried(section, key, lambda hashes: self._content(section, key, name, hashes))
+        """The bytes of a stage's file."""
+        folder = self._folder(section, key)
+        return self._retried(section, key, lambda hashes: intact.content(folder, section, key, name, hashes))
 
     def contents(self, section: Section, key: str) -> dict[str, bytes]:
-        """All files of a stage by name, each compared with its hash. Raises FileNotFoundError for a missing stage."""
+        """All files of a stage by name, each compared with its hash. What they hold is not looked at."""
+        folder = self._folder(section, key)
         return self._retried(
-            section, key, lambda hashes: {name: self._content(section, key, name, hashes) for name in sorted(hashes)}
+            section,
+            key,
+            lambda hashes: {name: intact.content(folder, section, key, name, hashes) for name in sorted(hashes)},
         )
 
     def hashes(self, section: Section, key: str) -> dict[str, str]:
@@ -111,22 +121,29 @@ class Store:
                     if record is not None:
                         yield record
 
+    def facts(self, key: str) -> VictimFacts:
+        """What is known of a victim."""
+        return checked.facts(key, self.read("victims", key, "stage.json"))
+
     def read_json(self, section: Section, key: str, name: str) -> dict[str, Any]:
-        """A JSON file of a stage that holds an object."""
-        content: dict[str, Any] = json.loads(self.read(section, key, name))
-        return content
+        """A JSON file of a stage that holds an object, as it is."""
+        return checked.json_object(section, key, name, self.read(section, key, name))
+
+    def text(self, section: Section, key: str, name: str) -> str:
+        """A text of a stage."""
+        return checked.text(section, key, name, self.read(section, key, name))
 
     def tensors(self, section: Section, key: str, name: str) -> "dict[str, torch.Tensor]":
         """A safetensors file of a stage as tensors on the CPU."""
-        return files.tensors(self.read(section, key, name))
+        return checked.tensors(section, key, name, self.read(section, key, name))
 
     def state(self, section: Section, key: str, name: str, device: "torch.device") -> dict[str, Any]:
-        """A training's state, its tensors on ``device``. Raises UnpicklingError for a file that would run code."""
-        return files.state(self.read(section, key, name), device)
+        """A training's state, its tensors on ``device``. A file that would run code is damaged."""
+        return checked.state(section, key, name, self.read(section, key, name), device)
 
     def arrays(self, section: Section, key: str, name: str) -> "dict[str, np.ndarray[Any, Any]]":
         """A safetensors file of a stage as numpy arrays, without torch: a report does not need it."""
-        return files.arrays(self.read(section, key, name))
+        return checked.arrays(section, key, name, self.read(section, key, name))
 
     # --- writing ---------------------------------------------------------------------------------------
 
@@ -138,13 +155,16 @@ class Store:
         A victim or cell that is there already stays, without ``replace``; a failure or checkpoint is replaced.
         ``durable``: the stage survives a power cut from now on; False is for what costs nothing to make again. Raises
         OSError, with the path that could not be written, such as where the disk is full; then nothing of the stage is
-        left.
+        left. Raises ValueError for a key or a name that a store cannot have.
         """
         target = self.folder(section, key)
+        if wrong := [name for name in content if not paths.is_plain(name)]:
+            raise ValueError(f"{section}/{key}: {wrong[0]!r} is not the plain name of a file")
         encoded = {name: files.encode(name, value) for name, value in content.items()}
         encoded[manifest.NAME] = manifest.seal(f"{section}/{key}", encoded)
         draft = drafts.new(self.root)
-        draft.mkdir(parents=True)
+        draft.parent.mkdir(exist_ok=True)  # a copy of a store may lack it
+        paths.within(self.root, draft).mkdir()
         try:
             for name, value in encoded.items():
                 try:
@@ -153,6 +173,7 @@ class Store:
                     raise OSError(error.errno, error.strerror, str(target / name)) from error
             is_first = not target.parent.is_dir()
             target.parent.mkdir(parents=True, exist_ok=True)
+            paths.within(self.root, target)
             if durable:
                 files.sync(draft)
             if replace or section in REPLACED:
@@ -172,8 +193,8 @@ class Store:
         """Remove a stage if it is there. It disappears by one rename, as it appeared."""
         target, removed = self.folder(section, key), drafts.new(self.root)
         try:
-            removed.parent.mkdir(exist_ok=True)  # a copy of a store may lack it
-            target.rename(removed)
+            removed.parent.mkdir(exist_ok=True)
+            paths.within(self.root, target).rename(paths.within(self.root, removed))
         except FileNotFoundError:
             return
         except OSError:  # such as a disk too full even for this
@@ -195,11 +216,13 @@ class Store:
     # --- helpers ---------------------------------------------------------------------------------------
 
     def _folder(self, section: Section, key: str) -> str:  # as text: making a Path takes longer than reading a record
+        if not paths.is_key(key):
+            raise ValueError(f"{section}/{key}: expected a key of 32 hexadecimal digits")
         return f"{self._root}/{section}/{key[:2]}/{key}"
 
     def _record(self, section: Section, key: str) -> Record | None:
         try:
-            return Record.model_validate_json(self.read(section, key, "record.json"))
+            return checked.record(section, key, self.read(section, key, "record.json"))
         except FileNotFoundError:
             return None
 
@@ -210,29 +233,7 @@ class Store:
             return look(self._hashes(section, key))
 
     def _hashes(self, section: Section, key: str) -> dict[str, str]:
-        folder = self._folder(section, key)
-        present = {name for name in os.listdir(folder) if not name.startswith(".")}  # noqa: PTH208 - quicker
-        try:
-            hashes = manifest.unseal(files.read(f"{folder}/{manifest.NAME}"), f"{section}/{key}")
-        except FileNotFoundError:
-            raise Damaged(section, key, manifest.NAME, "is missing") from None
-        except ValueError as error:
-            raise Damaged(section, key, manifest.NAME, str(error)) from None
-        if mismatched := present ^ {*hashes, manifest.NAME}:
-            name = min(mismatched)
-            raise Damaged(section, key, name, "is missing" if name in hashes else "does not belong there")
-        return hashes
-
-    def _content(self, section: Section, key: str, name: str, hashes: dict[str, str]) -> bytes:
-        if name not in hashes:
-            raise FileNotFoundError(f"{self.folder(section, key) / name}: no such file in this stage")
-        try:
-            content = files.read(f"{self._folder(section, key)}/{name}")
-        except FileNotFoundError:
-            raise Damaged(section, key, name, "is missing") from None
-        if manifest.digest(content) != hashes[name]:
-            raise Damaged(section, key, name)
-        return content
+        return intact.hashes(self._folder(section, key), section, key)
 
 
 def _names(folder: Path) -> list[str]:
@@ -241,3 +242,8 @@ def _names(folder: Path) -> list[str]:
         return [name for name in os.listdir(folder) if not name.startswith(".")]  # noqa: PTH208 - quicker
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _others(root: Path) -> Iterator[str]:
+    """What lies in a directory besides the drafts that a store begins with."""
+    return (name for name in os.listdir(root) if name != drafts.FOLDER)  # noqa: PTH208

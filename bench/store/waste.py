@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import Damaged, RequestError
-from bench.store import drafts, files, locks
+from bench.store import drafts, files, locks, paths
 from bench.store.store import Section, Store
 
 
@@ -46,7 +46,7 @@ def _waste(store: Store, damaged: list[Damaged]) -> Iterator[tuple[str, Path, tu
                 yield why, store.folder(section, key), (section, key)
     for draft in drafts.leftovers(store.root):
         yield "drafts of processes that died", draft, None
-    for path in sorted((store.root / locks.FOLDER).glob("*.lock")):
+    for path in locks.files(store.root):
         yield "stale lock files", path, None
 
 
@@ -56,5 +56,5 @@ def discard(store: Store, wasted: list[Waste]) -> None:
         if one.stage:
             store.forget(*one.stage)
         elif one.path.suffix != ".lock":
-            files.remove(one.path)
+            files.remove(paths.within(store.root, one.path))
     locks.sweep(store.root)

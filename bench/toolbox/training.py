@@ -27,6 +27,9 @@ class Resumable(Protocol):
     def save(self, state: dict[str, Any]) -> None:
         """Save ``state``, tensors and plain values, in place of the last one."""
 
+    def misfit(self) -> Exception:
+        """What to raise where the state that ``load`` gave is not one of this training."""
+
 
 class Recipe(BaseModel):
     """The hyper-parameters of a training.
@@ -78,7 +81,10 @@ def train(
     run = _Run(model, recipe, objective or Objective(), generator, steps)
     fast: nn.Module = torch.compile(model) if compiled and type(run.objective) is Objective else model  # type: ignore[assignment]
     if checkpoint and (saved := checkpoint.load(device)):
-        run.restore(saved)
+        try:
+            run.restore(saved)
+        except Exception as error:  # whoever wrote it: another network's, or of another shape
+            raise checkpoint.misfit() from error
     while run.epochs < recipe.epochs:
         for index in batches(len(data), recipe.batch_size, generator, device):
             images, labels = data.at(index).floats, data.labels[index]
@@ -136,7 +142,7 @@ class _Run:
             part.load_state_dict(state[name])
         self.objective.restore(state["objective"])
         self.generator.set_state(state["generator"].cpu())
-        self.epochs, self.steps = state["epochs"], state["steps"]
+        self.epochs, self.steps = int(state["epochs"]), int(state["steps"])
 
 
 def autocast(device: torch.device) -> AbstractContextManager[None]:

@@ -8,6 +8,7 @@ import pytest
 
 from bench.cell.validity import MAX_ACC_LOSS, MIN_ASR, judged, judged_records, judged_within
 from bench.cli.main import main
+from bench.plan import identity
 from bench.records import Record, to_frame
 from bench.reports.blocks import AVERAGE, blocks
 from bench.reports.legend import legend
@@ -25,7 +26,8 @@ def record(attack: str = "badnets", defense: str = "bna", seed: int = 0, **chang
     names = {"dataset": "d", "model": "m", "attack": attack, "defense": defense}
     labels = {f"{kind}_label": name for kind, name in names.items()}
     fixed = {"profile": "quick", "recipe": "quick", "reference": 1, "suspects": 0, "knowledge": "1 clean"}
-    keys = {"key": f"{attack}{defense}{seed}", "victim_key": f"{attack}{seed}"}
+    victim = {"attack": attack, "seed": seed}
+    keys = {"key": identity.key("cell", defense=defense, **victim), "victim_key": identity.key("victim", **victim)}
     return Record(seed=seed, **(keys | texts | names | labels | fixed | values | changed))
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from stores import SELECTED, put, train
+from stores import ABCD, SELECTED, put, train
 
 from bench.api import open_registry
 from bench.plan.plan import make_plan
@@ -40,7 +40,7 @@ def littered(tmp_path, plan) -> Store:
     put(store, second, "failed")
     put(store, third, "not-applicable")
     put(store, first, "failed")  # as if another process had finished the cell since
-    for key in (first.victim.key, "abcd"):
+    for key in (first.victim.key, ABCD):
         store.write("checkpoints", key, {"state.pt": {"epochs": 1}})
     node = platform.node()
     for name in (f"{2**22 + 1}-x@{node}", f"{os.getpid()}-x@{node}", f"{2**22 + 1}-x@another-machine"):

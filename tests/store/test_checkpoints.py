@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from stores import ABCD
 
 from bench.attacks.badnets import BadNets
 from bench.attacks.input_aware import InputAware
@@ -14,6 +15,7 @@ from bench.attacks.norm_evader import NormEvader
 from bench.cell import backdoors, victim
 from bench.cell.workshop import Workshop
 from bench.datasets.digits import Digits
+from bench.errors import Damaged
 from bench.models.resnet18 import ResNet18
 from bench.plan.plan import make_plan
 from bench.plan.registry import Registry
@@ -59,9 +61,9 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(attack, tmp_path):
     store = Store(tmp_path / "store")
     expected = trained(attack)
     with pytest.raises(Interrupted):
-        trained(attack, Checkpoint(store, "abcd", every=0), stop=0.6)
-    assert store.has("checkpoints", "abcd")
-    again = Checkpoint(store, "abcd", every=0)
+        trained(attack, Checkpoint(store, ABCD, every=0), stop=0.6)
+    assert store.has("checkpoints", ABCD)
+    again = Checkpoint(store, ABCD, every=0)
     resumed = trained(attack, again)
     assert again.seconds > 0
     assert resumed.keys() == expected.keys()
@@ -71,10 +73,10 @@ def test_a_resumed_training_ends_like_an_uninterrupted_one(attack, tmp_path):
 def test_a_resumed_training_does_only_what_is_left(tmp_path):
     store, shares = Store(tmp_path / "store"), []
     with pytest.raises(Interrupted):
-        trained(BadNets(), Checkpoint(store, "abcd", every=0), stop=0.8)
+        trained(BadNets(), Checkpoint(store, ABCD, every=0), stop=0.8)
     data = Digits(train_size=200).splits(Path()).train
     model = ResNet18(width=4).build(Digits().spec)
-    train(model, data, RECIPE, torch.Generator(), checkpoint=Checkpoint(store, "abcd", every=0), progress=shares.append)
+    train(model, data, RECIPE, torch.Generator(), checkpoint=Checkpoint(store, ABCD, every=0), progress=shares.append)
     assert min(shares) > 0.75
 
 
@@ -82,12 +84,12 @@ def test_a_damaged_checkpoint_is_forgotten(tmp_path):
     store = Store(tmp_path / "store")
     expected = trained(BadNets())
     for damage in (b"", b"not a state", None):
-        store.write("checkpoints", "abcd", {"state.pt": {"epochs": 1}})
-        file = store.folder("checkpoints", "abcd") / "state.pt"
+        store.write("checkpoints", ABCD, {"state.pt": {"epochs": 1}})
+        file = store.folder("checkpoints", ABCD) / "state.pt"
         file.write_bytes(file.read_bytes()[:-100] if damage is None else damage)
-        resumed = trained(BadNets(), Checkpoint(store, "abcd"))
+        resumed = trained(BadNets(), Checkpoint(store, ABCD))
         assert all(torch.equal(resumed[name], value) for name, value in expected.items())
-        assert not store.has("checkpoints", "abcd")
+        assert not store.has("checkpoints", ABCD)
 
 
 def test_an_interrupted_victim_is_resumed_and_leaves_no_checkpoint(tmp_path, monkeypatch):
@@ -135,9 +137,9 @@ class Hostile:
 def test_a_checkpoint_runs_no_code(tmp_path, inside, zipped):
     store, target = Store(tmp_path / "s"), tmp_path / "made by the pickle"
     content = inside(Hostile(target))
-    store.write("checkpoints", "abcd", {"state.pt": content if zipped else pickle.dumps(content)})
-    with pytest.raises(pickle.UnpicklingError):
-        store.state("checkpoints", "abcd", "state.pt", CPU)
-    assert Checkpoint(store, "abcd").load(CPU) is None
+    store.write("checkpoints", ABCD, {"state.pt": content if zipped else pickle.dumps(content)})
+    with pytest.raises(Damaged, match="cannot be read: UnpicklingError"):
+        store.state("checkpoints", ABCD, "state.pt", CPU)
+    assert Checkpoint(store, ABCD).load(CPU) is None
     assert not target.exists()
-    assert not store.has("checkpoints", "abcd")
+    assert not store.has("checkpoints", ABCD)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from stores import AB12, AB34, ABCD
 
 import bench
 from bench.errors import Damaged
@@ -35,7 +36,7 @@ def store(tmp_path_factory) -> Store:
     )
     store = Store(folder / "store")
     momentum = {"state": {0: {"momentum": torch.rand(20)}}}
-    Checkpoint(store, "abcd").save({"epochs": 1, "model": {"weight": torch.rand(50)}, "optimizer": momentum})
+    Checkpoint(store, ABCD).save({"epochs": 1, "model": {"weight": torch.rand(50)}, "optimizer": momentum})
     assert [store.count(section) for section in SECTIONS] == [1, 1, 1, 1]
     return store
 
@@ -89,24 +90,24 @@ def test_each_of_200_flipped_bits_is_detected_when_its_file_is_read(store):
 
 
 def test_every_single_bit_of_a_manifest_counts():
-    whole = hashes.seal("cells/abcd", {"record.json": b"{}", "predictions.safetensors": b"12"})
-    assert hashes.unseal(whole, "cells/abcd").keys() == {"record.json", "predictions.safetensors"}
+    whole = hashes.seal(f"cells/{ABCD}", {"record.json": b"{}", "predictions.safetensors": b"12"})
+    assert hashes.unseal(whole, f"cells/{ABCD}").keys() == {"record.json", "predictions.safetensors"}
     with pytest.raises(ValueError, match="is that of cells/abcd"):
         hashes.unseal(whole, "cells/abce")
     for bit in range(8 * len(whole)):
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
         with pytest.raises(ValueError, match="not what was written"):
-            hashes.unseal(bytes(flipped), "cells/abcd")
+            hashes.unseal(bytes(flipped), f"cells/{ABCD}")
     for length in range(len(whole)):
         with pytest.raises(ValueError, match="not what was written"):
-            hashes.unseal(whole[:length], "cells/abcd")
+            hashes.unseal(whole[:length], f"cells/{ABCD}")
 
 
 @pytest.fixture
 def small(tmp_path) -> Store:
     made = Store(tmp_path / "s")
-    made.write("cells", "ab12", {"a.json": {"v": 1}, "b.json": {"v": 2}})
+    made.write("cells", AB12, {"a.json": {"v": 1}, "b.json": {"v": 2}})
     return made
 
 
@@ -124,40 +125,40 @@ def small(tmp_path) -> Store:
     ],
 )
 def test_a_missing_added_short_or_empty_file_is_damage(small, name, harm, reason):
-    assert small.read_json("cells", "ab12", "a.json") == {"v": 1}
-    harm(small.folder("cells", "ab12") / name)
-    for look in (lambda: small.read_json("cells", "ab12", "a.json"), lambda: small.contents("cells", "ab12")):
+    assert small.read_json("cells", AB12, "a.json") == {"v": 1}
+    harm(small.folder("cells", AB12) / name)
+    for look in (lambda: small.read_json("cells", AB12, "a.json"), lambda: small.contents("cells", AB12)):
         with pytest.raises(Damaged) as caught:
             look()
-        assert str(caught.value) == f"cells/ab12: {reason}"
+        assert str(caught.value) == f"cells/{AB12}: {reason}"
         # as a worker sends it to its parent
         assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 def test_a_stage_under_another_key_is_damage_and_hidden_files_are_not(small):
-    (small.folder("cells", "ab12") / ".DS_Store").write_text("x")
+    (small.folder("cells", AB12) / ".DS_Store").write_text("x")
     (small.root / "cells" / ".DS_Store").write_text("x")
-    assert small.keys("cells") == ["ab12"]
-    assert small.contents("cells", "ab12")
-    shutil.copytree(small.folder("cells", "ab12"), small.folder("cells", "ab34"))
-    with pytest.raises(Damaged, match="is that of cells/ab12"):
-        small.contents("cells", "ab34")
+    assert small.keys("cells") == [AB12]
+    assert small.contents("cells", AB12)
+    shutil.copytree(small.folder("cells", AB12), small.folder("cells", AB34))
+    with pytest.raises(Damaged, match=f"is that of cells/{AB12}"):
+        small.contents("cells", AB34)
 
 
 def test_a_stage_that_is_replaced_between_two_reads_is_not_damaged(tmp_path, monkeypatch):
     store = Store(tmp_path / "s")
-    store.write("failures", "ab12", {"v.json": {"v": 1}})
+    store.write("failures", AB12, {"v.json": {"v": 1}})
     original, calls = files.read, []
 
     def replaced_after_its_first_file(path):
         content = original(path)
         calls.append(path)
         if len(calls) == 1:
-            store.write("failures", "ab12", {"v.json": {"v": 2}})
+            store.write("failures", AB12, {"v.json": {"v": 2}})
         return content
 
     monkeypatch.setattr(files, "read", replaced_after_its_first_file)
-    assert store.read_json("failures", "ab12", "v.json") == {"v": 2}
+    assert store.read_json("failures", AB12, "v.json") == {"v": 2}
 
 
 def test_damaged_records_are_left_out_and_reported_and_can_be_made_again(store, tmp_path):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from stores import AB12
 
 from bench.errors import RequestError
 from bench.store.store import Store
@@ -46,5 +47,5 @@ def test_every_single_bit_of_the_marker_counts(tmp_path):
 
 def test_a_store_that_another_process_is_making_is_accepted(tmp_path):
     (tmp_path / "s" / "tmp").mkdir(parents=True)
-    Store(tmp_path / "s").write("cells", "ab12", {"a.json": {}})
-    assert Store(tmp_path / "s", create=False).keys("cells") == ["ab12"]
+    Store(tmp_path / "s").write("cells", AB12, {"a.json": {}})
+    assert Store(tmp_path / "s", create=False).keys("cells") == [AB12]

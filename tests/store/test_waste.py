@@ -4,7 +4,7 @@ import os
 import sys
 
 import pytest
-from stores import bench, spoil
+from stores import ABCD, BEEF, bench, spoil
 
 from bench.errors import Damaged, RequestError
 from bench.store import locks
@@ -20,7 +20,7 @@ def test_gc_removes_what_no_record_needs_and_nothing_else(littered, plan, capsys
     assert littered.keys("victims") == [first.victim.key]
     assert littered.keys("cells") == sorted([first.key, third.key])
     assert littered.keys("failures") == [second.key]
-    assert littered.keys("checkpoints") == ["abcd"]
+    assert littered.keys("checkpoints") == [ABCD]
     left = sorted(path.name.partition("-")[0] for path in (littered.root / "tmp").iterdir())
     assert left == sorted([str(os.getpid()), str(2**22 + 1)])
     assert not list((littered.root / "claims").iterdir())
@@ -53,8 +53,8 @@ def test_gc_keeps_every_victim_while_a_record_cannot_be_read(littered, plan):
 
 
 def test_gc_refuses_while_a_process_holds_a_lock(littered, plan, hold):
-    process = hold(littered, "beef")
-    assert locks.held(littered.root) == ["beef"]
+    process = hold(littered, BEEF)
+    assert locks.held(littered.root) == [BEEF]
     with pytest.raises(RequestError, match="1 stages are being computed there"):
         waste(littered, [])
     process.kill()
