@@ -27,9 +27,23 @@ class Damaged(Exception):
         return f"{self.section}/{self.key}: {self.name} {self.why}"
 
 
+LONGEST = 2000  # characters of a message that is printed or kept
+
+
 def one_line(error: BaseException) -> str:
-    """The type of an error and its message, on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """The type of an error and its message, on one line that can be printed and stored, whatever the error is."""
+    try:
+        text = str(error)
+    except Exception:  # its class may be anybody's
+        text = "its message cannot be read"
+    return shortened(f"{type(error).__name__}: {' '.join(text.split())}".removesuffix(": "), LONGEST)
+
+
+def shortened(text: str, length: int = 200) -> str:
+    """The text with its middle left out if it is longer than ``length`` characters; lone surrogates are escaped."""
+    if len(text) > length:
+        text = f"{text[: length // 2]}…{text[len(text) - length // 2 :]}"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

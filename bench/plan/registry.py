@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,14 +20,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_origin
 
-from bench.errors import RequestError, one_line
-from bench.plan import fingerprints
+from bench.errors import RequestError, one_line, shortened
+from bench.plan import fingerprints, identity
+from bench.plan.blame import blaming
 from bench.plan.selection import Choice
 from bench.plugin.parameters import explained
 
 if TYPE_CHECKING:
     from bench.plugin.base import Plugin
 
+_NAME = re.compile(r"[\w.-]+")  # what a selection can name
+_LONGEST_PARAMETER = 100_000  # characters
 KINDS = ("dataset", "model", "attack", "defense")
 
 
@@ -97,7 +101,9 @@ class Registry:
         module, _, attribute = entry.target.partition(":")
         try:
             found = getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # whatever a plugin's module raises, it is that plugin's problem
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a plugin's module raises, it is that plugin's problem
             raise RequestError(f"{kind} {name!r} is broken: {one_line(error)}") from error
         return _checked(found, kind, name)
 
@@ -106,15 +112,20 @@ class Registry:
         from pydantic import ValidationError
 
         plugin = self.load(kind, name)
-        try:
-            return plugin(**{name: _several(plugin, name, value) for name, value in parameters.items()})
-        except ValidationError as error:
-            raise RequestError(f"{kind} {name!r}: {explained(error, plugin.model_fields)}") from error
+        with blaming(f"{kind} {name!r}", "making it"):
+            try:
+                made = plugin(**{name: _several(plugin, name, value) for name, value in parameters.items()})
+            except ValidationError as error:
+                line = shortened(explained(error, plugin.model_fields), 1000)
+                raise RequestError(f"{kind} {name!r}: {line}") from error
+        check_parameters(made)
+        return made
 
     def version(self, kind: str, name: str) -> str:
         """The version that goes into keys: the plugin's own, with the fingerprint of a one-file plugin."""
         fingerprint = self.entry(kind, name).fingerprint
-        own = str(self.load(kind, name).version)
+        with blaming(f"{kind} {name!r}", "version"):
+            own = str(self.load(kind, name).version)
         return f"{own}+{fingerprint}" if fingerprint else own
 
     def fingerprint(self, kind: str, name: str) -> str:
@@ -150,18 +161,18 @@ class Registry:
     def _add_file(self, file: Path) -> None:
         try:
             module, fingerprint = _load_file(file)
-        except Exception as error:  # whatever a user's file raises, it is that file's problem
+            entries = [_entry(plugin, module, file, fingerprint) for plugin in _plugins_in(module)]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a user's file raises, it is that file's problem
             self.problems.append(f"--plugin {file}: {one_line(error)}")
             return
-        found = _plugins_in(module)
-        if not found:
+        if not entries:
             self.problems.append(
                 f"--plugin {file}: expected a class of kind {', '.join(KINDS)} with a name; found none"
             )
-        for plugin in found:
-            target = f"{module.__name__}:{plugin.__name__}"
-            summary = (plugin.__doc__ or module.__doc__ or "").strip().partition("\n")[0]
-            self._add(Entry(plugin.kind, plugin.name, target, str(file), summary, fingerprint=fingerprint))
+        for entry in entries:
+            self._add(entry)
 
 
 def _load_file(file: Path) -> tuple[ModuleType, str]:
@@ -218,6 +229,41 @@ def _plugins_in(module: ModuleType) -> "list[type[Plugin]]":
         and not inspect.isabstract(value)
         and getattr(value, "name", None)
     ]
+
+
+def _entry(plugin: "type[Plugin]", module: ModuleType, file: Path, fingerprint: str) -> Entry:
+    if not (isinstance(plugin.name, str) and _NAME.fullmatch(plugin.name) and plugin.name != "all"):
+        raise ValueError(
+            f"class {plugin.__name__}: name={shortened(repr(plugin.name))}: expected letters, digits, _, . and -"
+        )
+    if getattr(plugin, "kind", None) not in KINDS:
+        raise ValueError(f"class {plugin.__name__}: expected a subclass of Dataset, Model, Attack or a kind of Defense")
+    summary = str(plugin.__doc__ or module.__doc__ or "").strip().partition("\n")[0]
+    return Entry(
+        plugin.kind, plugin.name, f"{module.__name__}:{plugin.__name__}", str(file), summary, None, fingerprint
+    )
+
+
+def check_parameters(plugin: "Plugin") -> None:
+    """Raises RequestError, naming the parameter, for one whose value cannot be written down: it would have no key."""
+    for name in type(plugin).model_fields:
+        value = getattr(plugin, name, None)
+        try:
+            written = identity.canonical(plugin.model_dump(mode="json", include={name}))
+            fits = len(written) <= _LONGEST_PARAMETER
+        except (ValueError, TypeError, RecursionError):  # pydantic's error for an object is a ValueError
+            fits = False
+        if not fits or (isinstance(value, str) and shortened(value, len(value)) != value):
+            raise RequestError(
+                f"{plugin.kind} {plugin.name!r}: {name}={_shown(value)}: expected finite numbers, text, or a list of them"
+            )
+
+
+def _shown(value: Any) -> str:
+    try:
+        return shortened(" ".join(str(value).split()))
+    except Exception:  # an integer of 5,000 digits, or an object of anybody's class
+        return f"(a {type(value).__name__})"
 
 
 def _checked(found: Any, kind: str, name: str) -> "type[Plugin]":
