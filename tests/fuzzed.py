@@ -18,12 +18,14 @@ PARAMETERS = [
     "train_size", "width", "epochs", "learning_rate", "opacities", "trigger_models", "name", "path", "variant", "step",
     "batch_size", "schedule", "weight_decay", "frequencies", "classes", "magnitude", "patch", "bound", "xi", "alpha",
 ]  # fmt: skip
-TEXTS = ["x", "ä", "名", "\u202e", "\x1b[31m", "\ud800", "\0", "\n", "\t", "\x7f", " ", "a+b", "+", "%", "=cmd", "'", '"',
-         "../..", "/dev/zero", "{", "}", '{"a":', "\\", "None", "nan", "NaN", "inf", "-inf", "Infinity", "-Infinity",
-         "true", "False", "none", "all", "*", "?", "**", "a*b*c*d", "²", "٣", "1_000", "0x10", "1,5"]  # fmt: skip
+TEXTS = ["x", "ä", "名", "\u202e", "\x1b[31m", "\ud800", "\0", "\n", "\t", "\x7f", " ", "a+b", "+", "%", "=cmd", "'",
+         '"', "../..", "/dev/zero", "{", "}", '{"a":', "\\", "None", "nan", "NaN", "inf", "-inf", "Infinity",
+         "-Infinity", "true", "False", "none", "all", "*", "?", "**", "a*b*c*d", "²", "٣", "1_000", "0x10",
+         "1,5"]  # fmt: skip
 NUMBERS = ["0", "1", "-1", "2", "10", "0.1", "1e999", "-1e999", "1e308", "1e-400", "9" * 25, "9" * 400, "9" * 5000,
-           "-" + "9" * 5000, "1/0", "0/0", "1/3", "9/0.1", f"{'9' * 400}/1", f"1/{'9' * 400}", f"{'9' * 400}/{'9' * 400}",
-           "0." + "3" * 5000, "1e" + "9" * 5000, "1" + "0" * 4290, "1.0", "00", "-0", "-0.0", "1e5", "5%", ".5", "5."]  # fmt: skip
+           "-" + "9" * 5000, "1/0", "0/0", "1/3", "9/0.1", f"{'9' * 400}/1", f"1/{'9' * 400}",
+           f"{'9' * 400}/{'9' * 400}", "0." + "3" * 5000, "1e" + "9" * 5000, "1" + "0" * 4290, "1.0", "00",
+           "-0", "-0.0", "1e5", "5%", ".5", "5."]  # fmt: skip
 
 
 def selection(draw: random.Random, kind: str) -> str:

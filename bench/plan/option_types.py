@@ -78,6 +78,20 @@ def wrong_value(name: str, value: Any, expected: str) -> OptionError:
     return OptionError(f"{flag(name)} {shortened(' '.join(shown.split()))}: expected {expected}", name)
 
 
+def directory_named(name: str, value: Any) -> Path:
+    """The path of a directory that is there or could be made; raises OptionError for another value of option ``name``.
+
+    For an option of a single command: those of the models are read by their types.
+    """
+    try:
+        path = _directory(value)
+        if path.exists() and not path.is_dir():
+            raise _Unfit("a directory, this is a file")
+    except (TypeError, ValueError, OSError) as error:
+        raise wrong_value(name, value, str(error) if isinstance(error, _Unfit) else "a directory, not a URL") from None
+    return path
+
+
 def _option_error(error: ValidationError, values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> OptionError:
     first = error.errors(include_url=False)[0]
     context = first.get("ctx", {})
@@ -197,14 +211,10 @@ def _path(value: Any) -> Path:
     return path
 
 
-def directory(value: Any) -> Path:
-    """The path of a directory that is there or could be made.
-
-    Raises ValueError, TypeError or OSError for anything else; what was expected is the message of a ValueError.
-    """
+def _directory(value: Any) -> Path:
     path = _path(value)
     if re.match(r"[\w+.-]{2,}:/", os.fspath(value)):
-        raise ValueError("a directory, not a URL")
+        raise ValueError
     place = path
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
@@ -228,7 +238,7 @@ Amount = Annotated[str, _reader(_amount, "a number of images, or a share such as
 Text = Annotated[str, _reader(_text, "text"), Form("TEXT")]
 Whole = Annotated[int, _reader(_whole, "a whole number"), Form("N")]
 Number = Annotated[float, _reader(_number, "a number"), Form("X")]
-Directory = Annotated[Path, _reader(directory, "a directory, not a URL"), Form("DIR")]
+Directory = Annotated[Path, _reader(_directory, "a directory, not a URL"), Form("DIR")]
 Files = Annotated[
     tuple[Path, ...], _reader(_paths, "the path of a file, or a list of paths"), Form("FILE", repeatable=True)
 ]

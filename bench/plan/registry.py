@@ -80,7 +80,7 @@ class Registry:
         names = [name for name in there if choice.pattern == "all" or fnmatchcase(name, choice.pattern)]
         usable = [name for name in names if self._loads(kind, name) and not self.load(kind, name).by_name_only]
         if not usable:
-            raise RequestError(f"{kind} {choice.pattern!r}: matches none of {', '.join(there)}")
+            raise RequestError(f"{kind} {shortened(choice.pattern)!r}: matches none of {', '.join(there)}")
         return usable
 
     def entry(self, kind: str, name: str) -> Entry:
@@ -90,7 +90,7 @@ class Registry:
             names = [entry.name for entry in self.entries(kind)]
             near = get_close_matches(name, names, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-            raise RequestError(f"unknown {kind} {name!r}: {hint}")
+            raise RequestError(f"unknown {kind} {shortened(name)!r}: {hint}")
         if found.problem is not None:
             raise RequestError(f"{kind} {name!r} is broken: {found.problem}")
         return found
@@ -254,9 +254,8 @@ def check_parameters(plugin: "Plugin") -> None:
         except (ValueError, TypeError, RecursionError):  # pydantic's error for an object is a ValueError
             fits = False
         if not fits or (isinstance(value, str) and shortened(value, len(value)) != value):
-            raise RequestError(
-                f"{plugin.kind} {plugin.name!r}: {name}={_shown(value)}: expected finite numbers, text, or a list of them"
-            )
+            given = f"{plugin.kind} {plugin.name!r}: {name}={_shown(value)}"
+            raise RequestError(f"{given}: expected finite numbers, text, or a list of them")
 
 
 def _shown(value: Any) -> str:
