@@ -88,10 +88,13 @@ def learn(attack: Attack, train: LabelledImages, context: AttackContext) -> dict
 
 
 def poison(attack: Attack, train: LabelledImages, context: AttackContext) -> Poisoned:
-    """``train`` poisoned for every backdoor, each in a part of its own that holds all classes in their shares."""
+    """``train`` poisoned for every backdoor, each in a part of its own that holds all classes in their shares.
+
+    Raises ValueError if a backdoor is in no image, and so would never be planted.
+    """
     parts = attack.backdoors()
     if len(parts) == 1:
-        return _fitting(attack.poison(train, context), train)
+        return _planted(attack, _fitting(attack.poison(train, context), train), train)
     order = stratified_order(train.labels, context.generator)
     images, labels = train.images.clone(), train.labels.clone()
     poisoned = torch.zeros(len(train), dtype=torch.bool, device=labels.device)
@@ -99,7 +102,7 @@ def poison(attack: Attack, train: LabelledImages, context: AttackContext) -> Poi
     for place, part in enumerate(parts):
         index = order[place :: len(parts)]
         own = train.at(index)
-        done = _fitting(part.poison(own, _own(context, place, len(parts))), own)
+        done = _planted(part, _fitting(part.poison(own, _own(context, place, len(parts))), own), own)
         images[index], labels[index] = done.data.images, done.data.labels
         poisoned[index], cover[index] = done.poisoned, done.cover
     return Poisoned(LabelledImages(images, labels), poisoned, cover)
@@ -119,4 +122,15 @@ def _prefix(place: int, count: int) -> str:
 def _fitting(poisoned: Poisoned, train: LabelledImages) -> Poisoned:
     if poisoned.data.images.shape != train.images.shape or len(poisoned.poisoned) != len(train):
         raise ValueError(f"poison gave {tuple(poisoned.data.images.shape)} for {tuple(train.images.shape)}")
+    return poisoned
+
+
+def _planted(attack: Attack, poisoned: Poisoned, train: LabelledImages) -> Poisoned:
+    """What was poisoned, if anything was; an attack that controls training, and the control row, need no such image."""
+    leads_elsewhere = len(train) > 0 and bool((attack.target(train.labels) != train.labels).any())
+    if attack.controls == "data" and leads_elsewhere and not bool(poisoned.poisoned.any()):
+        raise ValueError(
+            f"{attack.name}: poisoning_rate={attack.poisoning_rate:g} of {len(train)} training images poisoned 0: "
+            "expected at least 1 poisoned image"
+        )
     return poisoned

@@ -68,14 +68,12 @@ def _axes(parameters: str, text: str) -> dict[str, list[Any]]:
     axes: dict[str, list[Any]] = {}
     for assignment in parameters.split(","):
         name, equals, values = (piece.strip() for piece in assignment.partition("="))
-        if not (name.isidentifier() and equals and values):
+        if not (name.isidentifier() and len(name) <= 100 and equals and values):
             raise RequestError(
                 f"selection {_shown(text)}: cannot read {_shown(assignment.strip())}; expected param=value"
             )
         if name in axes:
-            raise RequestError(
-                f"selection {_shown(text)}: {shortened(name)} is set twice; a sweep is written {shortened(name)}=a|b"
-            )
+            raise RequestError(f"selection {_shown(text)}: {name} is set twice; a sweep is written {name}=a|b")
         axes[name] = [_value(value.strip(), name) for value in values.split("|")]
     return axes
 

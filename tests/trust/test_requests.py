@@ -96,7 +96,7 @@ def quick_registry(monkeypatch, registry, tmp_path):
 
 
 def test_odd_selections_are_planned_or_refused_in_one_line(registry, tmp_path):
-    answers = plan_all(400, 1, registry, tmp_path)
+    answers = plan_all(300, 1, registry, tmp_path)
     assert answers["planned"] > 20
     assert answers["refused"] > 200
 
@@ -183,7 +183,7 @@ def test_a_study_that_is_no_file_of_text_is_refused_in_one_line(quick_registry, 
     check_line(err.removesuffix("\n"))
 
 
-@pytest.mark.parametrize("words", [["list"], ["show", "badnets"], ["plan", *SMALL]])
+@pytest.mark.parametrize("words", [["list"], ["plan", *SMALL]])
 def test_a_reader_that_leaves_ends_a_command_quietly(words, tmp_path):
     """What ``bench list | head -1`` does, only surely: the reader is gone before the first line."""
     read, write = os.pipe()
