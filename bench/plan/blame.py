@@ -3,18 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.errors import Damaged, RequestError, one_line
+from bench.errors import LONGEST, Damaged, RequestError, one_line, shortened
 
 
 @contextmanager
 def blaming(plugin: str, what: str) -> Iterator[None]:
     """While open, whatever is raised becomes a RequestError: ``plugin``, such as "attack 'x'", failed in ``what``.
 
-    A RequestError is passed on as it is, and so is Ctrl-C. SystemExit is not: a plugin does not end the harness.
+    A RequestError is passed on, cut to a readable length, and so is Ctrl-C. SystemExit is not: a plugin does not end the harness.
     """
     try:
         yield
-    except (RequestError, Damaged, KeyboardInterrupt):
+    except RequestError as error:
+        if len(str(error)) > LONGEST:
+            raise RequestError(shortened(str(error), LONGEST)) from error
+        raise
+    except (Damaged, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise RequestError(f"{plugin}: {what} failed: {one_line(error)}") from error

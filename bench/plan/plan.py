@@ -70,7 +70,8 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
     }
     trainings = recipes.chosen(request.recipes or profile.recipe)
     seeds = profile.seeds if request.seeds is None else request.seeds
-    count = math.prod(map(len, (datasets, *choices.values(), trainings, seeds)))
+    sizes: list[int] = [len(datasets), *map(len, choices.values()), len(trainings), len(seeds)]
+    count = math.prod(sizes)
     if count > MOST_CELLS:
         raise RequestError(f"the request has {count} cells: expected at most {MOST_CELLS}")
     cells: dict[str, CellStage] = {}
