@@ -10,7 +10,8 @@ from bench.errors import LONGEST, Damaged, RequestError, one_line, shortened
 def blaming(plugin: str, what: str) -> Iterator[None]:
     """While open, whatever is raised becomes a RequestError: ``plugin``, such as "attack 'x'", failed in ``what``.
 
-    A RequestError is passed on, cut to a readable length, and so is Ctrl-C. SystemExit is not: a plugin does not end the harness.
+    A RequestError is passed on, cut to a readable length, and so is Ctrl-C. SystemExit is not: a plugin does not end
+    the harness.
     """
     try:
         yield
