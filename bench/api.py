@@ -219,12 +219,14 @@ def data_folder(data: str | Path | None) -> Path:
 
 def check_data(plan: "Plan", data: Path) -> None:
     """Let every data set of a plan download and decode what is missing, before any work starts."""
+    from bench.plan.blame import blaming
     from bench.plugin.dataset import Dataset
 
     for ref in {victim.dataset.label: victim.dataset for victim in plan.victims}.values():
         dataset = plan.plugin(ref)
         if isinstance(dataset, Dataset):
-            dataset.prepare(data)
+            with blaming(f"dataset {dataset.name!r}", "prepare"):
+                dataset.prepare(data)
 
 
 def pictures(

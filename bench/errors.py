@@ -31,13 +31,23 @@ class Damaged(Exception):
         return f"{self.section}/{self.key}: {self.name} {self.why}"
 
 
+LONGEST = 2000  # characters of a message
+
+
 def one_line(error: BaseException) -> str:
     """The type of an error and its message, on one printable line of bounded length, whatever the message holds."""
     try:
         message = str(error)
-    except Exception as second:
-        message = f"its message cannot be read: {type(second).__name__}"
-    return printable(f"{type(error).__name__}: {' '.join(message[:_LOOKED_AT].split())}")
+    except Exception:  # its class may be anybody's
+        message = "its message cannot be read"
+    return printable(f"{type(error).__name__}: {' '.join(message[:_LOOKED_AT].split())}".removesuffix(": "))
+
+
+def shortened(text: str, length: int = 200) -> str:
+    """The text with its middle left out if it is longer than ``length`` characters; lone surrogates are escaped."""
+    if len(text) > length:
+        text = f"{text[: length // 2]}…{text[len(text) - length // 2 :]}"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

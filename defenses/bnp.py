@@ -32,7 +32,12 @@ class BNP(Repair):
     )
 
     def unsupported(self, case: Case) -> str | None:
-        return None if batch_norms(case.network) else "the network has no batch normalisation with running statistics"
+        norms, scaled = batch_norms(case.network), scaled_layers(case.network)
+        if any(norm.running_mean is None for norm in norms.values()):
+            return "a batch normalisation of the network has no running statistics to compare with"
+        if norms and not scaled:
+            return "no batch normalisation of the network has gains to prune"
+        return None if norms else "the network has no batch normalisation with running statistics"
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         layers = scaled_layers(model)

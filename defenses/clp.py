@@ -37,9 +37,13 @@ class CLP(Repair):
         return self.model_copy(update={"shape": spec.shape})
 
     def unsupported(self, case: Case) -> str | None:
-        if feeding_convolutions(case.network, case.example):
-            return None
-        return "the network has no batch normalisation behind a convolution"
+        feeding = feeding_convolutions(case.network, case.example)
+        if not feeding:
+            return "the network has no batch normalisation behind a convolution"
+        layers = scaled_layers(case.network)
+        if any(layers[name].running_var is None for name in feeding):
+            return "a batch normalisation of the network has no running statistics, which the bound needs"
+        return None
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         if self.shape is None:

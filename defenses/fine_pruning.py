@@ -13,8 +13,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.defenses._classifier import lacks_last_linear
 from bench.defenses._finetuning import FineTuning
-from bench.plugin import Context, Known
+from bench.plugin import Case, Context, Known
 from bench.toolbox.networks import Latent
 from bench.toolbox.training import logits_of
 
@@ -27,6 +28,9 @@ class FinePruning(FineTuning):
 
     step: float = Field(0.01, gt=0, le=1, description="share of the channels pruned at a time")
     bound: float = Field(0.1, ge=0, lt=1, description="share of the reference accuracy that pruning may cost")
+
+    def unsupported(self, case: Case) -> str | None:
+        return lacks_last_linear(case)
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()

@@ -15,10 +15,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.defenses._classifier import lacks_last_linear, lacks_plain_stages
 from bench.defenses._fire_choice import best_fit
 from bench.defenses._fire_direction import RunningMean, target_classes
 from bench.defenses._fire_repair import Fit, Repairer
-from bench.plugin import Context, Guard, Knowledge, Known, LabelledImages, Prediction, Runtime
+from bench.plugin import Case, Context, Guard, Knowledge, Known, LabelledImages, Prediction, Runtime
 from bench.toolbox.training import logits_of
 
 STRENGTHS = (0.5, 1.0, 1.5, 2.0)  # what alpha is chosen among
@@ -52,6 +53,9 @@ class FIRE(Runtime):
         description="stream, unpaired: layer, strength and filter are also fitted anew whenever the triggered images "
         "have doubled, up to this many",
     )
+
+    def unsupported(self, case: Case) -> str | None:
+        return lacks_last_linear(case) or lacks_plain_stages(case)
 
     @property
     def wants_pairs(self) -> bool:

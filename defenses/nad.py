@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.defenses._classifier import lacks_plain_stages
 from bench.defenses._finetuning import FineTuning
 from bench.plugin import Case, Context, Known, Objective
 from bench.toolbox.networks import stages, watching
@@ -35,6 +36,8 @@ class NAD(FineTuning):
     power: float = Field(2.0, gt=0, description="p of the attention map")
 
     def unsupported(self, case: Case) -> str | None:
+        if reason := lacks_plain_stages(case):
+            return reason
         network = case.network
         with torch.no_grad():
             _, maps = logits_and_maps(network, self._last_stages(network), case.example, self.power)

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.defenses._classifier import lacks_plain_stages
 from bench.defenses._losses import surprise_without
-from bench.plugin import Context, Known, Repair, batches
+from bench.plugin import Case, Context, Known, Repair, batches
 from bench.toolbox.networks import Cut, channels_last, stages
 from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast, logits_of
@@ -90,6 +91,11 @@ class NPD(Repair):
     epochs: int = Field(15, ge=1, description="of training the polarizer")
     batch_size: int = Field(50, ge=2, description="reference images a step")
     learning_rate: float = Field(0.01, gt=0, description="of the polarizer")
+
+    def unsupported(self, case: Case) -> str | None:
+        if not stages(case.network):
+            return "the network has no stage to put a polarizer behind"
+        return lacks_plain_stages(case)
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()

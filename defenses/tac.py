@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.defenses._classifier import lacks_plain_stages
 from bench.defenses._outliers import Outlier, small_outliers
 from bench.defenses._quadratic_program import Array, Solver, smallest_shifts
 from bench.defenses._shift_tuning import Backdoor, ShiftTuning, note_shifts, unsupported
@@ -79,7 +80,7 @@ class TAC(ShiftTuning, Repair):
         return self
 
     def unsupported(self, case: Case) -> str | None:
-        return unsupported(case)
+        return unsupported(case) or lacks_plain_stages(case)
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()

@@ -15,9 +15,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bench.defenses._classifier import lacks_last_linear
 from bench.defenses._finetuning import FineTuning
 from bench.defenses._unlearning import unlearned
-from bench.plugin import Context, Known, Objective
+from bench.plugin import Case, Context, Known, Objective
 from bench.toolbox.networks import last_linear
 
 
@@ -34,6 +35,11 @@ class TSBD(FineTuning):
     weights: float = Field(0.7, gt=0, le=1, description="m: share of such a neuron's weights that become zero")
     alpha: float = Field(0.7, ge=0, le=1, description="weight of the gradient at the look-ahead")
     radius: float = Field(0.05, gt=0, description="r: how far the look-ahead goes, as an L2 norm")
+
+    def unsupported(self, case: Case) -> str | None:
+        if reason := lacks_last_linear(case):
+            return reason
+        return None if neuron_layers(case.network, case.example) else "the network has no neurons but its classes"
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()

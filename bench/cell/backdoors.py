@@ -93,11 +93,12 @@ def poison(attack: Attack, train: LabelledImages, context: AttackContext) -> Poi
     """``train`` poisoned for every backdoor of ``attack``.
 
     Several backdoors poison a part of ``train`` each. The parts do not overlap, and all of them hold the classes in the
-    same proportions. Raises ValueError if the attack returns images of another shape or number.
+    same proportions. Raises ValueError if the attack returns images of another shape or number, or if a backdoor is in
+    no image, and so would never be planted.
     """
     backdoors = attack.backdoors()
     if len(backdoors) == 1:
-        return _checked(attack.poison(train, context), train)
+        return _planted(attack, _checked(attack.poison(train, context), train), train)
     order = stratified_order(train.labels, context.generator)
     images, labels = train.images.clone(), train.labels.clone()
     poisoned = torch.zeros(len(train), dtype=torch.bool, device=labels.device)
@@ -106,6 +107,7 @@ def poison(attack: Attack, train: LabelledImages, context: AttackContext) -> Poi
         index = order[number :: len(backdoors)]
         part = train.at(index)
         result = _checked(backdoor.poison(part, _context_of(number, len(backdoors), context)), part)
+        result = _planted(backdoor, result, part)
         images[index], labels[index] = result.data.images, result.data.labels
         poisoned[index], cover[index] = result.poisoned, result.cover
     return Poisoned(LabelledImages(images, labels), poisoned, cover)
@@ -125,4 +127,15 @@ def _prefix(number: int, count: int) -> str:
 def _checked(poisoned: Poisoned, train: LabelledImages) -> Poisoned:
     if poisoned.data.images.shape != train.images.shape or len(poisoned.poisoned) != len(train):
         raise ValueError(f"poison gave {tuple(poisoned.data.images.shape)} for {tuple(train.images.shape)}")
+    return poisoned
+
+
+def _planted(attack: Attack, poisoned: Poisoned, train: LabelledImages) -> Poisoned:
+    """What was poisoned, if anything was; an attack that controls training, and the control row, need no such image."""
+    leads_elsewhere = len(train) > 0 and bool((attack.target(train.labels) != train.labels).any())
+    if attack.controls == "data" and leads_elsewhere and not bool(poisoned.poisoned.any()):
+        raise ValueError(
+            f"{attack.name}: poisoning_rate={attack.poisoning_rate:g} of {len(train)} training images poisoned 0: "
+            "expected at least 1 poisoned image"
+        )
     return poisoned

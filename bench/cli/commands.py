@@ -10,6 +10,7 @@ from bench import __version__
 from bench.cli.options import EVERY, REQUEST, merge_options, with_options
 from bench.cli.output import complain, name_damaged, print_lines
 from bench.errors import Damaged, RequestError
+from bench.plan.option_types import directory_named
 from bench.plan.request import Request
 from bench.records.texts import printable
 
@@ -57,9 +58,13 @@ def run(study: Path | None = None, /, *, with_invalid: WithInvalid = False, **op
             results = run_request(request, how, screen)
     else:
         results = run_request(request, how, Lines(err))
-    for table in terminal_table(results.frame, with_invalid=with_invalid):
-        out.print(table)
     failed = [record for record in results.records if record.status in ("failed", "timeout")]
+    try:
+        for table in terminal_table(results.frame, with_invalid=with_invalid):
+            out.print(table)
+    except SystemExit:  # rich, when nobody reads any more: what failed is said in any case
+        if not failed:
+            raise
     for record in failed:
         text = f"{record.attack_label} × {record.defense_label} seed {record.seed}: {record.status}: {record.reason}"
         err.print(f"{printable(text)} (bench show {record.key[:12]})", markup=False, highlight=False, soft_wrap=True)
@@ -254,12 +259,11 @@ def report(*, out: Path = Path("bench-report"), with_invalid: WithInvalid = Fals
     from bench.store.store import Store
 
     _, how = merge_options(None, options)
+    out = directory_named("out", out)
     store = Store(how.store, create=False)
     frame = to_frame(judged_records(store, name_damaged))
     if frame.empty:
         raise RequestError(f"--store {store.root}: holds no results yet")
-    if out.exists() and not out.is_dir():
-        raise RequestError(f"--out {out}: expected a directory, this is a file")
     for path in write_report(frame, out, pictures(store, frame, name_damaged), with_invalid=with_invalid):
         print(path)  # noqa: T201
 

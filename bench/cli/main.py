@@ -1,6 +1,8 @@
 """The command line: runs a command, and turns what it raises into one line and an exit status."""
 
 import gc
+import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +13,9 @@ from bench import provenance
 from bench.cli.commands import app
 from bench.cli.options import complaint
 from bench.cli.output import complain
-from bench.errors import Damaged, RequestError
+from bench.errors import Damaged, RequestError, shortened
+
+_LONGEST = 2000  # characters of a complaint
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,12 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _guarded(command: Callable[[], Any]) -> int:
     try:
-        return command() or 0
+        status = command() or 0
+        sys.stdout.flush()
+        return status
     except RequestError as error:
-        complain(" ".join(str(error).split()))
+        complain(_line(error))
         return 2
     except CycloptsError as error:
-        complain(complaint(error))
+        complain(shortened(complaint(error), _LONGEST))
         return 2
     except Damaged as error:
         complain(f"damaged: {error}")
@@ -41,9 +47,33 @@ def _guarded(command: Callable[[], Any]) -> int:
     except KeyboardInterrupt:
         complain("interrupted; finished work is kept, and the same command continues from there")
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+    except SystemExit as error:  # rich leaves so, with status 1, when nobody reads any more
+        if isinstance(error.__context__, BrokenPipeError) and _nobody_reads():
+            return 0
+        raise
     except OSError as error:  # such as a full disk, or a folder that may not be written to
-        complain(str(error))
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 0
+        complain(_line(error))
         return 1
+
+
+def _line(error: Exception) -> str:
+    return shortened(" ".join(str(error).split()), _LONGEST)
+
+
+def _nobody_reads() -> bool:
+    """Whether the reader of the standard output has left, as ``head`` does; what is still to be printed is dropped."""
+    try:
+        number = sys.stdout.fileno()
+    except OSError:  # it is no file
+        return False
+    left = select.poll()
+    left.register(number, select.POLLOUT)
+    gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in left.poll(0))
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    same = os.fstat(number).st_rdev == os.fstat(nowhere).st_rdev  # rich has dropped it already
+    if gone:
+        os.dup2(nowhere, number)
+    os.close(nowhere)
+    return gone or same

@@ -9,13 +9,14 @@ from typing import Annotated, Any, TypeVar
 from cyclopts import CoercionError, CycloptsError, Group, Parameter, UnknownOptionError
 
 from bench.engine.options import RunOptions, read_options
-from bench.errors import OptionError, RequestError
+from bench.errors import OptionError, RequestError, shortened
 from bench.plan.option_help import form_of, group_of, help_of
 from bench.plan.option_types import Options, unknown_option, wrong_value
 from bench.plan.request import Request
 
 REQUEST = tuple(Request.model_fields)
 EVERY = (*REQUEST, *RunOptions.model_fields)
+_LARGEST_STUDY = 1_000_000  # bytes
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -86,12 +87,23 @@ def complaint(error: CycloptsError) -> str:
 
 def _read_study(path: Path) -> dict[str, Any]:
     """The options in a TOML file. Plugins are named relative to the file."""
+    named = f"study {shortened(str(path))}"
     try:
-        written = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RequestError(f"study {path}: cannot be read as TOML: {error}") from error
+        with path.open("rb") as file:
+            text = file.read(_LARGEST_STUDY + 1)
+        if len(text) > _LARGEST_STUDY:
+            raise RequestError(f"{named}: expected at most {_LARGEST_STUDY} bytes")
+        written = tomllib.loads(text.decode())
+    except OSError as error:
+        raise RequestError(f"{named}: cannot be read as TOML: {error.strerror}") from error
+    except RequestError:
+        raise
+    except ValueError as error:  # not TOML, not UTF-8, an integer of 5,000 digits, a NUL in the path
+        raise RequestError(f"{named}: cannot be read as TOML: {shortened(str(error))}") from error
+    except RecursionError:
+        raise RequestError(f"{named}: cannot be read as TOML: it is nested too deep") from None
     if "plugin" in written:
         files = written["plugin"] if isinstance(written["plugin"], list) else [written["plugin"]]
         if all(isinstance(file, str) and file for file in files):
-            written["plugin"] = [path.parent / file for file in files]
+            written["plugin"] = [str(path.parent / file) for file in files]
     return written

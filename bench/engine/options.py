@@ -20,9 +20,15 @@ AGAIN = OptionGroup("Which cells are computed", "Without these: all that the sto
 
 
 def _device(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\s*\d+\s*(,\s*\d+\s*)*)?", name):
+    if not re.fullmatch(r"auto|cpu|cuda(:\s*[0-9]{1,4}\s*(,\s*[0-9]{1,4}\s*)*)?", name):
         raise ValueError("auto, cpu, cuda, or GPUs by number such as cuda:0,1")
     return name
+
+
+def _gpu_share(share: float) -> float:
+    if 0 < share < 0.01:
+        raise ValueError("at least 0.01")
+    return share
 
 
 class RunOptions(Options):
@@ -36,13 +42,13 @@ class RunOptions(Options):
         None, description="The Ray cluster: auto, HOST:PORT, ray://HOST:PORT (default: a new one)."
     )
     workers: Annotated[Whole | None, WORKERS] = Field(
-        None, ge=1, description="Worker processes (default: one for each GPU, or CPU core)."
+        None, ge=1, le=1024, description="Worker processes (default: one for each GPU, or CPU core)."
     )
-    threads: Annotated[Whole, WORKERS] = Field(1, ge=1, description="CPU threads of a worker.")
+    threads: Annotated[Whole, WORKERS] = Field(1, ge=1, le=1024, description="CPU threads of a worker.")
     device: Annotated[Text, Form("NAME"), AfterValidator(_device), WORKERS] = Field(
         "auto", description="auto, cpu, cuda, or GPUs by number such as cuda:0,1."
     )
-    gpu_share: Annotated[Number, WORKERS] = Field(
+    gpu_share: Annotated[Number, AfterValidator(_gpu_share), WORKERS] = Field(
         1.0, gt=0, le=1, description="Part of a GPU that a worker needs: 0.5 is two workers a GPU."
     )
     nice: Annotated[Whole, WORKERS] = Field(
@@ -55,7 +61,7 @@ class RunOptions(Options):
         False, description="Compile networks before training; pays if training takes over 10 minutes."
     )
     timeout: Annotated[Number | None, COMPUTING] = Field(
-        None, gt=0, description="Seconds until a stage is stopped and tried once more (default: never)."
+        None, gt=0, le=1e8, description="Seconds until a stage is stopped and tried once more (default: never)."
     )
     retry: Annotated[Literal["failed"] | None, AGAIN] = Field(
         None, description="Only the cells that failed or ran into the timeout earlier."
@@ -84,6 +90,9 @@ class RunOptions(Options):
             raise ValueError(f"--address {self.address}: goes with --executor ray, not with {self.executor}")
         if self.nice and self.executor == "inline":  # a process cannot take its priority back
             raise ValueError(f"--nice {self.nice}: goes with --executor local or ray, not with inline")
+        most = max(64, 8 * (os.cpu_count() or 1))
+        if self.workers is not None and self.workers > most and self.executor != "ray":  # each holds torch in memory
+            raise ValueError(f"--workers {self.workers}: expected at most {most} on this machine")
         if self.executor == "ray" and ":" in self.device:
             raise ValueError(
                 f"--device {self.device}: expected auto, cpu or cuda; Ray assigns the GPUs of its nodes itself"

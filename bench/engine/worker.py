@@ -11,12 +11,14 @@ from bench.cell.make import make
 from bench.cell.workshop import Workshop
 from bench.engine import devices
 from bench.engine.executor import Outcome, Status, WorkerSettings
-from bench.errors import Damaged, one_line
+from bench.errors import Damaged, one_line, shortened
 from bench.plan.registry import Registry
 from bench.plan.stages import CellStage, Stage
 from bench.provenance import Maker
 from bench.store import locks
 from bench.store.store import Store
+
+LONGEST_TRACEBACK = 100_000  # characters; beyond these its middle is left out
 
 
 def open_workshop(settings: WorkerSettings, device: str, progress: Callable[[float], None]) -> Workshop:
@@ -60,12 +62,13 @@ def _outcome(stage: Stage, workshop: Workshop, slot: int) -> Outcome:
             return Outcome(slot, stage, "done", time.perf_counter() - began, log=tuple(log.lines))
     except Damaged as error:
         return Outcome(slot, stage, "damaged", 0.0, str(error), damaged=(error.section, error.key))
-    except (Exception, SystemExit) as error:  # whatever a plugin raises fails only its own stage
+    except (Exception, SystemExit, GeneratorExit) as error:  # whatever a plugin raises fails only its own stage
         if isinstance(stage, CellStage) and not workshop.store.has("victims", stage.victim.key):
             victim = "victims", stage.victim.key
             return Outcome(slot, stage, "damaged", 0.0, f"{'/'.join(victim)}: is no longer there", damaged=victim)
         status: Status = "memory" if _out_of_memory(error) else "failed"
-        return Outcome(slot, stage, status, time.perf_counter() - began, one_line(error), traceback.format_exc())
+        trace = shortened(traceback.format_exc(), LONGEST_TRACEBACK)
+        return Outcome(slot, stage, status, time.perf_counter() - began, one_line(error), trace)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -18,8 +19,11 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from bench.errors import OptionError, did_you_mean
+from bench.errors import OptionError, did_you_mean, shortened
 
+LARGEST = 2**63 - 1  # of whole numbers: what torch and tables can hold
+MOST_SEEDS = 10_000
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, on the usual file systems
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
@@ -60,14 +64,32 @@ def flag(name: str) -> str:
 
 def unknown_option(name: str, names: Iterable[str]) -> OptionError:
     """The error for an option that does not exist, with the nearest one that does."""
-    return OptionError(f"unknown option {flag(name)!r}{did_you_mean(flag(name), map(flag, names))}", name)
+    written = shortened(flag(name))
+    return OptionError(f"unknown option {written!r}{did_you_mean(written, map(flag, names))}", name)
 
 
 def wrong_value(name: str, value: Any, expected: str) -> OptionError:
     """The error for a value that an option does not take."""
     plain = bool(value.strip()) if isinstance(value, str) else not isinstance(value, Iterable)
-    shown = " ".join((str(value) if plain else repr(value)).split())
-    return OptionError(f"{flag(name)} {shown}: expected {expected}", name)
+    try:
+        shown = str(value) if plain else repr(value)
+    except (ValueError, RecursionError):  # an integer of 5,000 digits; a table of 3,000 levels
+        shown = f"(a {type(value).__name__} too large to show)"
+    return OptionError(f"{flag(name)} {shortened(' '.join(shown.split()))}: expected {expected}", name)
+
+
+def directory_named(name: str, value: Any) -> Path:
+    """The path of a directory that is there or could be made; raises OptionError for another value of option ``name``.
+
+    For an option of a single command: those of the models are read by their types.
+    """
+    try:
+        path = _directory(value)
+        if path.exists() and not path.is_dir():
+            raise _Unfit("a directory, this is a file")
+    except (TypeError, ValueError, OSError) as error:
+        raise wrong_value(name, value, str(error) if isinstance(error, _Unfit) else "a directory, not a URL") from None
+    return path
 
 
 def _option_error(error: ValidationError, values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> OptionError:
@@ -95,13 +117,19 @@ def _expectation(kind: str, context: Mapping[str, Any], field: FieldInfo) -> str
     return "true or false" if kind.startswith("bool") else str(context["error"])
 
 
+class _Unfit(ValueError):
+    """A value of the right form that cannot be used; its message says what was expected."""
+
+
 def _reader(read: Callable[[Any], Any], expected: str) -> BeforeValidator:
     """A validator that reads a value, and says what was expected if ``read`` cannot."""
 
     def validate(value: Any) -> Any:
         try:
             return read(value)
-        except (TypeError, ValueError, OverflowError):
+        except _Unfit:
+            raise
+        except (TypeError, ValueError, OverflowError, OSError):
             raise ValueError(expected) from None
 
     return BeforeValidator(validate)
@@ -111,7 +139,10 @@ def _whole(value: Any) -> int:
     """Python's and numpy's integers, or their text."""
     if isinstance(value, bool):
         raise TypeError
-    return int(value) if isinstance(value, str) else operator.index(value)
+    number = int(value) if isinstance(value, str) else operator.index(value)
+    if abs(number) > LARGEST:
+        raise _Unfit(f"a whole number of at most {LARGEST}")
+    return number
 
 
 def _number(value: Any) -> float:
@@ -123,6 +154,8 @@ def _number(value: Any) -> float:
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise TypeError
+    if not all(sign.isprintable() or sign.isspace() for sign in value):  # surrogates are not printable either
+        raise _Unfit("text without control characters")
     return value
 
 
@@ -136,21 +169,31 @@ def _names(value: Any) -> str:
 
 def _seeds(value: Any) -> tuple[int, ...]:
     if isinstance(value, str):
-        return tuple(seed for part in value.split(",") for seed in _seed_range(part))
+        return tuple(chain.from_iterable(_few([_seed_range(part) for part in value.split(",")])))
     several = isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0  # not an array that is one number
     if isinstance(value, Mapping | bytes):
         raise TypeError
-    seeds = list(value) if several else [value]
+    seeds = list(islice(value, MOST_SEEDS + 1)) if several else [value]
     if not seeds or any(isinstance(seed, str) for seed in seeds):
         raise TypeError
-    return tuple(map(_whole, seeds))
+    return tuple(map(_whole, chain.from_iterable(_few([seeds]))))
+
+
+def _few(parts: list[Any]) -> list[Any]:
+    """The parts, if they are not too many seeds together."""
+    sizes = (part.stop - part.start if isinstance(part, range) else len(part) for part in parts)  # len() has a limit
+    if sum(sizes) > MOST_SEEDS:
+        raise _Unfit(f"at most {MOST_SEEDS} seeds")
+    return parts
 
 
 def _seed_range(text: str) -> range:
     """``3`` is one seed, ``0-4`` are five."""
     ends = re.fullmatch(r"\s*(-?\d+)\s*(?:-\s*(\d+)\s*)?", text)
-    seeds = range(int(ends[1]), int(ends[2] or ends[1]) + 1) if ends else range(0)
-    if not seeds:
+    if not ends:
+        raise ValueError
+    seeds = range(_whole(ends[1]), _whole(ends[2] or ends[1]) + 1)
+    if seeds.stop <= seeds.start:
         raise ValueError
     return seeds
 
@@ -161,13 +204,24 @@ def _amount(value: Any) -> str:
 
 
 def _path(value: Any) -> Path:
-    return Path(_text(os.fspath(value)))
+    text = _text(os.fspath(value))
+    path, size = Path(text), len(os.fsencode(text))
+    if size > _LONGEST_PATH or any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        raise _Unfit(f"a path whose names have at most {_LONGEST_NAME} bytes each, and {_LONGEST_PATH} in all")
+    return path
 
 
 def _directory(value: Any) -> Path:
     path = _path(value)
     if re.match(r"[\w+.-]{2,}:/", os.fspath(value)):
         raise ValueError
+    place = path
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if place != path and not place.is_dir():
+        raise _Unfit(f"a directory; {shortened(str(place))} is none")
+    if os.path.realpath(place).split("/")[1] in ("proc", "sys"):
+        raise _Unfit("a directory outside of /proc and /sys")
     return path
 
 

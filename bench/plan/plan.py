@@ -1,15 +1,19 @@
 """From a request to its stages: victims, and the cells that share them."""
 
+import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
-from operator import methodcaller
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
-from bench.errors import RequestError
+import torch
+from pydantic import ValidationError
+
+from bench.errors import RequestError, shortened
 from bench.plan import identity, recipes
+from bench.plan.blame import blaming
+from bench.plan.parameter_check import check_parameters
 from bench.plan.profiles import PROFILES, Profile
 from bench.plan.registry import Registry
 from bench.plan.request import Request
@@ -18,8 +22,12 @@ from bench.plan.stages import CellStage, Ref, VictimStage
 from bench.plugin import Defense, Oracle
 from bench.plugin.base import Case, Plugin
 from bench.plugin.dataset import Dataset
+from bench.plugin.defense import Knowledge
 from bench.plugin.model import Model
 from bench.plugin.parameters import spelled, written
+from bench.plugin.values import ImageSpec
+
+MOST_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Plan:
     def _reason(self, cell: CellStage) -> str | None:
         plugins = [self.plugin(ref) for ref in cell.refs.values()]
         case = Case(cast(Dataset, plugins[0]), cast(Model, plugins[1]), *plugins[2:])
-        return next((reason for plugin in plugins if (reason := plugin.unsupported(case))), None)
+        return next((reason for plugin in plugins if (reason := _declined(plugin, case))), None)
 
 
 def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
@@ -55,7 +63,7 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
     profile = PROFILES[request.profile]
     chooser = _Chooser(registry, profile)
     selected = chooser.choose("dataset", request.datasets or profile.datasets)
-    datasets = chooser.fitted(selected, methodcaller("located", data))
+    datasets = chooser.fitted(selected, "located", data)
     choices = {
         "model": chooser.choose("model", request.models or profile.models),
         "attack": chooser.choose("attack", request.attacks),
@@ -63,19 +71,17 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
     }
     trainings = recipes.chosen(request.recipes or profile.recipe)
     seeds = profile.seeds if request.seeds is None else request.seeds
-    suspects = profile.suspects if request.suspects is None else request.suspects
+    sizes: list[int] = [len(datasets), *map(len, choices.values()), len(trainings), len(seeds)]
+    count = math.prod(sizes)
+    if count > MOST_CELLS:
+        raise RequestError(f"the request has {count} cells: expected at most {MOST_CELLS}")
     cells: dict[str, CellStage] = {}
     for dataset in datasets:
         source = cast(Dataset, dataset.plugin)
-        available = source.training_images(data)
-        reference = reference_count(request.reference or profile.reference, available)
-        if reference + suspects > available:
-            raise RequestError(
-                f"--suspects {suspects}: expected at most {available - reference} beside the reference set"
-            )
-        fitted = {
-            kind: chooser.fitted(chosen, methodcaller("resolve", source.spec)) for kind, chosen in choices.items()
-        }
+        spec, available = _images_of(source, data)
+        fitted = {kind: chooser.fitted(chosen, "resolve", spec) for kind, chosen in choices.items()}
+        given = [_given(choice.plugin) for choice in fitted["defense"]]
+        reference, suspects = _budgets(request, profile, available, given)
         for model, recipe, attack, seed in product(fitted["model"], trainings, fitted["attack"], seeds):
             victim = VictimStage(dataset.ref, model.ref, attack.ref, request.profile, recipe, seed)
             for defense in fitted["defense"]:
@@ -84,25 +90,92 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
     return Plan(list(cells.values()), chooser.plugins)
 
 
+def _images_of(source: Dataset, data: Path) -> tuple[ImageSpec, int]:
+    """What a data set's images are, and how many there are to train with."""
+    with blaming(_name(source), "spec"):
+        spec = source.spec
+    if not isinstance(spec, ImageSpec) or not all(
+        type(size) is int and size > 0 for size in (*spec.shape, spec.classes)
+    ):
+        raise RequestError(f"{_name(source)}: spec={shortened(repr(spec))}: expected an ImageSpec of positive sizes")
+    with blaming(_name(source), "reading its training images"):
+        available = source.training_images(data)
+    if type(available) is not int or available < 1:
+        raise RequestError(f"{_name(source)}: {shortened(repr(available))} training images: expected 1 or more")
+    return spec, available
+
+
+def _budgets(request: Request, profile: Profile, available: int, given: list[str]) -> tuple[int, int]:
+    """The numbers of reference images and of suspects; the latter must be there if a defense asks for them."""
+    suspects = profile.suspects if request.suspects is None else request.suspects
+    reference = reference_count(request.reference or profile.reference, available)
+    if "suspects" in given and reference + suspects > available:
+        raise RequestError(f"--suspects {suspects}: expected at most {available - reference} beside the reference set")
+    return reference, suspects
+
+
+def _given(defense: Plugin) -> str:
+    """What a defense declares that it must be given."""
+    knowledge = cast(Defense, defense).knowledge
+    if knowledge not in get_args(Knowledge):
+        expected = ", ".join(get_args(Knowledge))
+        raise RequestError(f"{_name(defense)}: knowledge={shortened(repr(knowledge))}: expected one of {expected}")
+    return knowledge
+
+
+def _declined(part: Plugin, case: Case) -> str | None:
+    """Why a plugin declines a case, or None.
+
+    Where the model's own network cannot be built or run, nobody can say: the case is tried, and fails under its name.
+    """
+    try:
+        with blaming(_name(part), "unsupported"):
+            reason = part.unsupported(case)
+    except RequestError:
+        if _can_run(case):
+            raise
+        return None
+    if reason is not None and not isinstance(reason, str):
+        raise RequestError(f"{_name(part)}: unsupported gave {shortened(repr(reason))}: expected a reason, or None")
+    return reason and shortened(" ".join(reason.split()), 1000)
+
+
+def _can_run(case: Case) -> bool:
+    try:
+        with torch.no_grad():
+            logits = case.network(case.example)
+        return isinstance(logits, torch.Tensor) and logits.shape == (1, case.dataset.spec.classes)
+    except Exception:  # whatever the model raises
+        return False
+
+
+def _name(plugin: Plugin) -> str:
+    return f"{plugin.kind} {plugin.name!r}"
+
+
 def reference_count(text: str, available: int) -> int:
     """The number of clean reference images that "200" or "5%" means, out of ``available`` training images.
 
     Raises RequestError for a malformed text, or a number that is not in 1 to ``available``.
     """
     match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", text.strip())
-    count = -1 if not match else int(match[1]) if match[1] else round(float(match[2]) / 100 * available)
+    count = -1
+    if match and len(text) <= 20:  # of more digits it is too large in any case
+        count = int(match[1]) if match[1] else round(float(match[2]) / 100 * available)
     if not 0 < count <= available:
         raise RequestError(
-            f"--reference {text}: expected a number of images from 1 to {available}, or a share such as 5%"
+            f"--reference {shortened(text)}: expected a number of images from 1 to {available}, or a share such as 5%"
         )
     return count
 
 
 def _cell(victim: VictimStage, chosen: "_Chosen", reference: int, suspects: int) -> CellStage:
     defense = cast(Defense, chosen.plugin)
+    with blaming(_name(defense), "wants_pairs"):
+        pairs = bool(defense.wants_pairs)
     clean = reference if defense.knowledge != "none" else 0
     suspected = suspects if defense.knowledge == "suspects" else 0
-    return CellStage(victim, chosen.ref, clean, suspected, defense.wants_pairs, isinstance(defense, Oracle))
+    return CellStage(victim, chosen.ref, clean, suspected, pairs, isinstance(defense, Oracle))
 
 
 @dataclass(frozen=True)
@@ -129,10 +202,18 @@ class _Chooser:
                 chosen.setdefault(identity.canonical(ref.identity), _Chosen(plugin, ref))
         return list(chosen.values())
 
-    def fitted(self, chosen: list[_Chosen], fit: Callable[[Plugin], Plugin]) -> list[_Chosen]:
-        """The plugins that ``fit`` makes of the chosen ones, with the labels of these."""
-        fitted = [(fit(choice.plugin), choice.ref.label) for choice in chosen]
-        return [_Chosen(plugin, self._ref(plugin, label)) for plugin, label in fitted]
+    def fitted(self, chosen: list[_Chosen], method: str, what: Any) -> list[_Chosen]:
+        """The plugins that their ``method`` makes of the chosen ones for ``what``, with the labels of these."""
+        fitted = []
+        for choice in chosen:
+            with blaming(_name(choice.plugin), method):
+                plugin = getattr(choice.plugin, method)(what)
+            if not isinstance(plugin, type(choice.plugin)):
+                given = shortened(repr(plugin))
+                raise RequestError(f"{_name(choice.plugin)}: {method} gave {given}: expected a plugin")
+            check_parameters(plugin)
+            fitted.append(_Chosen(plugin, self._ref(plugin, choice.ref.label)))
+        return fitted
 
     def _ref(self, plugin: Plugin, label: str) -> Ref:
         version = self.registry.version(plugin.kind, plugin.name)
@@ -145,7 +226,10 @@ def _label(plugin: Plugin, defaults: dict[str, Any]) -> str:
     """The plugin's name in tables, with those parameters that are not the defaults of the plugin or the profile."""
     fields, values = type(plugin).model_fields, plugin.model_dump()
     required = {name: values[name] for name, field in fields.items() if field.is_required()}
-    usual = type(plugin)(**{**required, **defaults}).model_dump()
+    try:
+        usual = type(plugin)(**{**required, **defaults}).model_dump()
+    except ValidationError:  # parameters that go together: without the others, what is required is refused
+        usual = {}
     left_out = {name: fields[name].default for name in fields if name not in values and name in usual}
     shown = {
         name: value

@@ -1,11 +1,12 @@
 """Recipes: named sets of training hyper-parameters for victims; a request may change each of them."""
 
+import math
 from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 
-from bench.errors import RequestError, did_you_mean
+from bench.errors import RequestError, did_you_mean, shortened
 from bench.plan.selection import parse
 from bench.plugin.parameters import explained, written
 from bench.toolbox.training import Recipe
@@ -50,8 +51,13 @@ def recipe(label: str) -> Recipe:
 def _changed(name: str, parameters: dict[str, Any]) -> Recipe:
     """The recipe ``name`` with these parameters changed."""
     if name not in RECIPES:
-        raise RequestError(f"--recipes {name}: expected one of {', '.join(RECIPES)}{did_you_mean(name, RECIPES)}")
+        known = f"{', '.join(RECIPES)}{did_you_mean(name, RECIPES)}"
+        raise RequestError(f"--recipes {shortened(name)}: expected one of {known}")
     try:
-        return Recipe.model_validate({**RECIPES[name].model_dump(), **parameters})
+        made = Recipe.model_validate({**RECIPES[name].model_dump(), **parameters})
     except ValidationError as error:
-        raise RequestError(f"--recipes {name}: {explained(error, Recipe.model_fields)}") from error
+        raise RequestError(f"--recipes {name}: {shortened(explained(error, Recipe.model_fields), 1000)}") from error
+    for parameter, value in made:  # the text "inf" is a number too
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RequestError(f"--recipes {name}: {parameter}={value}: expected a finite number")
+    return made

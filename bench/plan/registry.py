@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,14 +20,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_origin
 
-from bench.errors import RequestError, one_line
+from bench.errors import RequestError, one_line, shortened
 from bench.plan import fingerprints
+from bench.plan.blame import blaming
+from bench.plan.parameter_check import check_parameters
 from bench.plan.selection import Choice
 from bench.plugin.parameters import explained, unknown
 
 if TYPE_CHECKING:
     from bench.plugin.base import Plugin
 
+_NAME = re.compile(r"[\w.-]+")  # what a selection can name
 KINDS = ("dataset", "model", "attack", "defense")
 
 
@@ -83,14 +87,14 @@ class Registry:
         names = [name for name in every_name if choice.pattern == "all" or fnmatchcase(name, choice.pattern)]
         usable = [name for name in names if self._loads(kind, name) and not self.load(kind, name).by_name_only]
         if not usable:
-            raise RequestError(f"{kind} {choice.pattern!r}: matches none of {', '.join(every_name)}")
+            raise RequestError(f"{kind} {shortened(choice.pattern)!r}: matches none of {', '.join(every_name)}")
         return usable
 
     def entry(self, kind: str, name: str) -> Entry:
         """The entry of a plugin. Raises RequestError if it is unknown, with the nearest name, or broken."""
         entry = self._entries.get((kind, name))
         if entry is None:
-            raise RequestError(unknown(kind, name, [entry.name for entry in self.entries(kind)]))
+            raise RequestError(unknown(kind, shortened(name), [entry.name for entry in self.entries(kind)]))
         if entry.problem is not None:
             raise RequestError(f"{kind} {name!r} is broken: {entry.problem}")
         return entry
@@ -101,7 +105,9 @@ class Registry:
         module, _, attribute = entry.target.partition(":")
         try:
             plugin = getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # whatever a plugin's module raises, it is that plugin's problem
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a plugin's module raises, it is that plugin's problem
             raise RequestError(f"{kind} {name!r} is broken: {one_line(error)}") from error
         return _checked(plugin, kind, name)
 
@@ -110,15 +116,20 @@ class Registry:
         from pydantic import ValidationError
 
         plugin = self.load(kind, name)
-        try:
-            return plugin(**{name: _split(plugin, name, value) for name, value in parameters.items()})
-        except ValidationError as error:
-            raise RequestError(f"{kind} {name!r}: {explained(error, plugin.model_fields)}") from error
+        with blaming(f"{kind} {name!r}", "making it"):
+            try:
+                made = plugin(**{name: _split(plugin, name, value) for name, value in parameters.items()})
+            except ValidationError as error:
+                line = shortened(explained(error, plugin.model_fields), 1000)
+                raise RequestError(f"{kind} {name!r}: {line}") from error
+        check_parameters(made)
+        return made
 
     def version(self, kind: str, name: str) -> str:
         """The version in keys: the plugin's ``version``; for a one-file plugin also the fingerprint of its text."""
         fingerprint = self.entry(kind, name).fingerprint
-        version = str(self.load(kind, name).version)
+        with blaming(f"{kind} {name!r}", "version"):
+            version = str(self.load(kind, name).version)
         return f"{version}+{fingerprint}" if fingerprint else version
 
     def fingerprint(self, kind: str, name: str) -> str:
@@ -157,18 +168,18 @@ class Registry:
     def _add_file(self, file: Path) -> None:
         try:
             module, fingerprint = _load_file(file)
-        except Exception as error:  # whatever a user's file raises, it is that file's problem
+            entries = [_entry(plugin, module, file, fingerprint) for plugin in _plugins_in(module)]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a user's file raises, it is that file's problem
             self.problems.append(f"--plugin {file}: {one_line(error)}")
             return
-        plugins = _plugins_in(module)
-        if not plugins:
+        if not entries:
             self.problems.append(
                 f"--plugin {file}: expected a class of kind {', '.join(KINDS)} with a name; found none"
             )
-        for plugin in plugins:
-            target = f"{module.__name__}:{plugin.__name__}"
-            summary = (plugin.__doc__ or module.__doc__ or "").strip().partition("\n")[0]
-            self._add(Entry(plugin.kind, plugin.name, target, str(file), summary, fingerprint=fingerprint))
+        for entry in entries:
+            self._add(entry)
 
 
 def _load_file(file: Path) -> tuple[ModuleType, str]:
@@ -227,6 +238,19 @@ def _plugins_in(module: ModuleType) -> "list[type[Plugin]]":
         and not inspect.isabstract(value)
         and getattr(value, "name", None)
     ]
+
+
+def _entry(plugin: "type[Plugin]", module: ModuleType, file: Path, fingerprint: str) -> Entry:
+    if not (isinstance(plugin.name, str) and _NAME.fullmatch(plugin.name) and plugin.name != "all"):
+        raise ValueError(
+            f"class {plugin.__name__}: name={shortened(repr(plugin.name))}: expected letters, digits, _, . and -"
+        )
+    if getattr(plugin, "kind", None) not in KINDS:
+        raise ValueError(f"class {plugin.__name__}: expected a subclass of Dataset, Model, Attack or a kind of Defense")
+    summary = str(plugin.__doc__ or module.__doc__ or "").strip().partition("\n")[0]
+    return Entry(
+        plugin.kind, plugin.name, f"{module.__name__}:{plugin.__name__}", str(file), summary, None, fingerprint
+    )
 
 
 def _checked(plugin: Any, kind: str, name: str) -> "type[Plugin]":

@@ -1,14 +1,20 @@
 """Selections: ``all``, names, globs, ``name[param=value]``, ``name[param=a|b]`` for a sweep; comma-separated."""
 
-import json
+import math
 import re
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from bench.errors import RequestError
+from bench.errors import RequestError, shortened
 
-_CHOICE = re.compile(r"\s*(?P<pattern>[\w.*?-]+)\s*(?:\[(?P<parameters>[^\[\]]*)\])?\s*")
+MOST = 10_000  # choices of one selection: a sweep over several parameters is soon more than anybody can compute
+LONGEST = 100_000  # characters of one selection
+LARGEST = 2**63 - 1  # of whole numbers: what torch and tables can hold
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+_FRACTION = re.compile(r"([0-9]+(?:\.[0-9]+)?)/([0-9]+(?:\.[0-9]+)?)")
+_CHOICE = re.compile(r"(?P<pattern>[\w.*?-]+)\s*(?:\[(?P<parameters>[^\[\]]*)\])?")
 
 
 @dataclass(frozen=True)
@@ -27,40 +33,69 @@ class Choice:
 def parse(text: str) -> list[Choice]:
     """The choices of a selection, one for each point of a sweep. Raises RequestError for anything malformed."""
     choices: list[Choice] = []
-    for part in re.split(r",(?![^\[]*\])", text):
+    if len(text) > LONGEST:
+        raise RequestError(f"selection {_shown(text)}: has {len(text)} characters; expected at most {LONGEST}")
+    for part in _parts(text):
         match = _CHOICE.fullmatch(part)
         if not match:
             raise RequestError(
-                f"selection {text!r}: cannot read {part.strip()!r}; expected all, a name, a glob or name[param=value,…]"
+                f"selection {_shown(text)}: cannot read {_shown(part)}; "
+                "expected all, a name, a glob or name[param=value,…]"
             )
         axes = _axes(match["parameters"], text) if match["parameters"] is not None else {}
+        count = len(choices) + math.prod(map(len, axes.values()))
+        if count > MOST:
+            raise RequestError(f"selection {_shown(text)}: stands for {count} choices; expected at most {MOST}")
         choices += [
             Choice(match["pattern"], dict(zip(axes, values, strict=True))) for values in product(*axes.values())
         ]
     return choices
 
 
+def _parts(text: str) -> list[str]:
+    """The text cut at the commas that stand outside of brackets."""
+    parts, inside = [""], False
+    for piece in re.split(r"([,\[\]])", text):
+        inside = piece == "[" or (inside and piece != "]")
+        if piece == "," and not inside:
+            parts.append("")
+        else:
+            parts[-1] += piece
+    return [part.strip() for part in parts]
+
+
 def _axes(parameters: str, text: str) -> dict[str, list[Any]]:
     axes: dict[str, list[Any]] = {}
     for assignment in parameters.split(","):
         name, equals, values = (piece.strip() for piece in assignment.partition("="))
-        if not (name.isidentifier() and equals and values):
-            raise RequestError(f"selection {text!r}: cannot read {assignment.strip()!r}; expected param=value")
+        if not (name.isidentifier() and len(name) <= 100 and equals and values):
+            raise RequestError(
+                f"selection {_shown(text)}: cannot read {_shown(assignment.strip())}; expected param=value"
+            )
         if name in axes:
-            raise RequestError(f"selection {text!r}: {name} is set twice; a sweep is written {name}=a|b")
-        axes[name] = [_value(value.strip()) for value in values.split("|")]
+            raise RequestError(f"selection {_shown(text)}: {name} is set twice; a sweep is written {name}=a|b")
+        axes[name] = [_value(value.strip(), name) for value in values.split("|")]
     return axes
 
 
-def _value(text: str) -> Any:
+def _value(text: str, name: str) -> Any:
     """Numbers, fractions such as 40/255, true, false and none are what they look like; anything else is text."""
     if text.lower() in ("none", "true", "false"):
         return {"none": None, "true": True, "false": False}[text.lower()]
-    fraction = re.fullmatch(r"(\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)", text)
+    if _WHOLE.fullmatch(text):
+        if len(text) > 20 or abs(int(text)) > LARGEST:
+            raise RequestError(f"{name}={shortened(text)}: expected a whole number of at most {LARGEST}")
+        return int(text)
+    fraction = _FRACTION.fullmatch(text)
+    number = float(text) if _NUMBER.fullmatch(text) else None
     if fraction and float(fraction[2]):
-        return float(fraction[1]) / float(fraction[2])
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
+        number = float(fraction[1]) / float(fraction[2])
+    if number is None:
         return text
-    return value if isinstance(value, int | float | bool) else text
+    if not math.isfinite(number):
+        raise RequestError(f"{name}={shortened(text)}: expected a finite number")
+    return number
+
+
+def _shown(text: str) -> str:
+    return repr(shortened(text))

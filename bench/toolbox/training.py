@@ -91,9 +91,7 @@ def train(
             if recipe.augment:
                 images = augment(images, generator, crop=crop, flip=flip)
             with autocast(device):
-                network = (
-                    fast if len(index) == recipe.batch_size else model
-                )  # compiling again for a smaller last batch does not pay
+                network = fast if len(index) == recipe.batch_size else model  # compiling anew for one batch costs more
                 loss = run.objective.loss(network, channels_last(images), labels, run.steps / steps)
             run.step(loss)
             progress(run.steps / steps)

@@ -116,12 +116,25 @@ def test_what_one_reader_accepts_all_accept(capsys, name, value, understood):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"workers": 0}, "--workers 0: expected at least 1"),
+        ({"workers": 0}, "--workers 0: expected at least 1 and at most 1024"),
+        ({"workers": 10**9}, "--workers 1000000000: expected at least 1 and at most 1024"),
+        ({"threads": 10**9}, "--threads 1000000000: expected at least 1 and at most 1024"),
+        ({"gpu_share": 1e-300}, "--gpu-share 1e-300: expected at least 0.01"),
+        ({"suspects": 2**63}, f"--suspects {2**63}: expected a whole number of at most {2**63 - 1}"),
+        ({"seeds": "0-10000"}, "--seeds 0-10000: expected at most 10000 seeds"),
+        ({"seeds": f"0-{2**63}"}, f"--seeds 0-{2**63}: expected a whole number of at most {2**63 - 1}"),
+        ({"data": "a\x1bb"}, "--data a\x1bb: expected text without control characters"),
+        ({"store": "/proc/x"}, "--store /proc/x: expected a directory outside of /proc and /sys"),
+        ({"store": "/dev/null/x"}, "--store /dev/null/x: expected a directory; /dev/null is none"),
+        (
+            {"device": f"cuda:{'9' * 9}"},
+            "--device cuda:999999999: expected auto, cpu, cuda, or GPUs by number such as cuda:0,1",
+        ),
         ({"workers": "many"}, "--workers many: expected a whole number"),
         ({"threads": 1.5}, "--threads 1.5: expected a whole number"),
         ({"gpu_share": 2}, "--gpu-share 2: expected more than 0 and at most 1"),
         ({"gpu_share": 0}, "--gpu-share 0: expected more than 0 and at most 1"),
-        ({"timeout": 0}, "--timeout 0: expected more than 0"),
+        ({"timeout": 0}, "--timeout 0: expected more than 0 and at most 1e+08"),
         ({"timeout": "nan"}, "--timeout nan: expected a number"),
         ({"suspects": -1}, "--suspects -1: expected at least 0"),
         ({"seeds": "a"}, "--seeds a: expected whole numbers, such as 0,1 or 0-4"),
@@ -202,8 +215,12 @@ def test_the_command_line_wins_over_a_study_even_over_a_wrong_value(capsys):
 
 def test_a_message_names_the_study_only_if_the_value_stands_there(capsys):
     Path("study.toml").write_text("workers = 0\n")
-    assert by_command_line(capsys, "study.toml") == "study study.toml: --workers 0: expected at least 1"
-    assert by_command_line(capsys, "study.toml", "--workers", "-1") == "--workers -1: expected at least 1"
+    assert (
+        by_command_line(capsys, "study.toml") == "study study.toml: --workers 0: expected at least 1 and at most 1024"
+    )
+    assert (
+        by_command_line(capsys, "study.toml", "--workers", "-1") == "--workers -1: expected at least 1 and at most 1024"
+    )
 
 
 def test_plugins_of_a_study_are_looked_for_beside_it(capsys):

@@ -1,0 +1,25 @@
+"""Whose fault it is: what a plugin raises while a request is planned becomes one line that names the plugin."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench.errors import LONGEST, Damaged, RequestError, one_line, shortened
+
+
+@contextmanager
+def blaming(plugin: str, what: str) -> Iterator[None]:
+    """While open, whatever is raised becomes a RequestError: ``plugin``, such as "attack 'x'", failed in ``what``.
+
+    A RequestError is passed on, cut to a readable length, and so is Ctrl-C. SystemExit is not: a plugin does not end
+    the harness.
+    """
+    try:
+        yield
+    except RequestError as error:
+        if len(str(error)) > LONGEST:
+            raise RequestError(shortened(str(error), LONGEST)) from error
+        raise
+    except (Damaged, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise RequestError(f"{plugin}: {what} failed: {one_line(error)}") from error

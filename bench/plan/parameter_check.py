@@ -1,0 +1,32 @@
+"""Whether a plugin's parameters can be written down: what cannot has no key."""
+
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import RequestError, shortened
+from bench.plan import identity
+
+if TYPE_CHECKING:
+    from bench.plugin.base import Plugin
+
+_LONGEST_PARAMETER = 100_000  # characters
+
+
+def check_parameters(plugin: "Plugin") -> None:
+    """Raises RequestError, naming the parameter, for one whose value cannot be written down: it would have no key."""
+    for name in type(plugin).model_fields:
+        value = getattr(plugin, name, None)
+        try:
+            written = identity.canonical(plugin.model_dump(mode="json", include={name}))
+            fits = len(written) <= _LONGEST_PARAMETER
+        except (ValueError, TypeError, RecursionError):  # pydantic's error for an object is a ValueError
+            fits = False
+        if not fits or (isinstance(value, str) and shortened(value, len(value)) != value):
+            given = f"{plugin.kind} {plugin.name!r}: {name}={_shown(value)}"
+            raise RequestError(f"{given}: expected finite numbers, text, or a list of them")
+
+
+def _shown(value: Any) -> str:
+    try:
+        return shortened(" ".join(str(value).split()))
+    except Exception:  # an integer of 5,000 digits, or an object of anybody's class
+        return f"(a {type(value).__name__})"

@@ -1,0 +1,223 @@
+"""Plugins whose methods raise, or give something else: one line names the plugin, and its neighbours go on."""
+
+import io
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench.cli.main import main
+from bench.errors import one_line, shortened
+
+HEAD = """
+from typing import Any, ClassVar
+import torch
+from pydantic import Field
+from torch import nn
+from bench.plugin import Attack, Dataset, ImageSpec, LabelledImages, Model, Repair, Splits
+
+class Unreadable(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+    def __reduce__(self):
+        raise TypeError("cannot be pickled")
+
+class Needs(Exception):
+    def __init__(self, one, *, other):
+        super().__init__(one)
+
+def surrogate():
+    raise ValueError("a \\udc80 file\\nof two lines")
+def unreadable():
+    raise Unreadable
+def needs():
+    raise Needs("odd", other=lambda: 0)
+def leave():
+    raise SystemExit(0)
+def generator():
+    raise GeneratorExit
+def long():
+    raise ValueError("x" * 1_000_000)
+def empty():
+    raise KeyError
+
+def images(n, dtype=torch.uint8):
+    return LabelledImages(torch.zeros(n, 1, 6, 6, dtype=dtype), torch.arange(n) % 4)
+"""
+DEFENSE = """
+class Mine(Repair):
+    name: ClassVar[str] = "mine"
+    {field}
+    def repair(self, model, known, context):
+        {repair}
+        return model
+    {method}
+"""
+ATTACK = """
+class Mine(Attack):
+    name: ClassVar[str] = "mine"
+    {field}
+    def trigger(self, images, context):
+        return images * 0 + 1
+    {method}
+"""
+MODEL = """
+class Mine(Model):
+    name: ClassVar[str] = "mine"
+    def build(self, spec):
+        {repair}
+        return nn.Sequential(nn.Flatten(), nn.Linear(36, spec.classes))
+    {method}
+"""
+DATASET = """
+class Mine(Dataset):
+    name: ClassVar[str] = "mine"
+    @property
+    def spec(self):
+        {spec}
+        return ImageSpec(1, 6, 6, classes=4, mean=(0.5,), std=(0.25,))
+    def load(self, folder):
+        {repair}
+        return Splits(images(60), images(20))
+    {method}
+"""
+RAISING = ["surrogate", "unreadable", "needs", "leave", "generator", "long", "empty"]
+TEXTS = {"defense": DEFENSE, "attack": ATTACK, "model": MODEL, "dataset": DATASET}
+
+
+def write(folder: Path, kind: str, **parts: str) -> Path:
+    """A one-file plugin of a kind, with these parts put in."""
+    text = TEXTS[kind].format(**{"field": "", "method": "", "repair": "pass", "spec": "pass"} | parts)
+    (folder / "mine.py").write_text(HEAD + text)
+    return folder / "mine.py"
+
+
+def answer(folder: Path, kind: str, *words: str) -> tuple[int, str]:
+    """Exit status and standard error of a command on the plugin and small built-in neighbours."""
+    small = {"dataset": "digits[train_size=100]", "model": "resnet18[width=4]", "attack": "badnets", "defense": "none"}
+    given = " ".join(words)
+    chosen = {**small, kind: "mine"}.items()
+    arguments = [f"--{name}s={value}" for name, value in chosen if f"--{name}s" not in given]
+    arguments += ["--recipes=quick[epochs=1]", "--reference=20", "--plugin", str(folder / "mine.py")]
+    arguments += ["--store", str(folder / "store"), "--data", str(folder / "data")]
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main([*words, *arguments])
+    return int(ended.value.code or 0), err.getvalue()
+
+
+def check_refused(status: int, err: str, kind: str) -> None:
+    assert status == 2, err
+    assert err.count("\n") == 1
+    assert len(err) < 5000
+    assert f"{kind} 'mine'" in err
+    assert shortened(err, len(err)) == err
+
+
+METHODS = {
+    "resolve": ("attack", "def resolve(self, spec): {}()"),
+    "unsupported": ("defense", "def unsupported(self, case): {}()"),
+    "wants_pairs": ("defense", "wants_pairs = property(lambda self: {}())"),
+    "located": ("dataset", "def located(self, folder): {}()"),
+    "training_images": ("dataset", "def training_images(self, folder): {}()"),
+    "model's resolve": ("model", "def resolve(self, spec): {}()"),
+    "made": ("defense", "def model_post_init(self, context): {}()"),
+}
+
+
+@pytest.mark.parametrize("raising", RAISING)
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_method_raises_in_planning_is_one_line_that_names_the_plugin(tmp_path, method, raising):
+    kind, text = METHODS[method]
+    write(tmp_path, kind, method=text.format(raising))
+    check_refused(*answer(tmp_path, kind, "plan"), kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("attack", {"method": "def resolve(self, spec): return None"}),
+        (
+            "attack",
+            {"method": "def resolve(self, spec): return self.model_copy(update={'poisoning_rate': float('inf')})"},
+        ),
+        ("attack", {"field": "strength: float = float('inf')"}),
+        ("attack", {"field": "strength: float = float('nan')"}),
+        ("defense", {"field": "what: Any = object()"}),
+        ("defense", {"field": "what: Any = Field(default_factory=lambda: 1 / 0)"}),
+        ("defense", {"field": "what: str = '\\udc80'"}),
+        ("defense", {"field": "what: int = 10 ** 5000"}),
+        ("defense", {"field": "knowledge: ClassVar[str] = 'everything'"}),
+        ("defense", {"method": "def unsupported(self, case): return 3"}),
+        ("dataset", {"repair": "return Splits(images(0), images(0))"}),
+        ("dataset", {"repair": "return Splits(images(60, torch.float32), images(20))"}),
+        ("dataset", {"repair": "return None"}),
+        ("dataset", {"repair": "surrogate()"}),
+        ("dataset", {"method": "def training_images(self, folder): return None"}),
+        ("dataset", {"method": "def training_images(self, folder): return 0"}),
+        ("dataset", {"method": "def training_images(self, folder): return 60.0"}),
+        ("dataset", {"spec": "return None"}),
+        ("dataset", {"spec": "surrogate()"}),
+        ("dataset", {"spec": "leave()"}),
+        ("dataset", {"spec": "return ImageSpec(1, 6, 6, classes=0, mean=(0.5,), std=(0.25,))"}),
+        ("dataset", {"method": "def located(self, folder): return 'here'"}),
+    ],
+)
+def test_what_a_plugin_gives_in_planning_is_checked(tmp_path, kind, parts):
+    write(tmp_path, kind, **parts)
+    check_refused(*answer(tmp_path, kind, "plan"), kind)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["raise SystemExit(0)", "raise GeneratorExit", "raise ValueError('\\udc80')", "surrogate()", "unreadable()",
+     "class Mine(Repair):\n    name = 3\n    def repair(self, *a): pass",
+     "class Mine(Repair):\n    name: ClassVar[Any] = 3\n    def repair(self, *a): pass",
+     "class Mine(Repair):\n    name: ClassVar[str] = 'a,b'\n    def repair(self, *a): pass",
+     "class Mine(Repair):\n    name: ClassVar[str] = 'all'\n    def repair(self, *a): pass",
+     "from bench.plugin.base import Plugin\nclass Mine(Plugin):\n    name: ClassVar[str] = 'mine'"],
+)  # fmt: skip
+def test_a_file_that_is_no_plugin_is_one_line(tmp_path, text):
+    (tmp_path / "mine.py").write_text(HEAD + text)
+    status, err = answer(tmp_path, "defense", "plan")
+    assert (status, err.count("\n")) == (2, 1), err
+    assert "mine.py" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("raising", RAISING)
+def test_what_prepare_raises_is_one_line_that_names_the_data_set(tmp_path, raising):
+    write(tmp_path, "dataset", method=f"def prepare(self, folder): {raising}()")
+    check_refused(*answer(tmp_path, "dataset", "run", "--executor=inline"), "dataset")
+
+
+@pytest.mark.parametrize("executor", ["inline", "local"])
+def test_what_a_defense_raises_fails_its_cell_alone(tmp_path, executor):
+    path = write(tmp_path, "defense", field="how: str", repair="globals()[self.how]()")
+    results = bench.run(
+        plugin=path, datasets="digits[train_size=100]", models="resnet18[width=4]", attacks="none", reference=20,
+        defenses=f"mine[how={'|'.join(RAISING)}],none", recipes="quick[epochs=1]", store=tmp_path / "store",
+        executor=executor, workers=1,
+    )  # fmt: skip
+    states = {record.defense_label: record.status for record in results.records}
+    assert states == {**{f"mine[how={how}]": "failed" for how in RAISING}, "none": "done"}
+    for record in results.records:
+        assert len(record.reason or "") < 5000
+        record.to_json().encode()
+
+
+def test_a_model_that_cannot_be_built_fails_under_its_name_when_it_is_trained(tmp_path):
+    write(tmp_path, "model", repair="surrogate()")
+    assert answer(tmp_path, "model", "plan", "--defenses=tac") == (0, "")
+
+
+def test_any_error_has_a_line():
+    class Unreadable(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    assert one_line(Unreadable()) == "Unreadable: its message cannot be read"
+    assert one_line(ValueError("a\n\udc80")) == "ValueError: a \\udc80"
+    assert one_line(KeyError()) == "KeyError"
+    assert len(one_line(ValueError("x" * 20_000_000))) < 5000
