@@ -9,7 +9,7 @@ from cyclopts import App, Group, Parameter
 from bench import __version__
 from bench.cli.options import EVERY, REQUEST, merge_options, with_options
 from bench.cli.output import complain, name_damaged, print_lines
-from bench.errors import Damaged, RequestError
+from bench.errors import Damaged, RequestError, shortened
 from bench.plan.option_types import directory_named
 from bench.plan.request import Request
 from bench.records.texts import printable
@@ -125,9 +125,13 @@ def show(name: str, /, **options: Any) -> None:
     """
     from bench.api import open_registry
     from bench.cli.listing import show_lines
+    from bench.plan.blame import blaming
 
     request, how = merge_options(None, options)
-    print_lines(show_lines(name, open_registry(request.plugin), how.store))
+    registry = open_registry(request.plugin)
+    with blaming(f"show {shortened(name)}", "describing it"):  # a plugin's defaults may be anything
+        lines = show_lines(name, registry, how.store)
+    print_lines(lines)
 
 
 @app.command
