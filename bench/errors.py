@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from bench.records.texts import printable
+from bench.records.texts import neutral, printable
 
 _LOOKED_AT = 100_000  # characters of a message
 
@@ -44,10 +44,10 @@ def one_line(error: BaseException) -> str:
 
 
 def shortened(text: str, length: int = 200) -> str:
-    """The text with its middle left out if it is longer than ``length`` characters; lone surrogates are escaped."""
+    """The text with its middle left out if it is longer than ``length`` characters, made safe for a terminal."""
     if len(text) > length:
         text = f"{text[: length // 2]}…{text[len(text) - length // 2 :]}"
-    return text.encode("utf-8", "backslashreplace").decode()
+    return neutral(text)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -123,7 +123,7 @@ def test_what_one_reader_accepts_all_accept(capsys, name, value, understood):
         ({"suspects": 2**63}, f"--suspects {2**63}: expected a whole number of at most {2**63 - 1}"),
         ({"seeds": "0-10000"}, "--seeds 0-10000: expected at most 10000 seeds"),
         ({"seeds": f"0-{2**63}"}, f"--seeds 0-{2**63}: expected a whole number of at most {2**63 - 1}"),
-        ({"data": "a\x1bb"}, "--data a\x1bb: expected text without control characters"),
+        ({"data": "a\x1bb"}, "--data a\\x1bb: expected text without control characters"),
         ({"store": "/proc/x"}, "--store /proc/x: expected a directory outside of /proc and /sys"),
         ({"store": "/dev/null/x"}, "--store /dev/null/x: expected a directory; /dev/null is none"),
         (

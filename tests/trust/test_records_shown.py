@@ -21,7 +21,7 @@ def mailed(folder: Path, **changed: object) -> Store:
     """A store with one failure, whose record holds what its author likes."""
     store = Store(folder / "mailed")
     record = json.dumps(PLAIN | {"key": KEY, "status": "failed", **changed})
-    store.write("failures", KEY, {"record.json": record, "traceback.txt": b"Traceback\n  \xff" + SAID.encode()})
+    store.write("failures", KEY, {"record.json": record, "traceback.txt": f"Traceback\n  {SAID}"})
     return store
 
 
