@@ -80,11 +80,8 @@ def train(
     steps = max(1, recipe.epochs * steps_per_epoch(len(data), recipe.batch_size))
     run = _Run(model, recipe, objective or Objective(), generator, steps)
     fast: nn.Module = torch.compile(model) if compiled and type(run.objective) is Objective else model  # type: ignore[assignment]
-    if checkpoint and (saved := checkpoint.load(device)):
-        try:
-            run.restore(saved)
-        except Exception as error:  # whoever wrote it: another network's, or of another shape
-            raise checkpoint.misfit() from error
+    if checkpoint:
+        run.resume(checkpoint, device)
     while run.epochs < recipe.epochs:
         for index in batches(len(data), recipe.batch_size, generator, device):
             images, labels = data.at(index).floats, data.labels[index]
@@ -128,6 +125,14 @@ class _Run:
         expect_finite(self._parts["model"], when=f" {when}")
         expect_finite({"the sum of the losses": self._losses}, when=f" {when}")
         self._losses.zero_()
+
+    def resume(self, checkpoint: Resumable, device: torch.device) -> None:
+        """Continue from what the checkpoint has, if anything. Raises its ``misfit`` for the state of another network."""
+        if saved := checkpoint.load(device):
+            try:
+                self.restore(saved)
+            except Exception as error:  # whoever wrote it
+                raise checkpoint.misfit() from error
 
     def state(self) -> dict[str, Any]:
         """All that ``restore`` needs to continue from here."""
