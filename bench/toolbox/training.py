@@ -127,7 +127,7 @@ class _Run:
         self._losses.zero_()
 
     def resume(self, checkpoint: Resumable, device: torch.device) -> None:
-        """Continue from what the checkpoint has, if anything. Raises its ``misfit`` for the state of another network."""
+        """Continue from what the checkpoint has, if anything. Raises its ``misfit`` for another network's state."""
         if saved := checkpoint.load(device):
             try:
                 self.restore(saved)
