@@ -23,7 +23,7 @@ BAD = {
     "vanish": (2, "failed", "the worker died (exit code 0), both times"),
     "segfault": (2, "failed", "the worker died (signal SIGSEGV), both times"),
     "kill": (2, "failed", "the worker died (signal SIGKILL; out of memory?), both times"),
-    "hoard": (2, "failed", "MemoryError: , both times"),
+    "hoard": (2, "failed", "MemoryError, both times"),
     "hang": (2, "timeout", "stopped after the timeout of 4 s, both times"),
 }
 QUICK = ["raise", "interrupt", "leave", "big", "vanish", "kill", "hang"]
