@@ -107,7 +107,7 @@ class BNA(Runtime):
             classes = model(reference.example).shape[1]
         tasks = self._tasks(reference.labels.unique().tolist(), classes)
         if not tasks:
-            context.log("bna: no reference images to put a trigger on; the network is left as it is")
+            context.log("no reference images to put a trigger on; the network is left as it is")
             return {}
         images = self._task_images(tasks, reference, context)
         targets = torch.tensor([target for _, target in tasks], device=context.device)

@@ -73,13 +73,13 @@ class FIRE(Runtime):
         targets, reached = target_classes(logits_of(model, suspects))
         context.note("targets", targets.nonzero()[:, 0].tolist())
         if int(reached.sum()) < 2:
-            context.log("fire: too few suspects; the network is left as it is")
+            context.log("too few suspects; the network is left as it is")
             return _unguarded(model)
         triggered = suspects[reached]
         originals = known.originals[reached] if self.wants_pairs and known.originals is not None else None
         fit = self._fit(model, clean, triggered, originals, targets, context)
         if fit is None:
-            context.log("fire: no direction brings the suspects back; the network is left as it is")
+            context.log("no direction brings the suspects back; the network is left as it is")
             return _unguarded(model)
         context.note("chosen", _choice(fit))
         if self.direction == "random":

@@ -126,7 +126,7 @@ class TAC(ShiftTuning, Repair):
                 if shift is not None:
                     rows[number, label] = torch.as_tensor(shift)
                 elif label == 0 or not backdoor.has_one_target:
-                    context.log(f"tac: no shift gives all images the class {target}; it is left as it is")
+                    context.log(f"no shift gives all images the class {target}; it is left as it is")
         return rows.to(context.device)
 
     # --- which class? ------------------------------------------------------------------------------------
