@@ -31,9 +31,6 @@ class Damaged(Exception):
         return f"{self.section}/{self.key}: {self.name} {self.why}"
 
 
-LONGEST = 2000  # characters of a message
-
-
 def one_line(error: BaseException) -> str:
     """The type of an error and its message, on one printable line of bounded length, whatever the message holds."""
     try:

@@ -8,6 +8,7 @@ The paper's plain rule: evidence=latent, quantile=1, logarithm=false, test=extre
 """
 
 import copy
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -97,7 +98,8 @@ class TAC(ShiftTuning, Repair):
         beta = self.beta
         if self.beta_rule == "raise":
             beta = self._chosen_beta(model, backdoors, shifts, data, context)
-        self._tune(latent, backdoors, shifts, data, beta, context)
+        recompute = self._recomputed(latent, data, backdoors, context)
+        self.unlearn(latent, backdoors, shifts, data, beta, context, recompute=recompute)
         return model
 
     # --- the shifts --------------------------------------------------------------------------------------
@@ -197,17 +199,11 @@ class TAC(ShiftTuning, Repair):
 
     # --- unlearning --------------------------------------------------------------------------------------
 
-    def _tune(
-        self,
-        latent: Latent,
-        backdoors: list[Backdoor],
-        shifts: Tensor,
-        data: LabelledImages,
-        beta: float,
-        context: Context,
-    ) -> None:
-        recompute = (lambda: self._shifts(latent, data, backdoors, context)) if self.recompute else None
-        self.unlearn(latent, backdoors, shifts, data, beta, context, recompute=recompute)
+    def _recomputed(
+        self, latent: Latent, data: LabelledImages, backdoors: list[Backdoor], context: Context
+    ) -> Callable[[], Tensor] | None:
+        """What computes the shifts anew while the network is tuned, if that is asked for."""
+        return (lambda: self._shifts(latent, data, backdoors, context)) if self.recompute else None
 
     def _chosen_beta(
         self, model: nn.Module, backdoors: list[Backdoor], shifts: Tensor, data: LabelledImages, context: Context
@@ -226,7 +222,8 @@ class TAC(ShiftTuning, Repair):
         for beta in (self.beta * 2.0**power for power in range(-2, 3)):
             candidate = copy.deepcopy(model)
             latent = Latent(candidate, data.example)
-            self._tune(latent, backdoors, shifts, train, beta, context)
+            recompute = self._recomputed(latent, train, backdoors, context)
+            self.unlearn(latent, backdoors, shifts, train, beta, context, recompute=recompute)
             correct = _correct(candidate, test)
             with np.errstate(divide="ignore"):
                 outliers, _ = self._small_outliers(np.log(_norms(self._smallest_shifts(latent, data))))

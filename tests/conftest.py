@@ -1,14 +1,12 @@
 """What the tests share: small images, one-file plugins, and where the real CIFAR-10 lies if it is at hand."""
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from real_data import root_of
 
 from bench.plugin.values import AttackContext, Context, ImageSpec, LabelledImages
 
@@ -18,7 +16,6 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # of a suite in the backg
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SPEC = ImageSpec(3, 16, 16, classes=5, mean=(0.5,) * 3, std=(0.25,) * 3)
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "unpack.py"
 
 
 @pytest.fixture
@@ -59,14 +56,7 @@ def plugin_file(tmp_path: Path) -> Callable[[str, str], Path]:
 @pytest.fixture(scope="session")
 def cifar10_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the real CIFAR-10 in torchvision's layout."""
-    given = os.environ.get("DEFENSEBENCH_DATA")
-    if given and (Path(given) / "cifar-10-batches-py").is_dir():
-        return Path(given)
-    if not SHARED.is_file():
-        pytest.skip("the real CIFAR-10 is not here: set DEFENSEBENCH_DATA to a directory that has it")
-    root = tmp_path_factory.mktemp("data")
-    subprocess.run([sys.executable, str(SHARED), "--root", str(root), "cifar10"], check=True, capture_output=True)
-    return root
+    return root_of("cifar10", "CIFAR-10", "cifar-10-batches-py", tmp_path_factory)
 
 
 @pytest.hookimpl(optionalhook=True)

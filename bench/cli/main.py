@@ -14,8 +14,7 @@ from bench.cli.commands import app
 from bench.cli.options import complaint
 from bench.cli.output import complain
 from bench.errors import Damaged, RequestError, shortened
-
-_LONGEST = 2000  # characters of a complaint
+from bench.records.texts import LONGEST
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,7 +38,7 @@ def _guarded(command: Callable[[], Any]) -> int:
         complain(_line(error))
         return 2
     except CycloptsError as error:
-        complain(shortened(complaint(error), _LONGEST))
+        complain(shortened(complaint(error), LONGEST))
         return 2
     except Damaged as error:
         complain(f"damaged: {error}")
@@ -59,7 +58,7 @@ def _guarded(command: Callable[[], Any]) -> int:
 
 
 def _line(error: Exception) -> str:
-    return shortened(" ".join(str(error).split()), _LONGEST)
+    return shortened(" ".join(str(error).split()), LONGEST)
 
 
 def _nobody_reads() -> bool:

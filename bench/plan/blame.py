@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.errors import LONGEST, Damaged, RequestError, one_line, shortened
+from bench.errors import Damaged, RequestError, one_line, shortened
+from bench.records.texts import LONGEST
 
 
 @contextmanager

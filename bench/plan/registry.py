@@ -210,7 +210,7 @@ def _beside(file: Path) -> Iterator[None]:
     """While open, modules beside the file can be imported first of all, as by a script; afterwards last of all."""
     folder = str(file.parent)
     before = list(sys.path)
-    sys.path.insert(0, folder)
+    sys.path.insert(0, folder)  # what Python does for a script; a plugin's file has helpers beside it as a script has
     try:
         yield
     finally:

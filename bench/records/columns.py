@@ -14,6 +14,7 @@ from pydantic_core import from_json
 from bench.records.texts import LogLines, printable
 
 NAN = math.nan
+LARGEST = 1e12  # of any figure: enough for seconds, megabytes and distances
 MOST_JSON = 2**24  # characters of a column that holds JSON
 DEEPEST = 50  # lists and objects within each other
 _SHORT = 2000  # characters
@@ -21,7 +22,9 @@ _ENDLESS = re.compile(r"\d{4000}")  # longer numbers are refused by Python's rea
 _ROUNDING = 1e-6  # by which a figure may pass its bounds
 
 
-def _within(low: float, high: float) -> AfterValidator:
+def within(low: float, high: float) -> AfterValidator:
+    """Bounds of a number that is NaN where there is nothing to measure."""
+
     def bounded(value: float) -> float:
         if math.isnan(value) or low - _ROUNDING <= value <= high + _ROUNDING:
             return value
@@ -102,9 +105,9 @@ Number = Annotated[
     BeforeValidator(lambda value: NAN if value is None else value),
     PlainSerializer(lambda value: None if math.isnan(value) else value, when_used="json"),
 ]
-Share = Annotated[Number, _within(0, 1)]
-Similarity = Annotated[Number, _within(-1, 1)]
-Positive = Annotated[Number, _within(0, 1e12)]
+Share = Annotated[Number, within(0, 1)]
+Similarity = Annotated[Number, within(-1, 1)]
+Positive = Annotated[Number, within(0, LARGEST)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 

@@ -1,27 +1,13 @@
 """``stage.json``: what is known of a victim besides its network and its predictions."""
 
-import math
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-LARGEST = 1e15  # of any figure: enough for seconds, megabytes and distances
+from bench.records.columns import LARGEST, Count, within
 
-
-def _figure(low: float = -LARGEST, high: float = LARGEST) -> AfterValidator:
-    """Bounds of a number that is NaN where there is nothing to measure."""
-
-    def check(value: float) -> float:
-        if not math.isnan(value) and not low <= value <= high:
-            raise ValueError(f"expected a number from {low:g} to {high:g}, or NaN")
-        return value
-
-    return AfterValidator(check)
-
-
-Count = Annotated[int, Field(ge=0, lt=2**53)]
-Figure = Annotated[float, _figure()]
-Amount = Annotated[float, _figure(0)]
+Figure = Annotated[float, within(-LARGEST, LARGEST)]  # unlike a record's: null is not NaN here
+Amount = Annotated[float, within(0, LARGEST)]
 
 
 class Stealth(BaseModel):
@@ -30,7 +16,7 @@ class Stealth(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     psnr: Figure
-    ssim: Annotated[float, _figure(-1.001, 1.001)]
+    ssim: Annotated[float, within(-1, 1)]
     l0: Amount
     l2: Amount
     linf: Amount

@@ -8,8 +8,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bench.records.columns import LARGEST
 from bench.store import paths
-from bench.store.facts import LARGEST
 
 if TYPE_CHECKING:
     from bench.records import Record

@@ -65,8 +65,8 @@ class Store:
     def keys(self, section: Section) -> list[str]:
         """The keys of all stages in a section, sorted."""
         keys: list[str] = []
-        for prefix in filter(paths.is_prefix, _names(self.root / section)):
-            names = _names(self.root / section / prefix)
+        for prefix in filter(paths.is_prefix, files.names(self.root / section)):
+            names = files.names(self.root / section / prefix)
             keys += [name for name in names if name[:2] == prefix and paths.is_key(name)]
         return sorted(keys)
 
@@ -234,14 +234,6 @@ class Store:
 
     def _hashes(self, section: Section, key: str) -> dict[str, str]:
         return intact.hashes(self._folder(section, key), section, key)
-
-
-def _names(folder: Path) -> list[str]:
-    """What lies in a directory, without the hidden files that desktops leave; nothing where there is none."""
-    try:
-        return [name for name in os.listdir(folder) if not name.startswith(".")]  # noqa: PTH208 - quicker
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _others(root: Path) -> Iterator[str]:

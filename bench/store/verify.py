@@ -1,6 +1,5 @@
 """Read all that a store holds through every check, and note when that was done."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -126,18 +125,11 @@ def _cpu() -> "device":
 def _strays(store: Store) -> Iterator[str]:
     """What lies in a section and is no stage."""
     for section in SECTIONS:
-        for prefix in _names(store.root / section):
+        for prefix in sorted(files.names(store.root / section)):
             place = store.root / section / prefix
             if not paths.is_prefix(prefix) or not place.is_dir():
                 yield f"{section}/{ascii(prefix)[1:-1]}: is no folder of stages"
                 continue
-            for name in _names(place):
+            for name in sorted(files.names(place)):
                 if not paths.is_key(name) or name[:2] != prefix:
                     yield f"{section}/{prefix}/{ascii(name)[1:-1]}: is no stage"
-
-
-def _names(folder: "os.PathLike[str]") -> list[str]:
-    try:
-        return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
-    except FileNotFoundError:
-        return []

@@ -1,14 +1,9 @@
 """Fixtures of the data sets' tests: a web server, no network, and small data sets on disk."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-from conftest import SHARED
 from dataset_files import Server
 from PIL import Image
+from real_data import root_of
 
 from bench.datasets import _download
 
@@ -64,11 +59,4 @@ def gtsrb_copy(tmp_path):
 @pytest.fixture(scope="module")
 def gtsrb_root(tmp_path_factory):
     """A directory with real GTSRB in torchvision's layout: whole, or the third of it that is at hand."""
-    given = os.environ.get("DEFENSEBENCH_DATA")
-    if given and (Path(given) / "gtsrb").is_dir():
-        return Path(given)
-    if not SHARED.is_file():
-        pytest.skip("the real GTSRB is not here: set DEFENSEBENCH_DATA to a directory that has it")
-    root = tmp_path_factory.mktemp("data")
-    subprocess.run([sys.executable, str(SHARED), "--root", str(root), "gtsrb"], check=True, capture_output=True)
-    return root
+    return root_of("gtsrb", "GTSRB", "gtsrb", tmp_path_factory)
