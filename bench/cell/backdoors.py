@@ -33,6 +33,15 @@ class TriggeredSet:
         """Whether the trigger changes the label (N,) bool: only these images count for ASR and RA."""
         return self.targets != self.originals.labels
 
+    def inputs(self, index: Tensor) -> Tensor:
+        """Inputs by number, float32 (K, C, H, W) in [0, 1]: below N the originals, from N on the triggered images.
+
+        ``index`` (K,) holds integers in [0, 2N).
+        """
+        triggered = index >= len(self)
+        chosen = index % len(self)
+        return torch.where(triggered[:, None, None, None], self.images[chosen], self.originals.at(chosen).floats)
+
 
 def with_trigger(
     backdoors: Sequence[Attack],

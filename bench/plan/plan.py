@@ -217,7 +217,8 @@ class _Chooser:
 
     def _ref(self, plugin: Plugin, label: str) -> Ref:
         version = self.registry.version(plugin.kind, plugin.name)
-        ref = Ref(plugin.kind, plugin.name, version, plugin.model_dump(mode="json"), label)
+        foreign = not self.registry.entry(plugin.kind, plugin.name).is_built_in
+        ref = Ref(plugin.kind, plugin.name, version, plugin.model_dump(mode="json"), label, foreign)
         self.plugins[plugin.kind, identity.canonical(ref.identity)] = plugin
         return ref
 

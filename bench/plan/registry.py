@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bench.plugin.base import Plugin
 
 _NAME = re.compile(r"[\w.-]+")  # what a selection can name
+BUILT_IN = "built-in"  # the origin of this project's own plugins
 KINDS = ("dataset", "model", "attack", "defense")
 
 
@@ -45,6 +46,11 @@ class Entry:
     summary: str = ""
     problem: str | None = None
     fingerprint: str = ""  # of a one-file plugin's text, part of its version: an edited file has other keys
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the plugin is this project's own."""
+        return self.origin == BUILT_IN
 
 
 class Registry:
@@ -63,7 +69,7 @@ class Registry:
         for kind in KINDS:
             for point in sorted(entry_points(group=f"bench.{kind}s"), key=lambda point: point.name):
                 package = point.dist.name if point.dist else "unknown"
-                origin = "built-in" if package == "defensebench" else f"package {package}"
+                origin = BUILT_IN if package == "defensebench" else f"package {package}"
                 self._add(_described(Entry(kind, point.name, point.value, origin)))
         for file in self.files:
             self._add_file(file)

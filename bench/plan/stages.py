@@ -9,13 +9,17 @@ from bench.plan import identity, recipes
 
 @dataclass(frozen=True)
 class Ref:
-    """A plugin with its parameters, as plain values: any process can create the plugin from it."""
+    """A plugin with its parameters, as plain values: any process can create the plugin from it.
+
+    foreign: whether its code is not this project's.
+    """
 
     kind: str
     name: str
     version: str
     parameters: dict[str, Any]
     label: str
+    foreign: bool = False
 
     @property
     def identity(self) -> dict[str, Any]:
