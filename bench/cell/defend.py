@@ -3,58 +3,51 @@
 import json
 from typing import Any
 
-from bench.cell import oracle, reference, repair, runtime
+import torch
+from torch import Tensor
+
+from bench.cell import reference
+from bench.cell.defender import Defender, DefenderHere
 from bench.cell.diagnostics import compare_with_truth
 from bench.cell.loaded import LoadedVictim
-from bench.cell.measure import measure, predict
-from bench.cell.meter import Meter
+from bench.cell.measure import measure
+from bench.cell.predict import ask_again, predict
 from bench.cell.reference import DefenseInputs
-from bench.cell.stream import stream_order
 from bench.cell.workshop import Workshop
 from bench.plan.stages import CellStage
-from bench.plugin.defense import Defense, Guard
-from bench.plugin.oracle import Oracle
-from bench.plugin.repair import Repair
-from bench.plugin.runtime import Runtime
 from bench.plugin.values import Context
 from bench.provenance import now
 from bench.records import LogLines, Record
 
-_KINDS: dict[type[Defense], Any] = {Repair: repair, Runtime: runtime, Oracle: oracle}  # and the module that runs each
-
 
 def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
     """Defend, predict and measure, and put the cell into the store. Returns what the defense logged."""
-    started, log, fingerprints = now(), LogLines(), _fingerprints(stage, workshop)
+    started, log = now(), LogLines()
+    victim_fingerprints = workshop.store.facts(stage.victim.key).fingerprints  # of when the victim was made
     victim = LoadedVictim.read(stage.victim, workshop)
-    defense: Defense = workshop.plugin(stage.defense)
-    context = Context(
-        workshop.device, workshop.generator(stage.key, "defense"), progress=workshop.progress, log=log.append
-    )
-    known = reference.known(stage, victim)
-    inputs = DefenseInputs(victim.network(), known, context, lambda: reference.secret(stage, victim))
-    with Meter(workshop.device) as defending:
-        guard = _guard(defense, inputs)
-    test = victim.test_set()
-    stream = stream_order(defense, 2 * len(test), workshop.generator(stage.key, "stream"))
-    classes = victim.dataset.spec.classes
-    with Meter(workshop.device) as inference:
-        predictions = predict(guard, test.originals.floats, test.images, stream, classes=classes)
-    compare_with_truth(context.diagnostics, workshop.victim(stage.victim), test, predictions, stream)
+    defender = _defender(stage, victim, log)
+    test, classes = victim.test_set(), victim.dataset.spec.classes
+    stream = _stream(stage, victim, 2 * len(test)) if defender.learns_from_stream else None
+    predictions = predict(defender, test, stream, classes=classes)
+    report = defender.report()
+    if stream is None:
+        ask_again(defender, test, predictions, classes=classes)
+    diagnostics = dict(report.diagnostics)
+    compare_with_truth(diagnostics, workshop.victim(stage.victim), test, predictions, stream)
     record = Record(
         **stage.columns,
         **measure(stage.victim.key, workshop.store, predictions),
         status="done",
         controls=victim.attack.controls,
-        defense_seconds=defending.seconds,
-        inference_seconds=inference.seconds,
-        ms_per_sample=1000 * inference.seconds / (2 * len(test)),
-        peak_memory_mb=max(defending.peak_mb, inference.peak_mb),
+        defense_seconds=report.defending,
+        inference_seconds=report.answering,
+        ms_per_sample=1000 * report.answering / (2 * len(test)),
+        peak_memory_mb=report.peak_mb,
         started=started,
         finished=now(),
         log=log.text,
-        fingerprints=json.dumps(fingerprints, sort_keys=True),
-        diagnostics=json.dumps(context.diagnostics, default=_plain),
+        fingerprints=json.dumps({**victim_fingerprints, "defense": defender.fingerprint}, sort_keys=True),
+        diagnostics=json.dumps(diagnostics, default=_plain),
         **workshop.maker.columns(),
     )
     workshop.store.write("cells", stage.key, {"predictions.safetensors": predictions, "record.json": record.to_json()})
@@ -62,18 +55,22 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
     return log
 
 
-def _guard(defense: Defense, inputs: DefenseInputs) -> Guard:
-    for kind, module in _KINDS.items():
-        if isinstance(defense, kind):
-            guard: Guard = module.guard(defense, inputs)
-            return guard
-    raise TypeError(f"{defense.name}: expected one of {', '.join(kind.__name__ for kind in _KINDS)}")
+def _defender(stage: CellStage, victim: LoadedVictim, log: LogLines) -> Defender:
+    """The cell's defense, ready to answer."""
+    workshop = victim.workshop
+    context = Context(
+        workshop.device, workshop.generator(stage.key, "defense"), progress=workshop.progress, log=log.append
+    )
+    known = reference.known(stage, victim)
+    inputs = DefenseInputs(victim.network(), known, context, lambda: reference.secret(stage, victim))
+    fingerprint = workshop.registry.fingerprint("defense", stage.defense.name)
+    return DefenderHere(workshop.plugin(stage.defense), inputs, fingerprint)
 
 
-def _fingerprints(stage: CellStage, workshop: Workshop) -> dict[str, str]:
-    """Fingerprints of the code that made this cell, by kind of plugin: the victim's are those of when it was made."""
-    facts = workshop.store.facts(stage.victim.key)
-    return {**facts.fingerprints, "defense": workshop.registry.fingerprint("defense", stage.defense.name)}
+def _stream(stage: CellStage, victim: LoadedVictim, count: int) -> Tensor:
+    """The order (``count``,) in which the inputs pass a guard that learns from them, one by one."""
+    generator = victim.workshop.generator(stage.key, "stream")
+    return torch.randperm(count, generator=generator, device=generator.device)
 
 
 def _plain(value: Any) -> Any:

@@ -1,99 +1,15 @@
-"""A network's predictions on the test images, and every metric that is derived from them."""
+"""Every metric of a cell, derived from stored predictions."""
 
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from bench.cell import metrics
 from bench.errors import Damaged
-from bench.plugin.values import Prediction
 from bench.records import Record
 from bench.store.store import Store
-
-BATCH = 250
-
-
-@torch.no_grad()
-def predict(
-    guard: Callable[[Tensor], Prediction],
-    clean: Tensor,
-    triggered: Tensor,
-    stream: Tensor | None = None,
-    *,
-    classes: int,
-) -> dict[str, Tensor]:
-    """The predictions of ``guard`` on clean and triggered images (N, C, H, W), by name, as the store takes them.
-
-    clean_logits, triggered_logits (N, classes); where the guard gives them, also clean_score and triggered_score (N,),
-    clean_flagged and triggered_flagged (N,) bool. ``stream`` is an order (2N,) of the clean and then the triggered
-    images: with it they pass one by one in this order, without it in batches. Raises TypeError or ValueError, in one
-    line, for an answer that is not a Prediction of finite logits (B, classes), finite scores (B,) or none, and verdicts
-    (B,) bool or none.
-    """
-    images = torch.cat([clean, triggered])
-    order = torch.arange(len(images), device=images.device) if stream is None else stream
-    parts = [_checked(guard(images[index]), len(index), classes) for index in order.split(_batch(stream))]
-    predictions: dict[str, Tensor] = {}
-    for name in ("logits", "score", "flagged"):
-        values = [value for part in parts if (value := getattr(part, name)) is not None]
-        if len(values) not in (0, len(parts)):
-            raise ValueError(f"{name}: given for {len(values)} of {len(parts)} batches, expected for all or for none")
-        if not values:
-            continue
-        merged = torch.cat(values).to(images.device)
-        in_given_order = torch.empty_like(merged)
-        in_given_order[order] = merged
-        predictions[f"clean_{name}"] = in_given_order[: len(clean)]
-        predictions[f"triggered_{name}"] = in_given_order[len(clean) :]
-    return predictions
-
-
-def _batch(stream: Tensor | None) -> int:
-    return BATCH if stream is None else 1
-
-
-def _checked(prediction: Prediction, count: int, classes: int) -> Prediction:
-    """The prediction for ``count`` images, with logits and scores as float32."""
-    if not isinstance(prediction, Prediction):
-        raise TypeError(f"the guard gave a {type(prediction).__name__}, expected a Prediction")
-    score, flagged = prediction.score, prediction.flagged
-    return Prediction(
-        _numbers("logits", prediction.logits, (count, classes)),
-        None if score is None else _numbers("score", score, (count,)),
-        None if flagged is None else _dense("flagged", flagged, (count,), "bool", (torch.bool,)),
-    )
-
-
-_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-
-
-def _numbers(name: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """``value`` as float32; ValueError unless all of it is finite, also then."""
-    numbers = _dense(name, value, shape, "floats", _FLOATS).float()
-    if wrong := int((~numbers.isfinite()).sum()):
-        raise ValueError(f"{name}: {wrong} of {numbers.numel()} values are not numbers, expected finite float32 values")
-    return numbers
-
-
-def _dense(name: str, value: Tensor, shape: tuple[int, ...], kind: str, types: tuple[torch.dtype, ...]) -> Tensor:
-    """``value``, if it is a dense tensor of this shape and of one of these types."""
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name}: got a {type(value).__name__}, expected a tensor of {kind} {shape}")
-    if value.layout != torch.strided or value.is_nested or value.is_meta:
-        layout = "meta" if value.is_meta else "nested" if value.is_nested else str(value.layout).removeprefix("torch.")
-        raise TypeError(f"{name}: got a {layout} tensor, expected a dense tensor of {kind} {shape}")
-    if value.dtype not in types:
-        raise TypeError(f"{name}: got {str(value.dtype).removeprefix('torch.')} values, expected {kind} {shape}")
-    if value.shape != shape:
-        hint = ", the transpose of it" if len(shape) == 2 and value.shape == shape[::-1] else ""
-        raise ValueError(f"{name}: got shape {tuple(value.shape)}, expected {shape}{hint}")
-    return value
-
-
-# --- records -----------------------------------------------------------------------------------------
 
 
 def measure(victim_key: str, store: Store, after: dict[str, Tensor]) -> dict[str, Any]:

@@ -5,17 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from bench.plugin.defense import Defense
-from bench.plugin.runtime import Runtime
-
 PARTS = 10  # that the curve divides the stream into
-
-
-def stream_order(defense: Defense, count: int, generator: torch.Generator) -> Tensor | None:
-    """The order (N,) in which ``count`` images pass the guard one by one; None unless ``defense`` learns from them."""
-    if not (isinstance(defense, Runtime) and defense.learns_from_stream):
-        return None
-    return torch.randperm(count, generator=generator, device=generator.device)
 
 
 def stream_curve(

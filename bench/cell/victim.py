@@ -10,8 +10,9 @@ from bench.cell import backdoors
 from bench.cell.backdoors import TriggeredSet
 from bench.cell.clean_network import CleanNetworks
 from bench.cell.loaded import LoadedVictim
-from bench.cell.measure import predict
 from bench.cell.meter import Meter
+from bench.cell.metered import MeteredGuard
+from bench.cell.predict import predict
 from bench.cell.stealth import stealth
 from bench.cell.workshop import Workshop
 from bench.plan.recipes import recipe
@@ -35,11 +36,8 @@ def make_victim(stage: VictimStage, workshop: Workshop) -> LogLines:
         model, poisoned, learned = _trained(victim, checkpoint, log)
     expect_finite(learned, whose="what the attack learned: ")
     test = victim.with_learned(learned).test_set()
-    classes = victim.dataset.spec.classes
-    with Meter(workshop.device) as inference:
-        predictions = predict(
-            lambda images: Prediction(model(images)), test.originals.floats, test.images, classes=classes
-        )
+    inference = MeteredGuard(lambda images: Prediction(model(images)), workshop.device)
+    predictions = predict(inference, test, classes=victim.dataset.spec.classes)
     facts = {
         "train_seconds": checkpoint.seconds + training.seconds,
         "inference_seconds": inference.seconds,

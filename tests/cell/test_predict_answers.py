@@ -7,18 +7,29 @@ import pytest
 import torch
 
 from bench.cell import repair
-from bench.cell.measure import BATCH, predict
+from bench.cell.backdoors import TriggeredSet
+from bench.cell.predict import AGAIN, BATCH, ask_again, predict
 from bench.cell.reference import DefenseInputs
-from bench.plugin.values import Known, Prediction
+from bench.plugin.values import Known, LabelledImages, Prediction
 
 COUNT, CLASSES = 6, 4  # images a batch: three clean and three triggered ones
 RIGHT = torch.arange(COUNT * CLASSES).float().view(COUNT, CLASSES)
 SCORES = torch.arange(COUNT).float()
 
 
+def numbered(count: int) -> TriggeredSet:
+    """``count`` images without and with a trigger: the pixels of an input hold its number."""
+    numbers = torch.arange(2 * count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    labels = torch.zeros(count, dtype=torch.int64)
+    return TriggeredSet(LabelledImages(numbers[:count], labels), numbers[count:].float() / 255, labels + 1)
+
+
+def numbers(images: torch.Tensor) -> torch.Tensor:
+    return (images[:, 0, 0, 0] * 255).round().long()
+
+
 def ask(answer, clean: int = 3) -> dict[str, torch.Tensor]:
-    images = torch.rand(clean, 1, 2, 2)
-    return predict(answer if callable(answer) else lambda _: answer, images, images, classes=CLASSES)
+    return predict(answer if callable(answer) else lambda _: answer, numbered(clean), classes=CLASSES)
 
 
 def spoiled(values: torch.Tensor, value: float) -> torch.Tensor:
@@ -95,7 +106,11 @@ def test_a_score_or_a_verdict_is_given_for_all_batches_or_for_none(name):
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
 def test_a_right_answer_of_any_precision_is_kept_as_float32_in_order(kind):
-    said = ask(Prediction(RIGHT.to(kind), SCORES.to(kind), SCORES > 3))
+    def right(images):
+        chosen = numbers(images)
+        return Prediction(RIGHT.to(kind)[chosen], SCORES.to(kind)[chosen], SCORES[chosen] > 3)
+
+    said = ask(right)
     assert {name: value.dtype for name, value in said.items() if "flagged" not in name} == dict.fromkeys(
         ["clean_logits", "triggered_logits", "clean_score", "triggered_score"], torch.float32
     )
@@ -144,3 +159,63 @@ def test_a_repair_that_gives_no_network_is_named():
 
 def test_a_finite_repair_answers():
     assert repaired(network())(torch.rand(5, 1, 2, 2)).logits.shape == (5, CLASSES)
+
+
+def test_clean_and_triggered_inputs_share_their_batches():
+    shares = []
+
+    def watching(images):
+        shares.append(float((numbers(images) >= 120).float().mean()))
+        return Prediction(torch.zeros(len(images), CLASSES))
+
+    predict(watching, numbered(120), classes=CLASSES)
+    assert all(0.3 < share < 0.7 for share in shares)
+    assert len(shares) == 1
+
+
+class Centred(torch.nn.Module):
+    """A guard that judges an image by the others of its batch."""
+
+    def forward(self, images):
+        pixels = images.flatten(1)
+        return Prediction(pixels - pixels.mean(0))
+
+
+class Counting:
+    """A guard that changes with what it has seen."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __call__(self, images):
+        self.seen += len(images)
+        return Prediction(images.flatten(1), flagged=torch.full((len(images),), self.seen > 240))
+
+
+def by_itself(images):
+    return Prediction(images.flatten(1), images.mean((1, 2, 3)), images.mean((1, 2, 3)) > 0.25)
+
+
+@pytest.mark.parametrize(("guard", "part"), [(Centred(), "logits"), (Counting(), "flagged")])
+def test_a_guard_that_judges_an_input_by_the_others_fails(guard, part):
+    test = numbered(120)
+    predictions = predict(guard, test, classes=CLASSES)
+    with pytest.raises(
+        ValueError, match=rf"^{part}: \d+ of {AGAIN} inputs got another answer when asked about again, alone"
+    ):
+        ask_again(guard, test, predictions, classes=CLASSES)
+
+
+def test_a_guard_that_judges_each_input_by_itself_passes():
+    test = numbered(120)
+    ask_again(by_itself, test, predict(by_itself, test, classes=CLASSES), classes=CLASSES)
+
+
+def test_answers_on_the_edge_may_differ_by_rounding():
+    test = numbered(120)
+    noise = torch.Generator().manual_seed(0)
+
+    def rounded(images):
+        return Prediction(images.flatten(1) + 1e-4 * torch.rand(len(images), 4, generator=noise))
+
+    ask_again(rounded, test, predict(rounded, test, classes=CLASSES), classes=CLASSES)

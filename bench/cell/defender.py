@@ -1,0 +1,69 @@
+"""A defense at work: it repairs or builds its guard from what its threat model allows, and then answers inputs."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from bench.cell import oracle, repair, runtime
+from bench.cell.meter import Meter
+from bench.cell.metered import MeteredGuard
+from bench.cell.reference import DefenseInputs
+from bench.plugin.defense import Defense, Guard
+from bench.plugin.oracle import Oracle
+from bench.plugin.repair import Repair
+from bench.plugin.runtime import Runtime
+from bench.plugin.values import Prediction
+
+_KINDS: dict[type[Defense], Any] = {Repair: repair, Runtime: runtime, Oracle: oracle}  # and the module that runs each
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a defense has cost and noted: seconds until it was ready, seconds of its answers, peak memory in MiB."""
+
+    defending: float
+    answering: float
+    peak_mb: float
+    diagnostics: dict[str, Any]
+
+
+class Defender(Protocol):
+    """A defense that is ready to answer, in this process or in one of its own."""
+
+    learns_from_stream: bool
+    fingerprint: str  # of the defense's code
+
+    def __call__(self, images: Tensor) -> Prediction:
+        """The defense's prediction for images (B, C, H, W) in [0, 1]. Raises whatever the defense raises."""
+
+    def report(self) -> Report:
+        """What it has cost and noted so far."""
+
+
+class DefenderHere:
+    """A defense in this process. Making it runs the defense, and raises whatever the defense raises."""
+
+    def __init__(self, defense: Defense, inputs: DefenseInputs, fingerprint: str) -> None:
+        self.learns_from_stream = isinstance(defense, Runtime) and defense.learns_from_stream
+        self.fingerprint = fingerprint
+        self._context = inputs.context
+        with Meter(self._context.device) as self._defending:
+            guard = _guard(defense, inputs)
+        self._answering = MeteredGuard(guard, self._context.device)
+
+    def __call__(self, images: Tensor) -> Prediction:
+        return self._answering(images)
+
+    def report(self) -> Report:
+        defending, answering = self._defending, self._answering
+        peak_mb = max(defending.peak_mb, answering.peak_mb)
+        return Report(defending.seconds, answering.seconds, peak_mb, self._context.diagnostics)
+
+
+def _guard(defense: Defense, inputs: DefenseInputs) -> Guard:
+    for kind, module in _KINDS.items():
+        if isinstance(defense, kind):
+            guard: Guard = module.guard(defense, inputs)
+            return guard
+    raise TypeError(f"{defense.name}: expected one of {', '.join(kind.__name__ for kind in _KINDS)}")

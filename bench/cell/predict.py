@@ -1,0 +1,85 @@
+"""Ask a guard about every test image, clean and triggered, and ask again whether it answers each for itself."""
+
+import torch
+from torch import Tensor
+
+from bench.cell.answers import checked
+from bench.cell.backdoors import TriggeredSet
+from bench.plugin.defense import Guard
+from bench.plugin.values import Prediction
+
+BATCH = 250
+AGAIN = 30  # inputs that are asked about a second time, alone
+MAY_DIFFER = 2  # of these: what lies on an edge may fall to the other side by rounding alone
+ROUNDING = 0.01  # of the largest absolute value: by so much an answer may depend on the size of its batch
+_PARTS = ("logits", "score", "flagged")
+
+
+@torch.no_grad()
+def predict(guard: Guard, test: TriggeredSet, stream: Tensor | None = None, *, classes: int) -> dict[str, Tensor]:
+    """The predictions of ``guard`` on the N test images without and with the trigger, by name, as the store takes them.
+
+    clean_logits, triggered_logits (N, classes); where the guard gives them, also clean_score and triggered_score (N,),
+    clean_flagged and triggered_flagged (N,) bool. ``stream`` is an order (2N,) of the clean and then the triggered
+    images: with it they pass one by one in this order. Without it they pass in batches in which clean and triggered
+    images are mixed, in an order that is always the same. Raises TypeError or ValueError as ``checked`` does.
+    """
+    order = _mixed(test) if stream is None else stream
+    size = BATCH if stream is None else 1
+    parts = [checked(guard(test.inputs(index)), len(index), classes) for index in order.split(size)]
+    predictions: dict[str, Tensor] = {}
+    for name in _PARTS:
+        values = [value for part in parts if (value := getattr(part, name)) is not None]
+        if len(values) not in (0, len(parts)):
+            raise ValueError(f"{name}: given for {len(values)} of {len(parts)} batches, expected for all or for none")
+        if not values:
+            continue
+        merged = torch.cat(values).to(order.device)
+        in_given_order = torch.empty_like(merged)
+        in_given_order[order] = merged
+        predictions[f"clean_{name}"] = in_given_order[: len(test)]
+        predictions[f"triggered_{name}"] = in_given_order[len(test) :]
+    return predictions
+
+
+@torch.no_grad()
+def ask_again(guard: Guard, test: TriggeredSet, predictions: dict[str, Tensor], *, classes: int) -> None:
+    """Ask ``guard`` about some inputs again, each alone, and compare with its ``predictions`` that ``predict`` gave.
+
+    Raises ValueError if it answers differently, in more than rounding: it then judges an input by the others of its
+    batch, or by what it saw before, which no guard may do that does not declare ``learns_from_stream``.
+    """
+    chosen = _mixed(test)[-AGAIN:]  # the end: where a guard that changes while it answers has changed the most
+    alone = [checked(guard(test.inputs(index)), 1, classes) for index in chosen.split(1)]
+    for name in _PARTS:
+        if f"clean_{name}" not in predictions:
+            continue
+        said = torch.cat([predictions[f"clean_{name}"], predictions[f"triggered_{name}"]])
+        again = torch.cat([_given(name, part) for part in alone]).to(said.device)
+        differ = int(_differ(said[chosen], again, said).sum())
+        if differ > min(MAY_DIFFER, len(chosen) // 4):
+            raise ValueError(
+                f"{name}: {differ} of {len(chosen)} inputs got another answer when asked about again, alone; expected "
+                "the same at any batch size, or learns_from_stream"
+            )
+
+
+def _mixed(test: TriggeredSet) -> Tensor:
+    """A fixed order (2N,) of the test inputs, in which clean and triggered ones are mixed."""
+    order = torch.randperm(2 * len(test), generator=torch.Generator().manual_seed(0))
+    return order.to(test.targets.device)
+
+
+def _given(name: str, part: Prediction) -> Tensor:
+    value: Tensor | None = getattr(part, name)
+    if value is None:
+        raise ValueError(f"{name}: given for a batch, and not for one image alone; expected for all or for none")
+    return value
+
+
+def _differ(first: Tensor, second: Tensor, everything: Tensor) -> Tensor:
+    """Which of K answers differ (K,) bool, by more than rounding for numbers. ``everything``: all answers (2N, …)."""
+    if first.dtype == torch.bool:
+        return first != second
+    change = (first - second).abs().view(len(first), -1).amax(1)
+    return change > ROUNDING * everything.abs().max()
