@@ -1,5 +1,6 @@
 """The errors that callers can act on: a request that cannot be met, and a stored file that cannot be used."""
 
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -31,8 +32,56 @@ class Damaged(Exception):
         return f"{self.section}/{self.key}: {self.name} {self.why}"
 
 
+class Elsewhere(Exception):
+    """What was raised in another process: ``line`` says what, and ``trace`` is the text of its whole traceback."""
+
+    def __init__(self, line: str, trace: str = "") -> None:
+        super().__init__(line, trace)
+        self.line, self.trace = line, trace
+
+    def __str__(self) -> str:
+        return self.line
+
+
+class MemoryElsewhere(Elsewhere, MemoryError):
+    """Memory ran out in another process."""
+
+
+class Died(Exception):
+    """A process that worked for this one died with an exit code, negative for a signal, before it was done."""
+
+    def __init__(self, what: str, code: int) -> None:
+        super().__init__(what, code)
+        self.what, self.code = what, code
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was killed, as the system does to processes when memory runs out."""
+        return self.code == -signal.SIGKILL
+
+    def __str__(self) -> str:
+        return f"{self.what} died ({how_ended(self.code)})"
+
+
+def how_ended(code: int) -> str:
+    """An exit code in words; negative ones are signals."""
+    if code >= 0:
+        return f"exit code {code}"
+    name = f"signal {signal.Signals(-code).name}"
+    return f"{name}; out of memory?" if code == -signal.SIGKILL else name
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python's own, a GPU's, or in torch's allocator on the CPU, which has no error class."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
 def one_line(error: BaseException) -> str:
     """The type of an error and its message, on one printable line of bounded length, whatever the message holds."""
+    if isinstance(error, Elsewhere | Died):
+        return printable(str(error))
     try:
         message = str(error)
     except Exception:  # its class may be anybody's

@@ -1,12 +1,16 @@
 """Make a cell: defend a victim from the store, predict, and measure."""
 
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.cell import reference
+from bench.cell.apart.defender import Assignment, DefenderApart
 from bench.cell.defender import Defender, DefenderHere
 from bench.cell.diagnostics import compare_with_truth
 from bench.cell.loaded import LoadedVictim
@@ -14,10 +18,13 @@ from bench.cell.measure import measure
 from bench.cell.predict import ask_again, predict
 from bench.cell.reference import DefenseInputs
 from bench.cell.workshop import Workshop
+from bench.plan import identity
 from bench.plan.stages import CellStage
 from bench.plugin.values import Context
 from bench.provenance import now
 from bench.records import LogLines, Record
+
+_SLOW_TO_LOAD = ("torchvision", "timm")
 
 
 def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
@@ -25,13 +32,14 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
     started, log = now(), LogLines()
     victim_fingerprints = workshop.store.facts(stage.victim.key).fingerprints  # of when the victim was made
     victim = LoadedVictim.read(stage.victim, workshop)
-    defender = _defender(stage, victim, log)
-    test, classes = victim.test_set(), victim.dataset.spec.classes
-    stream = _stream(stage, victim, 2 * len(test)) if defender.learns_from_stream else None
-    predictions = predict(defender, test, stream, classes=classes)
-    report = defender.report()
-    if stream is None:
-        ask_again(defender, test, predictions, classes=classes)
+    test, classes, stream = victim.test_set(), victim.dataset.spec.classes, None
+    with _defender(stage, victim, log) as defender:
+        if defender.learns_from_stream:
+            stream = _stream(stage, victim, 2 * len(test))
+        predictions = predict(defender, test, stream, classes=classes)
+        report = defender.report()
+        if stream is None:
+            ask_again(defender, test, predictions, classes=classes)
     diagnostics = dict(report.diagnostics)
     compare_with_truth(diagnostics, workshop.victim(stage.victim), test, predictions, stream)
     record = Record(
@@ -55,16 +63,26 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
     return log
 
 
-def _defender(stage: CellStage, victim: LoadedVictim, log: LogLines) -> Defender:
-    """The cell's defense, ready to answer."""
+@contextmanager
+def _defender(stage: CellStage, victim: LoadedVictim, log: LogLines) -> Iterator[Defender]:
+    """The cell's defense, ready to answer: here, or in a process of its own if its code is foreign."""
     workshop = victim.workshop
-    context = Context(
-        workshop.device, workshop.generator(stage.key, "defense"), progress=workshop.progress, log=log.append
-    )
+    seed = identity.seed(stage.key, "defense")
+    generator = torch.Generator(workshop.device).manual_seed(seed)
+    context = Context(workshop.device, generator, progress=workshop.progress, log=log.append)
     known = reference.known(stage, victim)
-    inputs = DefenseInputs(victim.network(), known, context, lambda: reference.secret(stage, victim))
-    fingerprint = workshop.registry.fingerprint("defense", stage.defense.name)
-    return DefenderHere(workshop.plugin(stage.defense), inputs, fingerprint)
+    if workshop.defense_process is None or not stage.defense.foreign or stage.oracle:
+        inputs = DefenseInputs(victim.network(), known, context, lambda: reference.secret(stage, victim))
+        fingerprint = workshop.registry.fingerprint("defense", stage.defense.name)
+        yield DefenderHere(workshop.plugin(stage.defense), inputs, fingerprint)
+        return
+    model, spec = stage.victim.model, victim.dataset.spec
+    weights, device = workshop.victim(stage.victim).state_dict(), str(workshop.device)
+    assignment = Assignment(workshop.registry.files, model, spec, weights, stage.defense, known, seed, device)
+    modules = [] if model.foreign else [workshop.registry.entry("model", model.name).module]
+    modules += [name for name in _SLOW_TO_LOAD if name in sys.modules]  # this process has built the network with them
+    with workshop.defense_process(modules) as process:
+        yield DefenderApart(process, assignment, context)
 
 
 def _stream(stage: CellStage, victim: LoadedVictim, count: int) -> Tensor:

@@ -1,6 +1,7 @@
 """What a worker needs to make stages, with a cache of what it used for the last one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.cell.apart.forks import Forks
+from bench.cell.apart.messages import Conversation
 from bench.errors import Damaged
 from bench.plan import identity
 from bench.plan.registry import Registry
@@ -23,7 +26,9 @@ from bench.store.store import Store
 class Workshop:
     """What a worker needs to make stages. It keeps the data set, the order and the victim that it used last.
 
-    data: the folder of the data sets. progress: called with the share of the stage that is done, in [0, 1].
+    data: the folder of the data sets. progress: called with the share of the stage that is done, in [0, 1]. forks: what
+    starts processes for foreign code; None if that runs in this process. defense_process: starts the process of a
+    foreign defense, from the names of modules of this project that it needs.
     """
 
     registry: Registry
@@ -32,6 +37,8 @@ class Workshop:
     device: torch.device
     progress: Callable[[float], None] = lambda share: None
     maker: Maker = field(default_factory=Maker)
+    forks: Forks | None = None
+    defense_process: Callable[[Sequence[str]], AbstractContextManager[Conversation]] | None = None
     _splits: dict[str, Splits] = field(default_factory=dict)  # the last one, by the identity of its data set
     orders: dict[str, Tensor] = field(default_factory=dict)  # the last one, see ``bench.cell.reference``
     _victim: dict[str, nn.Module] = field(default_factory=dict)  # the last one, by its key

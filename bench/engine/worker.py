@@ -4,21 +4,23 @@ import gc
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
-from bench.cell.make import make
+from bench.cell.apart.defender import PROCESS as DEFENDER
+from bench.cell.apart.forks import Forks
+from bench.cell.apart.messages import LONGEST_TRACEBACK
+from bench.cell.apart.stage import make_stage
 from bench.cell.workshop import Workshop
 from bench.engine import devices
 from bench.engine.executor import Outcome, Status, WorkerSettings
-from bench.errors import Damaged, one_line, shortened
+from bench.errors import Damaged, Died, Elsewhere, is_out_of_memory, one_line, shortened
 from bench.plan.registry import Registry
 from bench.plan.stages import CellStage, Stage
 from bench.provenance import Maker
 from bench.store import locks
 from bench.store.store import Store
-
-LONGEST_TRACEBACK = 100_000  # characters; beyond these its middle is left out
 
 
 def open_workshop(settings: WorkerSettings, device: str, progress: Callable[[float], None]) -> Workshop:
@@ -32,7 +34,13 @@ def open_workshop(settings: WorkerSettings, device: str, progress: Callable[[flo
     registry = Registry(settings.plugin_files)
     name = devices.full_name(torch.device(device))
     maker = Maker(settings.command, name, options.threads, options.deterministic, options.compile)
-    return Workshop(registry, store, settings.data, torch.device(device), progress, maker)
+    workshop = Workshop(registry, store, settings.data, torch.device(device), progress, maker)
+    if options.executor != "inline":
+        workshop.forks = forks = Forks(options.model_copy(update={"nice": 0}).set_up_process)  # a process inherits that
+        if settings.plugin_files:
+            forks.start()
+        workshop.defense_process = partial(forks.process, DEFENDER, "the defense's process")
+    return workshop
 
 
 def work(stage: Stage, workshop: Workshop, slot: int) -> Outcome:
@@ -58,7 +66,7 @@ def _outcome(stage: Stage, workshop: Workshop, slot: int) -> Outcome:
             if workshop.store.has(stage.section, stage.key):
                 return Outcome(slot, stage, "done", 0.0)
             began = time.perf_counter()
-            log = make(stage, workshop)
+            log = make_stage(stage, workshop)
             return Outcome(slot, stage, "done", time.perf_counter() - began, log=tuple(log.lines))
     except Damaged as error:
         return Outcome(slot, stage, "damaged", 0.0, str(error), damaged=(error.section, error.key))
@@ -66,12 +74,12 @@ def _outcome(stage: Stage, workshop: Workshop, slot: int) -> Outcome:
         if isinstance(stage, CellStage) and not workshop.store.has("victims", stage.victim.key):
             victim = "victims", stage.victim.key
             return Outcome(slot, stage, "damaged", 0.0, f"{'/'.join(victim)}: is no longer there", damaged=victim)
-        status: Status = "memory" if _out_of_memory(error) else "failed"
-        trace = shortened(traceback.format_exc(), LONGEST_TRACEBACK)
-        return Outcome(slot, stage, status, time.perf_counter() - began, one_line(error), trace)
+        trace = error.trace if isinstance(error, Elsewhere) else traceback.format_exc()
+        trace = shortened(trace, LONGEST_TRACEBACK)
+        return Outcome(slot, stage, _status(error), time.perf_counter() - began, one_line(error), trace)
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: Python's own, a GPU's, or in torch's allocator on the CPU, which has no error class."""
-    kinds = MemoryError, torch.OutOfMemoryError
-    return isinstance(error, kinds) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+def _status(error: BaseException) -> Status:
+    if isinstance(error, Died):
+        return "memory" if error.killed else "died"
+    return "memory" if is_out_of_memory(error) else "failed"

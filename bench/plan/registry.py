@@ -48,6 +48,11 @@ class Entry:
     fingerprint: str = ""  # of a one-file plugin's text, part of its version: an edited file has other keys
 
     @property
+    def module(self) -> str:
+        """The name of the module that defines it."""
+        return self.target.partition(":")[0]
+
+    @property
     def is_built_in(self) -> bool:
         """Whether the plugin is this project's own."""
         return self.origin == BUILT_IN

@@ -1,0 +1,147 @@
+"""A foreign defense in a process of its own.
+
+While it repairs or builds its guard, the process holds the network, what the threat model allows, and no test image,
+label, target or trigger. While it answers, it is handed inputs, clean and triggered ones mixed, as their pixels.
+"""
+
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from bench.cell.answers import checked
+from bench.cell.apart.messages import Conversation, Line, Progress, Raised, receive, send, telling
+from bench.cell.apart.seeds import seed_all
+from bench.cell.defender import DefenderHere, Report
+from bench.cell.reference import DefenseInputs
+from bench.plan.registry import Registry
+from bench.plan.stages import Ref
+from bench.plugin.attack import as_bytes
+from bench.plugin.values import Context, ImageSpec, Known, LabelledImages, Prediction
+from bench.records import LogLines
+
+PROCESS = "bench.cell.apart.defender:serve"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """All that a defense's process is told before it answers.
+
+    plugin_files: the one-file plugins of the run. weights: of the victim's network, by name. seed: of the context's
+    generator.
+    """
+
+    plugin_files: tuple[Any, ...]
+    model: Ref
+    spec: ImageSpec
+    weights: dict[str, Tensor]
+    defense: Ref
+    known: Known
+    seed: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The defense is ready to answer."""
+
+    learns_from_stream: bool
+    fingerprint: str
+
+
+class DefenderApart:
+    """A defense in another process. Making it runs the defense there.
+
+    Raises Elsewhere for what the defense raises, then and in its answers, and Died if its process dies.
+    """
+
+    def __init__(self, process: Conversation, assignment: Assignment, context: Context) -> None:
+        self._process, self._context = process, context
+        process.send(assignment)
+        ready = self._reply()
+        self.learns_from_stream: bool = ready.learns_from_stream
+        self.fingerprint: str = ready.fingerprint
+
+    def __call__(self, images: Tensor) -> Prediction:
+        self._process.send(as_bytes(images))
+        answer: Prediction = self._reply()
+        parts = (answer.logits, answer.score, answer.flagged)
+        return Prediction(*(part if part is None else part.to(images.device) for part in parts))  # type: ignore[arg-type]
+
+    def report(self) -> Report:
+        self._process.send(None)
+        report: Report = self._reply()
+        return report
+
+    def _reply(self) -> Any:
+        while True:
+            match self._process.receive():
+                case Progress(share):
+                    self._context.progress(share)
+                case Line(text):
+                    self._context.log(text)
+                case Raised() as raised:
+                    raise raised.error
+                case reply:
+                    return reply
+
+
+def serve(connection: Connection) -> None:
+    """What the process does: defend as it is assigned, and answer until nobody asks any more."""
+    with telling(connection):
+        assignment: Assignment = receive(connection)
+        defender = _defender(assignment, connection)
+        send(connection, Ready(defender.learns_from_stream, defender.fingerprint))
+        classes, device = assignment.spec.classes, torch.device(assignment.device)
+        while True:
+            pixels = receive(connection)
+            if pixels is None:
+                send(connection, defender.report())
+                continue
+            with torch.no_grad():
+                answer = defender(pixels.to(device).float().div_(255))
+            send(connection, checked(answer, len(pixels), classes))
+
+
+def _defender(assignment: Assignment, connection: Connection) -> DefenderHere:
+    registry, device = Registry(assignment.plugin_files), torch.device(assignment.device)
+    seed_all(assignment.seed)
+    model = registry.create("model", assignment.model.name, assignment.model.parameters).build(assignment.spec)  # type: ignore[attr-defined]
+    model.load_state_dict(assignment.weights)
+    model.to(device).eval().to(memory_format=torch.channels_last)
+    log = _SentLines(connection)
+    context = Context(
+        device,
+        torch.Generator(device).manual_seed(assignment.seed),
+        progress=lambda share: send(connection, Progress(float(share))),
+        log=log.append,
+    )
+    inputs = DefenseInputs(model, _known(assignment.known, device), context, _no_secret)
+    defense: Any = registry.create("defense", assignment.defense.name, assignment.defense.parameters)
+    return DefenderHere(defense, inputs, registry.fingerprint("defense", assignment.defense.name))
+
+
+class _SentLines(LogLines):
+    """Log lines that are also sent to the worker, as far as they are kept."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def append(self, line: object) -> None:
+        before = len(self.lines)
+        super().append(line)
+        for text in self.lines[before:]:
+            send(self._connection, Line(text))
+
+
+def _known(known: Known, device: torch.device) -> Known:
+    clean = known.clean and LabelledImages(known.clean.images.to(device), known.clean.labels.to(device))
+    suspects, originals = (part if part is None else part.to(device) for part in (known.suspects, known.originals))
+    return Known(clean, suspects, originals)
+
+
+def _no_secret() -> NoReturn:
+    raise LookupError("only an oracle is told the secret")

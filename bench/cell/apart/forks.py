@@ -1,0 +1,141 @@
+"""A worker's side of its keeper: processes that are forked when they are needed, and ended when they are not."""
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import Pipe, connection, reduction
+from multiprocessing.connection import Connection
+from typing import Any
+
+from bench.cell.apart.keeper import End, Ended, Fork
+from bench.cell.apart.messages import Gone, receive, send
+from bench.errors import Died
+
+_START = "import sys; sys.path[:] = {path!r}; from bench.cell.apart.keeper import main; main({descriptor})"
+
+
+class Forks:
+    """Forks processes by a keeper, which starts with the first of them. ``set_up`` prepares each process."""
+
+    def __init__(self, set_up: Callable[[], None]) -> None:
+        self._set_up = set_up
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._orders: Connection | None = None
+        self._ended: dict[int, int] = {}  # exit codes of processes that have ended, by their number
+
+    @contextmanager
+    def process(
+        self, function: str, what: str, modules: Sequence[str] = (), further: Sequence[Connection] = ()
+    ) -> Iterator["Forked"]:
+        """A new process that runs ``function``, "module:name", with its connections; it is ended with the ``with``.
+
+        what: the process, for messages. modules: of this project, to be loaded before. further: connections beside the
+        one of ``Forked``. Raises Died if the keeper is gone.
+        """
+        orders = self._started()
+        ours, theirs = Pipe()
+        given = [theirs, *further]
+        try:
+            orders.send_bytes(pickle.dumps(Fork(function, self._set_up, modules, len(given))))
+            for descriptor in (1, 2, *(one.fileno() for one in given)):
+                reduction.send_handle(orders, descriptor, 0)
+            pid = int(self._answer())
+        finally:
+            theirs.close()
+        try:
+            yield Forked(self, ours, pid, what)
+        finally:
+            ours.close()
+            self._end(pid)
+
+    def start(self) -> None:
+        """Let the keeper start, and wait for nothing: it is ready when the first process is wanted."""
+        self._started()
+
+    def close(self) -> None:
+        """End the keeper and whatever it has forked."""
+        if self._keeper is not None and self._orders is not None:
+            self._orders.close()
+            self._keeper.wait()
+        self._keeper = self._orders = None
+
+    def exit_code(self, pid: int, wait: float | None = None) -> int | None:
+        """The exit code of a forked process, if it has ended within ``wait`` seconds, or None."""
+        orders = self._started()
+        while pid not in self._ended and orders.poll(wait):
+            self._note(orders)
+        return self._ended.get(pid)
+
+    def news(self) -> Connection:
+        """What becomes ready when there is news of a process that has ended."""
+        return self._started()
+
+    def _started(self) -> Connection:
+        if self._orders is None or self._keeper is None or self._keeper.poll() is not None:
+            self._orders, theirs = Pipe()
+            code = _START.format(path=sys.path, descriptor=theirs.fileno())
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            )
+            theirs.close()
+            self._ended.clear()
+        return self._orders
+
+    def _answer(self) -> int:
+        orders = self._started()
+        while not isinstance(message := self._message(orders), int):
+            self._ended[message.pid] = message.status
+        return message
+
+    def _note(self, orders: Connection) -> None:
+        message = self._message(orders)
+        if isinstance(message, Ended):
+            self._ended[message.pid] = message.status
+
+    def _message(self, orders: Connection) -> Any:
+        try:
+            return pickle.loads(orders.recv_bytes())
+        except (EOFError, ConnectionError) as error:
+            code = self._keeper.wait() if self._keeper else 1
+            raise Died("the process that starts others", code) from error
+
+    def _end(self, pid: int) -> None:
+        if self._ended.pop(pid, None) is None and self._orders is not None:
+            with suppress(OSError, Died):
+                self._orders.send_bytes(pickle.dumps(End(pid)))
+                while pid not in self._ended:
+                    self._note(self._orders)
+        self._ended.pop(pid, None)
+
+
+class Forked:
+    """A process that was forked for this one."""
+
+    def __init__(self, forks: Forks, ours: Connection, pid: int, what: str) -> None:
+        self._forks, self.connection, self.pid, self._what = forks, ours, pid, what
+
+    def send(self, message: Any) -> None:
+        """Raises Died if the process is gone."""
+        try:
+            send(self.connection, message)
+        except Gone as error:
+            raise self.died() from error
+
+    def receive(self) -> Any:
+        """Its next message. Raises Died if it ends without one."""
+        while True:
+            ready = connection.wait([self.connection, self._forks.news()])
+            if self.connection in ready:
+                try:
+                    return receive(self.connection)
+                except Gone as error:
+                    raise self.died() from error
+            if self._forks.exit_code(self.pid, 0) is not None and not self.connection.poll():
+                raise self.died()
+
+    def died(self) -> Died:
+        """The error that says how it died; waits until it has."""
+        code = self._forks.exit_code(self.pid)
+        return Died(self._what, 1 if code is None else code)

@@ -1,0 +1,191 @@
+"""The keeper: a process that forks others for a worker, and ends them with all that they have started.
+
+It has torch and the harness loaded, runs no plugin, computes nothing and never touches a GPU, so what it forks begins
+in a known state within hundredths of a second. When its worker dies, however that happens, it ends what it has forked.
+"""
+
+import ctypes
+import importlib
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import reduction
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+LOOK = 0.02  # seconds between two looks at whether a forked process still lives
+_LINUX = sys.platform == "linux"
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+@dataclass(frozen=True)
+class Fork:
+    """An order to fork a process. Its standard output, standard error and connections follow, as descriptors.
+
+    function: "module:name" of what it runs, with its connections. modules: none of them foreign, to be loaded first: they
+    stay loaded for the next one. set_up: prepares the process, such as its number of threads. connections: how many.
+    """
+
+    function: str
+    set_up: Callable[[], None]
+    modules: Sequence[str] = ()
+    connections: int = 1
+
+
+@dataclass(frozen=True)
+class End:
+    """An order to end a forked process and all that it has started."""
+
+    pid: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The keeper's answer to ``End``, or its news that a process died: ``status`` as ``os.waitstatus_to_exitcode``."""
+
+    pid: int
+    status: int
+
+
+def main(descriptor: int) -> None:
+    """Carry out orders from the connection ``descriptor`` until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run to decide
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    with Connection(descriptor) as orders:
+        keeper = _Keeper(orders)
+        _with_the_parent(signal.SIGTERM)
+        if _LINUX:  # so that what a forked process has detached from itself becomes a child of this one
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        for module in ("torch", "bench.cell.make", "bench.cell.apart.defender", "bench.cell.apart.stage"):
+            importlib.import_module(module)
+        with suppress(EOFError, ConnectionError):
+            try:
+                keeper.serve()
+            finally:
+                keeper.end_all()
+
+
+@dataclass
+class _Keeper:
+    orders: Connection
+    children: set[int] = field(default_factory=set)
+    is_set_up: bool = False
+
+    def serve(self) -> None:
+        while True:
+            if self.orders.poll(LOOK if self.children else None):
+                order = pickle.loads(self.orders.recv_bytes())
+                if isinstance(order, Fork):
+                    self.fork(order)
+                else:
+                    self.end(order.pid)
+            for pid in list(self.children):
+                if (status := _ended(pid)) is not None:
+                    self.over(pid, status)
+
+    def fork(self, order: Fork) -> None:
+        if not self.is_set_up:
+            order.set_up()  # it may load modules, which takes long, and its forks have them then
+            self.is_set_up = True
+        for module in order.modules:
+            importlib.import_module(module)
+        descriptors = [reduction.recv_handle(self.orders) for _ in range(2 + order.connections)]
+        pid = os.fork()
+        if pid == 0:
+            _run(order, descriptors, self.orders.fileno())
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self.children.add(pid)
+        self.say(pid)
+
+    def end(self, pid: int) -> None:
+        """End a process; what has become of it may have been said already."""
+        if pid in self.children:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it had no time to become the leader of its group
+                os.kill(pid, signal.SIGKILL)
+            self.over(pid, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+    def over(self, pid: int, status: int) -> None:
+        """A process has ended: end the rest of its group, and say so."""
+        self.children.discard(pid)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        if not self.children:
+            _end_orphans()
+        self.say(Ended(pid, status))
+
+    def end_all(self) -> None:
+        for pid in list(self.children):
+            with suppress(OSError):
+                self.end(pid)
+
+    def say(self, something: Any) -> None:
+        self.orders.send_bytes(pickle.dumps(something))
+
+
+def _run(order: Fork, descriptors: list[int], orders: int) -> None:
+    """What a forked process does; it never returns."""
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        _with_the_parent(signal.SIGKILL)
+        os.close(orders)
+        for number, descriptor in zip((1, 2), descriptors, strict=False):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        order.set_up()
+        module, _, name = order.function.partition(":")
+        getattr(importlib.import_module(module), name)(*map(Connection, descriptors[2:]))
+        status = 0
+    except (EOFError, ConnectionError):  # the worker is gone, or wants no more of it
+        pass
+    finally:
+        with suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _ended(pid: int) -> int | None:
+    """The exit code of a child, or None if it still runs."""
+    try:
+        done, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return 1
+    return os.waitstatus_to_exitcode(status) if done else None
+
+
+def _end_orphans() -> None:
+    """End what forked processes have detached from themselves; no process that this one has forked lives any more."""
+    while orphans := _children():
+        for pid in orphans:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    try:
+        return [
+            int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()
+        ]
+    except OSError:  # not Linux, or a kernel that does not tell
+        return []
+
+
+def _with_the_parent(number: int) -> None:
+    """Have this process sent a signal when its parent dies, where the kernel can do that."""
+    if _LINUX:
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
+        if os.getppid() != parent:  # it died just now
+            os.kill(os.getpid(), number)

@@ -1,0 +1,114 @@
+"""What a worker and the processes that are forked for it say to each other."""
+
+import io
+import pickle
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.errors import Damaged, Elsewhere, MemoryElsewhere, is_out_of_memory, one_line, shortened
+
+LONGEST_TRACEBACK = 100_000  # characters; beyond these its middle is left out
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The share of the work that is done, in [0, 1]."""
+
+    share: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a plugin logged."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What went wrong, in one line and as a whole. damaged: the arguments of a ``Damaged``, if it was one."""
+
+    line: str
+    trace: str
+    memory: bool = False
+    damaged: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Raised":
+        """The message about an error that is being handled."""
+        damaged = tuple(map(str, error.args)) if isinstance(error, Damaged) else None
+        trace = shortened("".join(traceback.format_exception(error)), LONGEST_TRACEBACK)
+        return cls(one_line(error), trace, is_out_of_memory(error), damaged)
+
+    @property
+    def error(self) -> Exception:
+        """The error to raise here."""
+        if self.damaged is not None:
+            return Damaged(*self.damaged)
+        return (MemoryElsewhere if self.memory else Elsewhere)(self.line, self.trace)
+
+
+class Conversation(Protocol):
+    """What is said to a process and by it; ``bench.cell.apart.forks.Forked`` is one."""
+
+    def send(self, message: Any) -> None: ...
+
+    def receive(self) -> Any: ...
+
+
+class Gone(Exception):
+    """The other side of a conversation is no longer there."""
+
+
+def send(connection: Connection, message: Any) -> None:
+    """Send plain values, dataclasses and tensors; tensors arrive on the CPU. Raises Gone if nobody is there."""
+    buffer = io.BytesIO()
+    _Pickler(buffer, protocol=5).dump(message)
+    try:
+        connection.send_bytes(buffer.getbuffer())
+    except OSError as error:
+        raise Gone from error
+
+
+def receive(connection: Connection) -> Any:
+    """The next message. Raises Gone if none can come."""
+    try:
+        message = connection.recv_bytes()
+    except (EOFError, OSError) as error:
+        raise Gone from error
+    return pickle.loads(message)
+
+
+@contextmanager
+def telling(connection: Connection) -> Iterator[None]:
+    """Send whatever is raised inside as ``Raised``, unless the other side is gone."""
+    try:
+        yield
+    except Gone:
+        pass
+    except BaseException as error:  # whatever a plugin raises
+        with suppress(Gone):
+            send(connection, Raised.of(error))
+
+
+class _Pickler(pickle.Pickler):
+    """Tensors by value: torch would send descriptors of shared memory, which outlive nobody."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return NotImplemented
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        return _tensor, (flat.view(torch.uint8).numpy(), value.dtype, tuple(value.shape))
+
+
+def _tensor(content: NDArray[np.uint8], dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(content).view(dtype).view(shape)

@@ -1,0 +1,133 @@
+"""A stage with a foreign data set, model or attack, whole in a fresh process.
+
+If its defense is foreign too, the worker forks a process for that as well and hands the stage the connection to it.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.cell.apart.defender import PROCESS as DEFENDER
+from bench.cell.apart.messages import Gone, Line, Progress, Raised, receive, send, telling
+from bench.cell.apart.seeds import seed_all
+from bench.cell.make import make
+from bench.cell.workshop import Workshop
+from bench.errors import Died
+from bench.plan import identity
+from bench.plan.registry import Registry
+from bench.plan.stages import CellStage, Stage
+from bench.provenance import Maker
+from bench.records import LogLines
+from bench.store.store import Store
+
+PROCESS = "bench.cell.apart.stage:serve"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """All that the process is told. plugin_files: the one-file plugins of the run."""
+
+    stage: Stage
+    plugin_files: tuple[Any, ...]
+    store: Path
+    data: Path
+    device: str
+    maker: Maker
+
+
+@dataclass(frozen=True)
+class Done:
+    """The stage is in the store."""
+
+
+@dataclass(frozen=True)
+class DefenderDied:
+    """The process of the stage's defense is gone."""
+
+
+def make_stage(stage: Stage, workshop: Workshop) -> LogLines:
+    """Make a stage, here or, if foreign code takes part in more than its defense, in a process of its own.
+
+    Returns what its plugin logged. Raises whatever the stage raises; from another process as Elsewhere or Damaged, and
+    Died if that process dies.
+    """
+    foreign = {kind for kind, ref in stage.refs.items() if ref.foreign}
+    oracle = isinstance(stage, CellStage) and stage.oracle
+    if workshop.forks is None or not (foreign if oracle else foreign - {"defense"}):
+        return make(stage, workshop)
+    with ExitStack() as processes:
+        defender = None
+        if "defense" in foreign and not oracle:
+            defender = processes.enter_context(workshop.forks.process(DEFENDER, "the defense's process"))
+        further = [defender.connection] if defender else []
+        process = processes.enter_context(workshop.forks.process(PROCESS, "the stage's process", (), further))
+        where = str(workshop.device)
+        files = workshop.registry.files
+        process.send(Assignment(stage, files, workshop.store.root, workshop.data, where, workshop.maker))
+        log = LogLines()
+        while True:
+            match process.receive():
+                case Progress(share):
+                    workshop.progress(share)
+                case Line(text):
+                    log.append(text)
+                case Raised() as raised:
+                    raise raised.error
+                case DefenderDied() if defender is not None:
+                    raise defender.died()
+                case _:
+                    return log
+
+
+def serve(connection: Connection, defender: Connection | None = None) -> None:
+    """What the process does."""
+    with telling(connection):
+        assignment: Assignment = receive(connection)
+        stage = assignment.stage
+        seed_all(identity.seed(stage.key, "global generators"))
+        workshop = Workshop(
+            Registry(assignment.plugin_files),
+            Store(assignment.store, create=False),
+            assignment.data,
+            torch.device(assignment.device),
+            lambda share: send(connection, Progress(float(share))),
+            assignment.maker,
+        )
+        if defender is not None:
+            workshop.defense_process = lambda modules: _given(defender)
+        try:
+            log = make(stage, workshop)
+        except Died:
+            send(connection, DefenderDied())
+            return
+        for line in log.lines:
+            send(connection, Line(line))
+        send(connection, Done())
+
+
+@contextmanager
+def _given(connection: Connection) -> Iterator["_Given"]:
+    """The process of the defense, which the worker has forked already and will end."""
+    yield _Given(connection)
+
+
+@dataclass(frozen=True)
+class _Given:
+    connection: Connection
+
+    def send(self, message: Any) -> None:
+        try:
+            send(self.connection, message)
+        except Gone as error:
+            raise Died("the defense's process", 1) from error
+
+    def receive(self) -> Any:
+        try:
+            return receive(self.connection)
+        except Gone as error:
+            raise Died("the defense's process", 1) from error
