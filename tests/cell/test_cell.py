@@ -72,7 +72,7 @@ def test_a_second_run_computes_nothing_and_gives_the_same_table(grid, digits, mo
     def never(*args):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(worker, "make", never)
+    monkeypatch.setattr(worker, "make_stage", never)
     results, store = grid
     again = bench.run(**digits, attacks="none,badnets", defenses="none,fine_pruning,fire", store=store.root)
     pd.testing.assert_frame_equal(again.frame, results.frame)

@@ -31,7 +31,7 @@ def test_a_victim_that_disappears_during_a_run_is_made_again(tmp_path, monkeypat
             cells.append(stage)
         return make(stage, workshop)
 
-    monkeypatch.setattr("bench.engine.worker.make", make_without_victim)
+    monkeypatch.setattr("bench.engine.worker.make_stage", make_without_victim)
     (tmp_path / "log").unlink()
     results = bench.run(**request, store=tmp_path / "store", executor="inline")
     pd.testing.assert_frame_equal(tiny.table(results.frame), tiny.table(expected.frame))

@@ -9,7 +9,7 @@ from multiprocessing import Pipe, connection, reduction
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bench.cell.apart.keeper import End, Ended, Fork
+from bench.cell.apart.keeper import Begin, End, Ended, Fork
 from bench.cell.apart.messages import Gone, receive, send
 from bench.errors import Died
 
@@ -38,7 +38,7 @@ class Forks:
         ours, theirs = Pipe()
         given = [theirs, *further]
         try:
-            orders.send_bytes(pickle.dumps(Fork(function, self._set_up, modules, len(given))))
+            orders.send_bytes(pickle.dumps(Fork(function, modules, len(given))))
             for descriptor in (1, 2, *(one.fileno() for one in given)):
                 reduction.send_handle(orders, descriptor, 0)
             pid = int(self._answer())
@@ -51,7 +51,7 @@ class Forks:
             self._end(pid)
 
     def start(self) -> None:
-        """Let the keeper start, and wait for nothing: it is ready when the first process is wanted."""
+        """Start the keeper and wait until it is ready, which takes a second or two. Raises Died if it does not live."""
         self._started()
 
     def close(self) -> None:
@@ -81,6 +81,8 @@ class Forks:
             )
             theirs.close()
             self._ended.clear()
+            self._orders.send_bytes(pickle.dumps(Begin(self._set_up)))
+            self._message(self._orders)
         return self._orders
 
     def _answer(self) -> int:

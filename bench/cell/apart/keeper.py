@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 LOOK = 0.02  # seconds between two looks at whether a forked process still lives
 _LINUX = sys.platform == "linux"
@@ -24,15 +24,21 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 @dataclass(frozen=True)
+class Begin:
+    """The first order: ``set_up`` prepares every process, such as its number of threads. ``True`` is the answer."""
+
+    set_up: Callable[[], None]
+
+
+@dataclass(frozen=True)
 class Fork:
     """An order to fork a process. Its standard output, standard error and connections follow, as descriptors.
 
-    function: "module:name" of what it runs, with its connections. modules: none of them foreign, to be loaded first: they
-    stay loaded for the next one. set_up: prepares the process, such as its number of threads. connections: how many.
+    function: "module:name" of what it runs, with its connections. modules: none of them foreign, to be loaded before:
+    the next process has them already. connections: how many. The number of the process is the answer.
     """
 
     function: str
-    set_up: Callable[[], None]
     modules: Sequence[str] = ()
     connections: int = 1
 
@@ -55,49 +61,47 @@ class Ended:
 def main(descriptor: int) -> None:
     """Carry out orders from the connection ``descriptor`` until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run to decide
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    with Connection(descriptor) as orders:
-        keeper = _Keeper(orders)
-        _with_the_parent(signal.SIGTERM)
-        if _LINUX:  # so that what a forked process has detached from itself becomes a child of this one
-            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-        for module in ("torch", "bench.cell.make", "bench.cell.apart.defender", "bench.cell.apart.stage"):
-            importlib.import_module(module)
-        with suppress(EOFError, ConnectionError):
-            try:
-                keeper.serve()
-            finally:
-                keeper.end_all()
+    keeper = _Keeper(Connection(descriptor))
+    signal.signal(signal.SIGTERM, lambda *_: keeper.close())
+    _with_the_parent(signal.SIGTERM)
+    if _LINUX:  # so that what a forked process has detached from itself becomes a child of this one
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    for module in ("torch", "bench.cell.make", "bench.cell.apart.defender", "bench.cell.apart.stage"):
+        importlib.import_module(module)
+    with suppress(EOFError, OSError):
+        keeper.serve()
+    keeper.close()
 
 
 @dataclass
 class _Keeper:
     orders: Connection
     children: set[int] = field(default_factory=set)
-    is_set_up: bool = False
+    set_up: Callable[[], None] = lambda: None
 
     def serve(self) -> None:
         while True:
             if self.orders.poll(LOOK if self.children else None):
-                order = pickle.loads(self.orders.recv_bytes())
-                if isinstance(order, Fork):
-                    self.fork(order)
-                else:
-                    self.end(order.pid)
+                match pickle.loads(self.orders.recv_bytes()):
+                    case Begin(set_up):
+                        set_up()  # it may load modules, which takes long, and what is forked has them then
+                        self.set_up = set_up
+                        self.say(True)
+                    case Fork() as order:
+                        self.fork(order)
+                    case End(pid):
+                        self.end(pid)
             for pid in list(self.children):
                 if (status := _ended(pid)) is not None:
                     self.over(pid, status)
 
     def fork(self, order: Fork) -> None:
-        if not self.is_set_up:
-            order.set_up()  # it may load modules, which takes long, and its forks have them then
-            self.is_set_up = True
         for module in order.modules:
             importlib.import_module(module)
         descriptors = [reduction.recv_handle(self.orders) for _ in range(2 + order.connections)]
         pid = os.fork()
         if pid == 0:
-            _run(order, descriptors, self.orders.fileno())
+            _run(order, descriptors, self)
         for descriptor in descriptors:
             os.close(descriptor)
         self.children.add(pid)
@@ -121,27 +125,31 @@ class _Keeper:
             _end_orphans()
         self.say(Ended(pid, status))
 
-    def end_all(self) -> None:
+    def close(self) -> NoReturn:
+        """End this process and what it has forked. Nothing else is torn down: there is nobody left to be told."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for pid in list(self.children):
             with suppress(OSError):
                 self.end(pid)
+        _end_orphans()
+        os._exit(0)
 
     def say(self, something: Any) -> None:
         self.orders.send_bytes(pickle.dumps(something))
 
 
-def _run(order: Fork, descriptors: list[int], orders: int) -> None:
-    """What a forked process does; it never returns."""
+def _run(order: Fork, descriptors: list[int], keeper: _Keeper) -> NoReturn:
+    """What a forked process does."""
     status = 1
     try:
         os.setpgid(0, 0)
         _with_the_parent(signal.SIGKILL)
-        os.close(orders)
+        keeper.orders.close()
         for number, descriptor in zip((1, 2), descriptors, strict=False):
             os.dup2(descriptor, number)
             os.close(descriptor)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        order.set_up()
+        keeper.set_up()
         module, _, name = order.function.partition(":")
         getattr(importlib.import_module(module), name)(*map(Connection, descriptors[2:]))
         status = 0
