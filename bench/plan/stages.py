@@ -1,6 +1,7 @@
 """The stages of a plan: victims, and the cells that share them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -11,7 +12,8 @@ from bench.plan import identity, recipes
 class Ref:
     """A plugin with its parameters, as plain values: any process can create the plugin from it.
 
-    foreign: whether its code is not this project's.
+    foreign: whether its code is not this project's. fingerprint: of the code that it was made for
+    (``bench.plan.fingerprints``); "" where that does not matter.
     """
 
     kind: str
@@ -20,6 +22,7 @@ class Ref:
     parameters: dict[str, Any]
     label: str
     foreign: bool = False
+    fingerprint: str = field(default="", compare=False)
 
     @property
     def identity(self) -> dict[str, Any]:
