@@ -88,6 +88,7 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
         retry=options.retry,
         only=options.only,
         fresh=refresh.cells if refresh else (),
+        keep=options.stale == "keep",
     )
     if work:
         check_data(plan, data)
@@ -142,9 +143,7 @@ def _cluster(
     return cluster
 
 
-def _settings(
-    options: RunOptions, store: Path, data: Path, plugin_files: "tuple[PluginFile, ...]"
-) -> "WorkerSettings":
+def _settings(options: RunOptions, store: Path, data: Path, plugin_files: "tuple[PluginFile, ...]") -> "WorkerSettings":
     from bench import provenance
     from bench.engine.executor import WorkerSettings
 

@@ -1,7 +1,6 @@
 """What a plugin is entered as, and where an installed one lies. Nothing is imported for it."""
 
 import ast
-import importlib.util
 import sys
 from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec

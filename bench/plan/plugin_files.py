@@ -83,7 +83,7 @@ class _TextLoader(importlib.machinery.SourceFileLoader):
         super().__init__(name, str(source.path))
         self.source = source
 
-    def get_data(self, path: str | bytes) -> bytes:
+    def get_data(self, path: str) -> bytes:  # what shows a source asks for it
         return self.source.text if path == self.path else super().get_data(path)
 
     def get_code(self, fullname: str) -> CodeType:

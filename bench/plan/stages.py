@@ -30,6 +30,10 @@ class Ref:
         return {"name": self.name, "version": self.version, "parameters": self.parameters}
 
 
+def _codes(refs: Mapping[str, Ref]) -> dict[str, str]:
+    return {kind: ref.fingerprint for kind, ref in refs.items() if ref.fingerprint}
+
+
 @dataclass(frozen=True)
 class VictimStage:
     """Poison, train, and predict without a defense."""
@@ -63,6 +67,11 @@ class VictimStage:
     def refs(self) -> dict[str, Ref]:
         """The three plugins of the victim, by kind."""
         return {"dataset": self.dataset, "model": self.model, "attack": self.attack}
+
+    @property
+    def codes(self) -> dict[str, str]:
+        """The fingerprints of its plugins' code, by kind, as the plan saw them."""
+        return _codes(self.refs)
 
     @property
     def title(self) -> str:
@@ -99,6 +108,11 @@ class CellStage:
     def refs(self) -> dict[str, Ref]:
         """The four plugins of the cell, by kind."""
         return {**self.victim.refs, "defense": self.defense}
+
+    @property
+    def codes(self) -> dict[str, str]:
+        """The fingerprints of its plugins' code, by kind, as the plan saw them."""
+        return _codes(self.refs)
 
     @property
     def labels(self) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Fingerprints: they change with the code of a plugin and of its helpers, and with nothing else."""
 
+import sys
 from pathlib import Path
 
 import pytest
