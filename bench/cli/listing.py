@@ -159,9 +159,11 @@ def status_lines(store: "Store", plan: "Plan | None" = None, *, keep: bool = Fal
     from bench.store.store import SECTIONS
 
     damaged: list[Damaged] = []
-    states: dict[str, str] = {record.key: record.status for record in store.records(damaged.append)}
+    records = {record.key: record for record in store.records(damaged.append)}
+    states: dict[str, str] = {key: record.status for key, record in records.items()}
     states |= {error.key: "damaged" for error in damaged}
-    changed = stale(plan, store, _records_of(plan, store)[0]) if plan else Stale()
+    made = {key: record for key, record in records.items() if record.status in ("done", "not-applicable")}
+    changed = stale(plan, store, made) if plan else Stale()
     if not keep:
         states |= dict.fromkeys(changed.cells, "to compute again")
     running = set(locks.held(store.root))

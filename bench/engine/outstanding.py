@@ -132,7 +132,8 @@ def _made_on(changed: Stale, plan: Plan, store: Store, note: Callable[[str], Non
             made_on.setdefault(record.victim_key, []).append(record.key)
     others = {key for keys in made_on.values() for key in keys} - {cell.key for cell in plan.cells}
     if others:
-        note(f"{len(others)} cells of other requests are on these victims, and are removed with them")
+        cells = "1 cell of other requests is" if len(others) == 1 else f"{len(others)} cells of other requests are"
+        note(f"{cells} made on these victims, to be removed with them")
     return made_on
 
 

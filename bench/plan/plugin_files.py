@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import CodeType, ModuleType
 
@@ -95,14 +95,25 @@ class _TextLoader(importlib.machinery.SourceFileLoader):
 
 
 class _Helpers(MetaPathFinder):
-    """Finds helper modules of one-file plugins in the texts that were read."""
+    """Finds helper modules of one-file plugins in the texts that were read.
+
+    ``first``: before any other module of the name, as a script finds what lies beside it; else after those.
+    """
 
     def __init__(self) -> None:
         self.sources: dict[str, Source] = {}
+        self.first = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        own = self._own(fullname)
+        if own is None or self.first:
+            return own
+        other = PathFinder.find_spec(fullname, path, target)
+        return own if other is None or (own.origin and own.origin == other.origin) else None
+
+    def _own(self, fullname: str) -> ModuleSpec | None:
         if (source := self.sources.get(fullname)) is not None:
             return _spec(fullname, _TextLoader(fullname, source))
         for name, inner in self.sources.items():
@@ -130,15 +141,16 @@ def _spec(name: str, loader: _TextLoader) -> ModuleSpec:
 def _beside(file: PluginFile) -> Iterator[None]:
     """While open, helper modules can be imported first of all, as by a script; afterwards last of all."""
     _helpers.sources.update(file.helpers)
+    if _helpers not in sys.meta_path:
+        sys.meta_path.insert(0, _helpers)
     folder, before = str(file.path.parent), list(sys.path)
-    finders = [finder for finder in sys.meta_path if finder is not _helpers]
     sys.path.insert(0, folder)  # what Python does for a script; a plugin's file has helpers beside it as a script has
-    sys.meta_path[:] = [_helpers, *finders]
+    _helpers.first = True
     try:
         yield
     finally:
+        _helpers.first = False
         sys.path[:] = before if folder in before else [*before, folder]
-        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not _helpers] + [_helpers]
 
 
 def _forget_edited(helpers: Mapping[str, Source]) -> None:

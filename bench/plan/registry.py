@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[\w.-]+")  # what a selection can name
 KINDS = ("dataset", "model", "attack", "defense")
+_codes: dict[tuple[str, str], str] = {}  # fingerprints of installed plugins when this process first planned with them
 
 
 class Registry:
@@ -146,11 +147,16 @@ class Registry:
     def fingerprint(self, kind: str, name: str) -> str:
         """The fingerprint of a plugin's code, helper modules included: 16 digits (``bench.plan.fingerprints``).
 
-        It is computed once, because a running process does not reload changed code; nothing is imported for it. Raises
-        RequestError for a plugin that is unknown or broken.
+        It is computed once, and nothing is imported for it. Raises RequestError for a plugin that is unknown or broken,
+        or an installed one that was edited after this process had imported it: a process does not import anew.
         """
         if (kind, name) not in self._fingerprints:
-            self._fingerprints[kind, name] = self._fingerprint(kind, name)
+            now = self._fingerprint(kind, name)
+            if self._file_of(kind, name) is None and _codes.setdefault((kind, name), now) != now:
+                raise RequestError(
+                    f"{kind} {name!r}: its code was edited after this process had imported it; start Python again"
+                )
+            self._fingerprints[kind, name] = now
         return self._fingerprints[kind, name]
 
     def _fingerprint(self, kind: str, name: str) -> str:
