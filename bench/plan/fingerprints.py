@@ -128,26 +128,55 @@ class _Read(NamedTuple):
 
 @cache
 def _read(text: bytes) -> _Read:
-    tree = ast.parse(text)
+    code: list[str] = []
+    statements: list[ast.Import | ast.ImportFrom] = []
+    _write(ast.parse(text), code, statements)
     imports: list[tuple[int, str, tuple[str, ...]]] = []
-    for node in ast.walk(tree):
+    for node in statements:
         if isinstance(node, ast.Import):
             imports += [(0, alias.name, ()) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
-    return _Read(hashlib.sha256(repr(_code(tree)).encode()).hexdigest(), tuple(dict.fromkeys(imports)))
+    digest = hashlib.sha256("".join(code).encode("utf-8", "surrogatepass")).hexdigest()
+    return _Read(digest, tuple(dict.fromkeys(imports)))
 
 
-def _code(node: Any) -> Any:
-    """A syntax tree as plain values, without docstrings and positions; the same in every version of Python."""
-    if isinstance(node, list):
-        return [_code(part) for part in node]
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, []) and name != "kind"}
-    if "body" in fields and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        fields["body"] = [part for part in node.body if not _is_text(part)]
-    return type(node).__name__, [(name, _code(value)) for name, value in sorted(fields.items())]
+def _write(node: ast.AST, code: list[str], imports: list[ast.Import | ast.ImportFrom]) -> None:
+    """Add a syntax tree to ``code`` without docstrings and positions, the same in every version of Python.
+
+    Its import statements are added to ``imports``.
+    """
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        imports.append(node)
+    code.append(f"({type(node).__name__}")
+    for name in _fields(type(node)):
+        value = getattr(node, name, None)
+        if isinstance(value, ast.AST):
+            code.append(f" {name}=")
+            _write(value, code, imports)
+        elif isinstance(value, list):
+            if name == "body" and isinstance(node, _DOCUMENTED):
+                value = [part for part in value if not _is_text(part)]
+            if value:
+                code.append(f" {name}=[")
+                for part in value:
+                    if isinstance(part, ast.AST):
+                        _write(part, code, imports)
+                    else:
+                        code.append(f"{part!r},")
+                code.append("]")
+        elif value is not None:
+            code.append(f" {name}={value!r}")
+    code.append(")")
+
+
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@cache
+def _fields(kind: Any) -> list[str]:
+    """In an order of our own. ``ctx`` follows from where a node stands, ``kind`` is how a text is written."""
+    return sorted(set(kind._fields) - {"ctx", "kind"})
 
 
 def _is_text(node: ast.stmt) -> bool:

@@ -50,8 +50,9 @@ class Registry:
         self._entries: dict[tuple[str, str], Entry] = {}
         self._fingerprints: dict[tuple[str, str], str] = {}
         self._same_code: set[tuple[str, str]] = set()
+        points = entry_points()  # every call looks through all that is installed
         for kind in KINDS:
-            for point in sorted(entry_points(group=f"bench.{kind}s"), key=lambda point: point.name):
+            for point in sorted(points.select(group=f"bench.{kind}s"), key=lambda point: point.name):
                 package = point.dist.name if point.dist else "unknown"
                 origin = BUILT_IN if package == "defensebench" else f"package {package}"
                 entry = Entry(kind, point.name, point.value, origin)
