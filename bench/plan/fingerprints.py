@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import bench
 
@@ -149,7 +149,7 @@ def _write(node: ast.AST, code: list[str], imports: list[ast.Import | ast.Import
     if isinstance(node, ast.Import | ast.ImportFrom):
         imports.append(node)
     code.append(f"({type(node).__name__}")
-    for name in _fields(type(node)):
+    for name in _ordered(node._fields):
         value = getattr(node, name, None)
         if isinstance(value, ast.AST):
             code.append(f" {name}=")
@@ -174,9 +174,9 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @cache
-def _fields(kind: Any) -> list[str]:
+def _ordered(fields: tuple[str, ...]) -> list[str]:
     """In an order of our own. ``ctx`` follows from where a node stands, ``kind`` is how a text is written."""
-    return sorted(set(kind._fields) - {"ctx", "kind"})
+    return sorted(set(fields) - {"ctx", "kind"})
 
 
 def _is_text(node: ast.stmt) -> bool:

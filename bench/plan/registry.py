@@ -22,10 +22,10 @@ from bench.plan.entries import BUILT_IN, Entry, described, file_of
 from bench.plan.parameter_check import check_parameters
 from bench.plan.plugin_files import PluginFile
 from bench.plan.selection import Choice
-from bench.plan.stages import Ref
 from bench.plugin.parameters import explained, unknown
 
 if TYPE_CHECKING:
+    from bench.plan.stages import Ref
     from bench.plugin.base import Plugin
 
 _NAME = re.compile(r"[\w.-]+")  # what a selection can name
@@ -125,7 +125,7 @@ class Registry:
         check_parameters(made)
         return made
 
-    def made(self, ref: Ref) -> "Plugin":
+    def made(self, ref: "Ref") -> "Plugin":
         """The plugin that ``ref`` stands for, run by the code that ``ref`` was made for. Raises as ``create``.
 
         Also raises RequestError if the plugin's code is another one here: it was edited since the run began.
