@@ -19,6 +19,9 @@ from strength import STRENGTH
 class Helped(Repair):
     name: ClassVar[str] = "helped"
 
+    def unsupported(self, case):
+        return "too strong" if STRENGTH > 5 else None
+
     def repair(self, model, known, context):
         context.log(f"strength {STRENGTH}")
         model[1].weight.data *= STRENGTH

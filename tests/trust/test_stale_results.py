@@ -53,15 +53,35 @@ def test_victims_of_a_package_that_was_edited_are_made_again_with_their_cells(fo
     err = run(folder, capsys, attacks="far", defenses="halve", seeds="0")
     assert "attack 'far': its code was changed since 1 of these victims was made; it and its cells are comput" in err
     assert "1 cell of other requests is made on these victims, to be removed with them" in err
+    assert "far/none/0" not in made(folder)
     assert len(codes(folder, "attack")["far"]) == 2  # seed 1 is still of the old code
-    victim = next(record.victim_key for record in Store(folder / "store").records() if record.attack == "far")
-    assert Store(folder / "store").facts(victim)
     run(folder, capsys, **both, seeds="0,1")
     assert len(codes(folder, "attack")["far"]) == 1
     after = made(folder)
     assert {name for name in before if before[name] != after[name]} == {
         f"far/{name}/{seed}" for name in ("none", "halve") for seed in (0, 1)
     }
+
+
+def test_whether_a_changed_defense_can_be_applied_is_asked_again(folder, capsys):
+    def state() -> str:
+        out = bench(capsys, *words(folder, "plan", defenses="helped"))[1]
+        return re.findall(r"^corner +helped .*?[0-9a-f]{12} +(.*)$", out, re.MULTILINE)[0]
+
+    run(folder, capsys, defenses="helped")
+    for strength, expected in (
+        (9.0, "not-applicable"),
+        (8.0, "not-applicable"),
+        (0.5, "done"),
+        (9.5, "not-applicable"),
+    ):
+        (folder / "strength.py").write_text(f"STRENGTH = {strength}")
+        before = state()
+        run(folder, capsys, defenses="helped")
+        assert state() == expected
+        assert before == {"done": "to do", "not-applicable": "not-applicable: too strong"}[expected]
+        assert len(codes(folder, "defense")["helped"]) == 1
+        assert "its code was changed" not in run(folder, capsys, defenses="helped")
 
 
 def test_a_report_of_a_store_with_two_codes_averages_neither(folder, capsys):
