@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bench.engine.outstanding import Work
     from bench.engine.scheduler import Listener
     from bench.plan.plan import Plan
+    from bench.plan.plugin_files import PluginFile
     from bench.plan.registry import Registry
     from bench.store.store import Store
 
@@ -87,6 +88,7 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
         retry=options.retry,
         only=options.only,
         fresh=refresh.cells if refresh else (),
+        keep=options.stale == "keep",
     )
     if work:
         check_data(plan, data)
@@ -141,14 +143,14 @@ def _cluster(
     return cluster
 
 
-def _settings(options: RunOptions, store: Path, data: Path, plugin_files: Sequence[Path]) -> "WorkerSettings":
+def _settings(options: RunOptions, store: Path, data: Path, plugin_files: "tuple[PluginFile, ...]") -> "WorkerSettings":
     from bench import provenance
     from bench.engine.executor import WorkerSettings
 
     return WorkerSettings(
         store=store,
         data=data,
-        plugin_files=tuple(plugin_files),
+        plugin_files=plugin_files,
         options=options,
         command=provenance.current_command(),
     )

@@ -36,7 +36,7 @@ def put(store: Store, cell, status="done", value=0.0, acc=0.5, **columns) -> Non
         store.write("cells", cell.key, {"record.json": record, "predictions.safetensors": predictions})
 
 
-def train(store: Store, victim, value=0.0, seconds=1) -> None:
+def train(store: Store, victim, value=0.0, seconds=1, **facts) -> None:
     """Store a victim with invented weights."""
     logits = {f"{part}_logits": torch.full((2, 2), value) for part in ("clean", "triggered")}
     labels = {"labels": torch.tensor([0, 1]), "targets": torch.tensor([0, 0])}
@@ -46,7 +46,7 @@ def train(store: Store, victim, value=0.0, seconds=1) -> None:
         "learned.safetensors": {},
         "predictions.safetensors": logits | labels,
         "pictures.safetensors": {"clean": pictures, "triggered": pictures},
-        "stage.json": {**FACTS, "train_seconds": seconds},
+        "stage.json": {**FACTS, "train_seconds": seconds, **facts},
     }
     store.write("victims", victim.key, content)
 

@@ -14,6 +14,7 @@ import psutil
 
 from bench.engine.executor import WorkerSettings
 from bench.engine.options import RunOptions
+from bench.plan.plugin_files import read
 from bench.store.store import Store
 
 PLUGIN_FOLDER = Path(__file__).with_name("plugins")
@@ -36,7 +37,7 @@ def log(folder: Path) -> Counter[str]:
 def settings(folder: Path, **options) -> WorkerSettings:
     """Those of a worker with the plugins in ``folder``, on the store beside them, which is made."""
     Store(folder / "store")
-    return WorkerSettings(folder / "store", folder, (folder / "tiny_plugins.py",), RunOptions(**options))
+    return WorkerSettings(folder / "store", folder, (read(folder / "tiny_plugins.py"),), RunOptions(**options))
 
 
 def command(folder: Path, store: str = "store", **options: object) -> list[str]:

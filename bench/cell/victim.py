@@ -31,7 +31,7 @@ PICTURES = 6  # pairs of test images kept for the report's gallery
 def make_victim(stage: VictimStage, workshop: Workshop) -> LogLines:
     """Poison, train and predict, and put the victim into the store. Returns what the attack logged."""
     started, log = now(), LogLines()
-    victim, checkpoint = LoadedVictim.open(stage, workshop), Checkpoint(workshop.store, stage.key)
+    victim, checkpoint = LoadedVictim.open(stage, workshop), Checkpoint(workshop.store, stage.key, codes=stage.codes)
     with Meter(workshop.device) as training:
         model, poisoned, learned = _trained(victim, checkpoint, log)
     expect_finite(learned, whose="what the attack learned: ")

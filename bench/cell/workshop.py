@@ -44,8 +44,8 @@ class Workshop:
     _victim: dict[str, nn.Module] = field(default_factory=dict)  # the last one, by its key
 
     def plugin(self, ref: Ref) -> Any:
-        """The plugin that ``ref`` stands for. Raises RequestError if it cannot be loaded."""
-        return self.registry.create(ref.kind, ref.name, ref.parameters)
+        """The plugin that ``ref`` stands for. Raises RequestError if it cannot be loaded, or was edited meanwhile."""
+        return self.registry.made(ref)
 
     def splits(self, ref: Ref) -> Splits:
         """The data set's training and test images, on the workshop's device."""

@@ -72,7 +72,7 @@ def run(study: Path | None = None, /, *, with_invalid: WithInvalid = False, **op
 
 
 @app.command
-@with_options([*REQUEST, "store"])
+@with_options([*REQUEST, "store", "stale"])
 def plan(study: Path | None = None, /, **options: Any) -> None:
     """Show what a run would do: its cells, and which of them the store has.
 
@@ -86,7 +86,7 @@ def plan(study: Path | None = None, /, **options: Any) -> None:
 
     request, how = merge_options(study, options)
     store = Store(how.store, create=False) if how.store.exists() else None
-    print("\n".join(map(printable, plan_lines(_plan_of(request), store))))  # noqa: T201
+    print("\n".join(map(printable, plan_lines(_plan_of(request), store, keep=how.stale == "keep"))))  # noqa: T201
 
 
 @app.command(name="list")
@@ -135,7 +135,7 @@ def show(name: str, /, **options: Any) -> None:
 
 
 @app.command
-@with_options([*REQUEST, "store"])
+@with_options([*REQUEST, "store", "stale"])
 def status(study: Path | None = None, /, **options: Any) -> None:
     """Show what a store holds and what is running; with selections, how many of their cells are done and wait.
 
@@ -150,7 +150,7 @@ def status(study: Path | None = None, /, **options: Any) -> None:
     request, how = merge_options(study, options)
     store = Store(how.store, create=False)
     selected = request.model_fields_set - {"plugin", "data"}  # these two alone select nothing
-    print_lines(status_lines(store, _plan_of(request) if selected else None))
+    print_lines(status_lines(store, _plan_of(request) if selected else None, keep=how.stale == "keep"))
 
 
 @app.command

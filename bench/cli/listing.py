@@ -17,6 +17,7 @@ from bench.records.texts import neutral
 if TYPE_CHECKING:
     from bench.plan.plan import Plan
     from bench.plan.stages import CellStage, Stage
+    from bench.plan.stale import Stale
     from bench.records import Record
     from bench.store.merge import Merged
     from bench.store.store import Store
@@ -81,33 +82,61 @@ def _result(prefix: str, root: Path) -> list[Any]:
     return [table, escape(neutral(traceback[-MOST_TRACEBACK:]))]  # its end says what went wrong
 
 
-def plan_lines(plan: "Plan", store: "Store | None") -> list[str]:
-    """A line for each cell with its key and state, and the totals. As plain text: rich takes 6 s for 10,000 rows."""
-    states: Counter[str] = Counter()
-    rows = [("attack", "defense", "seed", "given", "key", "state")]
+def plan_lines(plan: "Plan", store: "Store | None", *, keep: bool = False) -> list[str]:
+    """A line for each cell with its key and state, the totals, and which plugins' code was changed.
+
+    keep: whether what was made by other code counts as done. As plain text: rich takes 6 s for 10,000 rows.
+    """
+    from bench.plan.stale import Stale, stale
+
+    records, damaged = _records_of(plan, store)
+    changed = stale(plan, store, records) if store else Stale()
+    counted = Stale() if keep else changed
+    rows, states = [("attack", "defense", "seed", "given", "key", "state")], Counter[str]()
     for cell in plan.cells:
-        try:
-            record = store.record(cell.key) if store else None
-        except Damaged:
-            record, damaged = None, True
-        else:
-            damaged = False
-        state: str = record.status if record else "damaged" if damaged else "to do"
-        reason = None if record else plan.unsupported(cell)
-        if reason:
-            state = f"not-applicable: {reason}"
+        state = _planned(cell, plan, records.get(cell.key), counted, "damaged" if cell.key in damaged else "to do")
         states[state.partition(":")[0]] += 1
         victim = cell.victim
         rows.append((victim.attack.label, cell.defense.label, str(victim.seed), cell.knowledge, cell.key[:12], state))
     victims = plan.victims
-    missing = [victim for victim in victims if store is None or not store.has("victims", victim.key)]
+    missing = [
+        victim
+        for victim in victims
+        if store is None or victim.key in counted.victims or not store.has("victims", victim.key)
+    ]
     names = {(victim.dataset.label, victim.model.label) for victim in victims}
     return [
         *(f"{dataset} × {model}" for dataset, model in sorted(names)),
         *_aligned(rows),
         f"{len(plan.cells)} cells ({', '.join(f'{count} {state}' for state, count in states.items())}); "
         f"{len(missing)} of {len(victims)} victims to train",
+        *changed.lines(keep=keep),
     ]
+
+
+def _records_of(plan: "Plan", store: "Store | None") -> "tuple[dict[str, Record], set[str]]":
+    """The records of a plan's finished cells by key, and the keys of those that are damaged."""
+    records, damaged = {}, set()
+    for cell in plan.cells if store else ():
+        try:
+            record = store.record(cell.key) if store else None
+        except Damaged:
+            damaged.add(cell.key)
+        else:
+            if record is not None:
+                records[cell.key] = record
+    return records, damaged
+
+
+def _planned(cell: "CellStage", plan: "Plan", record: "Record | None", changed: "Stale", otherwise: str) -> str:
+    """The state of a cell in a plan; ``otherwise``: of one that is neither stored nor not applicable."""
+    again = changed.cells.get(cell.key, ())
+    if record and not again and cell.key not in changed.undecided:
+        return record.status
+    if reason := plan.unsupported(cell):
+        return f"not-applicable: {reason}"
+    plugins = ", ".join(f"{ref.kind} {ref.name!r}" for ref in again)
+    return f"to compute again: the code of {plugins} was changed" if again else otherwise
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -120,14 +149,23 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return ["  ".join([*(padded[text] for padded, text in zip(columns, row, strict=False)), row[-1]]) for row in rows]
 
 
-def status_lines(store: "Store", plan: "Plan | None" = None) -> list[Any]:
-    """What a store holds, in numbers: of all its cells, or of a plan's with those that wait."""
+def status_lines(store: "Store", plan: "Plan | None" = None, *, keep: bool = False) -> list[Any]:
+    """What a store holds, in numbers: of all its cells, or of a plan's with those that wait.
+
+    keep: whether what was made by other code than a plan's counts as done.
+    """
+    from bench.plan.stale import Stale, stale
     from bench.store import locks
     from bench.store.store import SECTIONS
 
     damaged: list[Damaged] = []
-    states: dict[str, str] = {record.key: record.status for record in store.records(damaged.append)}
+    records = {record.key: record for record in store.records(damaged.append)}
+    states: dict[str, str] = {key: record.status for key, record in records.items()}
     states |= {error.key: "damaged" for error in damaged}
+    made = {key: record for key, record in records.items() if record.status in ("done", "not-applicable")}
+    changed = stale(plan, store, made) if plan else Stale()
+    if not keep:
+        states |= dict.fromkeys(changed.cells, "to compute again")
     running = set(locks.held(store.root))
     counts = Counter(states.values() if plan is None else (_state(cell, plan, states, running) for cell in plan.cells))
     cells = ", ".join(f"{count} {state.replace('-', ' ')}" for state, count in sorted(counts.items())) or "none"
@@ -142,6 +180,7 @@ def status_lines(store: "Store", plan: "Plan | None" = None) -> list[Any]:
         f"running   {escape(', '.join(titles.get(key, key[:12]) for key in sorted(running))) or 'none'}",
         f"on disk   {_mebibytes(sum(sizes.values()))} MiB" + (f": {sections}" if sections else ""),
         f"verified  {_last_verified(store)}",
+        *(escape(f"changed   {line}") for line in changed.lines(keep=keep)),
         *(f"damaged   {escape(str(error))}; bench run computes it again" for error in damaged),
     ]
 

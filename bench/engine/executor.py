@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from bench.engine.options import RunOptions
+from bench.plan.plugin_files import PluginFile
 from bench.plan.stages import Stage
 
 Status = Literal["done", "failed", "timeout", "died", "memory", "busy", "damaged"]
@@ -51,7 +52,7 @@ class WorkerSettings:
 
     store: Path
     data: Path
-    plugin_files: tuple[Path, ...]
+    plugin_files: tuple[PluginFile, ...]
     options: RunOptions = field(default_factory=RunOptions)
     command: str = ""
 

@@ -70,6 +70,9 @@ class RunOptions(Options):
     refresh: Annotated[Names | None, AGAIN] = Field(
         None, description="Compute these plugins' stages again: a defense's cells, an attack's victims."
     )
+    stale: Annotated[Literal["again", "keep"], AGAIN] = Field(
+        "again", description="Results made before a plugin's code was changed: again computes them again; or keep."
+    )
 
     def set_up_process(self) -> None:
         """Let this process compute as these options say: the first thing that a worker does."""

@@ -143,9 +143,8 @@ class _Run:
     def _start(self, slot: int, stage: Stage) -> None:
         self.running[slot] = stage
         self.listener.started(slot, stage)
-        section: Section = "victims" if isinstance(stage, VictimStage) else "cells"
-        if self.store.has(section, stage.key):  # another run was quicker
-            self.settle(Outcome(slot, stage, "done", 0.0))
+        if (found := self.work.found(stage, self.store)) is not None:
+            self.settle(Outcome(slot, stage, found, 0.0))
             return
         self._starts += 1
         self._started[slot] = self._starts

@@ -31,7 +31,7 @@ def open_workshop(settings: WorkerSettings, device: str, progress: Callable[[flo
     options = settings.options
     options.set_up_process()
     store = Store(settings.store, create=False)
-    registry = Registry(settings.plugin_files)
+    registry = Registry(settings.plugin_files, lazily=True)
     name = devices.full_name(torch.device(device))
     maker = Maker(settings.command, name, options.threads, options.deterministic, options.compile)
     workshop = Workshop(registry, store, settings.data, torch.device(device), progress, maker)

@@ -216,9 +216,10 @@ class _Chooser:
         return fitted
 
     def _ref(self, plugin: Plugin, label: str) -> Ref:
-        version = self.registry.version(plugin.kind, plugin.name)
-        foreign = not self.registry.entry(plugin.kind, plugin.name).is_built_in
-        ref = Ref(plugin.kind, plugin.name, version, plugin.model_dump(mode="json"), label, foreign)
+        kind, name = plugin.kind, plugin.name
+        version, code = self.registry.version(kind, name), self.registry.fingerprint(kind, name)
+        foreign = not self.registry.entry(kind, name).is_built_in
+        ref = Ref(kind, name, version, plugin.model_dump(mode="json"), label, foreign, code)
         self.plugins[plugin.kind, identity.canonical(ref.identity)] = plugin
         return ref
 

@@ -1,19 +1,14 @@
 """From names to plugins: built-in and installed ones by entry points, one-file plugins by path.
 
 A plugin's module is imported when the plugin is first used, so listing is fast and a broken plugin harms no other. Only
-one-file plugins are imported at once.
+one-file plugins are run at once, except by workers.
 """
 
-import ast
-import hashlib
 import importlib
-import importlib.util
 import inspect
 import re
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -21,66 +16,55 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_origin
 
 from bench.errors import RequestError, one_line, shortened
-from bench.plan import fingerprints
+from bench.plan import fingerprints, plugin_files
 from bench.plan.blame import blaming
+from bench.plan.entries import BUILT_IN, Entry, described, file_of
 from bench.plan.parameter_check import check_parameters
+from bench.plan.plugin_files import PluginFile
 from bench.plan.selection import Choice
 from bench.plugin.parameters import explained, unknown
 
 if TYPE_CHECKING:
+    from bench.plan.stages import Ref
     from bench.plugin.base import Plugin
 
 _NAME = re.compile(r"[\w.-]+")  # what a selection can name
-BUILT_IN = "built-in"  # the origin of this project's own plugins
 KINDS = ("dataset", "model", "attack", "defense")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A plugin as it is listed. ``target`` is "module:Class"; ``problem`` says why it cannot be used."""
-
-    kind: str
-    name: str
-    target: str
-    origin: str
-    summary: str = ""
-    problem: str | None = None
-    fingerprint: str = ""  # of a one-file plugin's text, part of its version: an edited file has other keys
-
-    @property
-    def module(self) -> str:
-        """The name of the module that defines it."""
-        return self.target.partition(":")[0]
-
-    @property
-    def is_built_in(self) -> bool:
-        """Whether the plugin is this project's own."""
-        return self.origin == BUILT_IN
+_codes: dict[tuple[str, str], str] = {}  # fingerprints of installed plugins when this process first planned with them
 
 
 class Registry:
     """All available plugins.
 
-    problems: a line for every plugin that could not be entered. skipped: a line for every broken plugin that a glob or
-    "all" has left out.
+    files: one-file plugins, by path or as they were read before. ``lazily``, as in workers: each is run when a plugin
+    that it may define is first asked for, so that it does not touch the stages of others; installed plugins are not
+    described. problems: a line for every plugin that could not be entered. skipped: a line for every broken plugin that
+    a glob or "all" has left out.
     """
 
-    def __init__(self, files: Sequence[Path] = ()) -> None:
-        self.files = tuple(files)
+    def __init__(self, files: Sequence[Path | PluginFile] = (), *, lazily: bool = False) -> None:
+        self.files: tuple[PluginFile, ...] = ()
         self.problems: list[str] = []
         self.skipped: list[str] = []
+        self._waiting: list[PluginFile] = []
         self._entries: dict[tuple[str, str], Entry] = {}
         self._fingerprints: dict[tuple[str, str], str] = {}
+        self._same_code: set[tuple[str, str]] = set()
+        points = entry_points()  # every call looks through all that is installed
         for kind in KINDS:
-            for point in sorted(entry_points(group=f"bench.{kind}s"), key=lambda point: point.name):
+            for point in sorted(points.select(group=f"bench.{kind}s"), key=lambda point: point.name):
                 package = point.dist.name if point.dist else "unknown"
                 origin = BUILT_IN if package == "defensebench" else f"package {package}"
-                self._add(_described(Entry(kind, point.name, point.value, origin)))
-        for file in self.files:
-            self._add_file(file)
+                entry = Entry(kind, point.name, point.value, origin)
+                self._add(entry if lazily else described(entry))
+        for file in files:
+            self._read(file)
+        if not lazily:
+            self._run_files()
 
     def entries(self, kind: str) -> list[Entry]:
         """The plugins of a kind in alphabetical order, ``none`` first."""
+        self._run_files()
         return sorted(
             (entry for entry in self._entries.values() if entry.kind == kind),
             key=lambda entry: (entry.name != "none", entry.name),
@@ -105,6 +89,11 @@ class Registry:
         """The entry of a plugin. Raises RequestError if it is unknown, with the nearest name, or broken."""
         entry = self._entries.get((kind, name))
         if entry is None:
+            self._run_files(kind, name)
+            entry = self._entries.get((kind, name))
+        if entry is None:
+            if problem := next((line for line in self.problems if line.startswith("--plugin")), None):
+                raise RequestError(problem)
             raise RequestError(unknown(kind, shortened(name), [entry.name for entry in self.entries(kind)]))
         if entry.problem is not None:
             raise RequestError(f"{kind} {name!r} is broken: {entry.problem}")
@@ -113,9 +102,9 @@ class Registry:
     def load(self, kind: str, name: str) -> "type[Plugin]":
         """The class of a plugin. Raises RequestError if it is unknown or cannot be imported."""
         entry = self.entry(kind, name)
-        module, _, attribute = entry.target.partition(":")
+        _, _, attribute = entry.target.partition(":")
         try:
-            plugin = getattr(importlib.import_module(module), attribute)
+            plugin = getattr(importlib.import_module(entry.module), attribute)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a plugin's module raises, it is that plugin's problem
@@ -136,28 +125,50 @@ class Registry:
         check_parameters(made)
         return made
 
+    def made(self, ref: "Ref") -> "Plugin":
+        """The plugin that ``ref`` stands for, run by the code that ``ref`` was made for. Raises as ``create``.
+
+        Also raises RequestError if the plugin's code is another one here: it was edited since the run began.
+        """
+        plugin, name = self.create(ref.kind, ref.name, ref.parameters), (ref.kind, ref.name)
+        if ref.fingerprint and name not in self._same_code:
+            now = self._fingerprint(*name)  # after the import, so that no edit before it goes unseen
+            if {now, self._fingerprints.setdefault(name, now)} != {ref.fingerprint}:
+                raise RequestError(f"{ref.kind} {ref.name!r}: its code was edited while the run went on; run again")
+            self._same_code.add(name)
+        return plugin
+
     def version(self, kind: str, name: str) -> str:
-        """The version in keys: the plugin's ``version``; for a one-file plugin also the fingerprint of its text."""
-        fingerprint = self.entry(kind, name).fingerprint
+        """The version in keys: the plugin's ``version``; for a one-file plugin also digits of its text."""
+        digits = self.entry(kind, name).digits
         with blaming(f"{kind} {name!r}", "version"):
             version = str(self.load(kind, name).version)
-        return f"{version}+{fingerprint}" if fingerprint else version
+        return f"{version}+{digits}" if digits else version
 
     def fingerprint(self, kind: str, name: str) -> str:
         """The fingerprint of a plugin's code, helper modules included: 16 digits (``bench.plan.fingerprints``).
 
-        It is computed once, because a running process does not reload changed code. Raises RequestError for a plugin
-        that is unknown or broken.
+        It is computed once, and nothing is imported for it. Raises RequestError for a plugin that is unknown or broken,
+        or an installed one that was edited after this process had imported it: a process does not import anew.
         """
-        entry = self.entry(kind, name)
         if (kind, name) not in self._fingerprints:
-            plugin = self.load(kind, name)
-            file = Path(inspect.getfile(plugin))
-            one_file = entry.fingerprint != ""
-            self._fingerprints[kind, name] = (
-                fingerprints.of_file(file) if one_file else fingerprints.of_module(plugin.__module__, file)
-            )
+            now = self._fingerprint(kind, name)
+            if self._file_of(kind, name) is None and _codes.setdefault((kind, name), now) != now:
+                raise RequestError(
+                    f"{kind} {name!r}: its code was edited after this process had imported it; start Python again"
+                )
+            self._fingerprints[kind, name] = now
         return self._fingerprints[kind, name]
+
+    def _fingerprint(self, kind: str, name: str) -> str:
+        if (file := self._file_of(kind, name)) is None:
+            entry = self.entry(kind, name)
+            file = self._file_of(kind, name)  # which may have been run just now
+        with blaming(f"{kind} {name!r}", "reading its code"):
+            return file.fingerprint() if file else fingerprints.of_module(entry.module, file_of(entry.module))
+
+    def _file_of(self, kind: str, name: str) -> PluginFile | None:
+        return next((file for file in self.files if file.defines and (kind, name) in file.defines), None)
 
     def _loads(self, kind: str, name: str) -> bool:
         try:
@@ -176,64 +187,37 @@ class Registry:
         else:
             self._entries[entry.kind, entry.name] = entry
 
-    def _add_file(self, file: Path) -> None:
+    def _read(self, file: Path | PluginFile) -> None:
         try:
-            module, fingerprint = _load_file(file)
-            entries = [_entry(plugin, module, file, fingerprint) for plugin in _plugins_in(module)]
+            self._waiting.append(plugin_files.read(file) if isinstance(file, Path) else file)
+        except Exception as error:  # whatever is wrong with a user's file, it is that file's problem
+            self.problems.append(f"--plugin {file}: {one_line(error)}")
+        self.files = tuple(self._waiting)
+
+    def _run_files(self, kind: str = "", name: str = "") -> None:
+        """Enter the plugins of the files that wait: of all, or of those that may have a plugin of this name."""
+        for file in self._waiting[:]:
+            if not name or file.may_define(kind, name):
+                self._waiting.remove(file)
+                self._run(file)
+
+    def _run(self, file: PluginFile) -> None:
+        try:
+            module = plugin_files.load(file)
+            entries = [_entry(plugin, module, file) for plugin in _plugins_in(module)]
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a user's file raises, it is that file's problem
-            self.problems.append(f"--plugin {file}: {one_line(error)}")
+            self.problems.append(f"--plugin {file.path}: {one_line(error)}")
             return
         if not entries:
             self.problems.append(
-                f"--plugin {file}: expected a class of kind {', '.join(KINDS)} with a name; found none"
+                f"--plugin {file.path}: expected a class of kind {', '.join(KINDS)} with a name; found none"
             )
+        known = replace(file, defines=frozenset((entry.kind, entry.name) for entry in entries))
+        self.files = tuple(known if one is file else one for one in self.files)
         for entry in entries:
             self._add(entry)
-
-
-def _load_file(file: Path) -> tuple[ModuleType, str]:
-    """The module of a one-file plugin, run once a process, and the fingerprint of its text, 12 digits."""
-    if not file.is_file():
-        raise FileNotFoundError("no such file")
-    fingerprint = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-    path_digits = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]  # a copy elsewhere has other helpers
-    name = f"bench_plugin_{fingerprint}_{path_digits}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, file)
-        if spec is None or spec.loader is None:
-            raise ImportError("expected a Python file, NAME.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            with _beside(file):
-                spec.loader.exec_module(module)
-            _check_helpers(file)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name], fingerprint
-
-
-@contextmanager
-def _beside(file: Path) -> Iterator[None]:
-    """While open, modules beside the file can be imported first of all, as by a script; afterwards last of all."""
-    folder = str(file.parent)
-    before = list(sys.path)
-    sys.path.insert(0, folder)  # what Python does for a script; a plugin's file has helpers beside it as a script has
-    try:
-        yield
-    finally:
-        sys.path[:] = before if folder in before else [*before, folder]
-
-
-def _check_helpers(file: Path) -> None:
-    """Raise ImportError for a helper module beside the file if another module of its name is loaded instead."""
-    for name, helper in fingerprints.modules(file.stem, file, file.parent, lambda other: True).items():
-        loaded = getattr(sys.modules.get(name), "__file__", None)
-        if helper != file and loaded is not None and not helper.samefile(loaded):
-            raise ImportError(f"{helper} cannot be loaded: another module {name!r} was loaded before, {loaded}")
 
 
 def _plugins_in(module: ModuleType) -> "list[type[Plugin]]":
@@ -251,7 +235,7 @@ def _plugins_in(module: ModuleType) -> "list[type[Plugin]]":
     ]
 
 
-def _entry(plugin: "type[Plugin]", module: ModuleType, file: Path, fingerprint: str) -> Entry:
+def _entry(plugin: "type[Plugin]", module: ModuleType, file: PluginFile) -> Entry:
     if not (isinstance(plugin.name, str) and _NAME.fullmatch(plugin.name) and plugin.name != "all"):
         raise ValueError(
             f"class {plugin.__name__}: name={shortened(repr(plugin.name))}: expected letters, digits, _, . and -"
@@ -259,9 +243,8 @@ def _entry(plugin: "type[Plugin]", module: ModuleType, file: Path, fingerprint: 
     if getattr(plugin, "kind", None) not in KINDS:
         raise ValueError(f"class {plugin.__name__}: expected a subclass of Dataset, Model, Attack or a kind of Defense")
     summary = str(plugin.__doc__ or module.__doc__ or "").strip().partition("\n")[0]
-    return Entry(
-        plugin.kind, plugin.name, f"{module.__name__}:{plugin.__name__}", str(file), summary, None, fingerprint
-    )
+    target = f"{module.__name__}:{plugin.__name__}"
+    return Entry(plugin.kind, plugin.name, target, str(file.path), summary, digits=file.digits)
 
 
 def _checked(plugin: Any, kind: str, name: str) -> "type[Plugin]":
@@ -270,22 +253,6 @@ def _checked(plugin: Any, kind: str, name: str) -> "type[Plugin]":
     if not (inspect.isclass(plugin) and issubclass(plugin, Plugin) and plugin.kind == kind and plugin.name == name):
         raise RequestError(f"{kind} {name!r} is broken: expected a class of that kind and name, found {plugin!r}")
     return plugin
-
-
-def _described(entry: Entry) -> Entry:
-    """The entry with the first line of its module's docstring, or with its problem; the module is not imported."""
-    module, _, attribute = entry.target.partition(":")
-    try:
-        spec = importlib.util.find_spec(module)
-        if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(f"no module named {module!r}")
-        tree = ast.parse(Path(spec.origin).read_text())
-        if not any(getattr(node, "name", None) == attribute for node in tree.body):
-            raise AttributeError(f"{spec.origin} defines no {attribute}")
-    except Exception as error:  # a package that cannot even be found must not break the listing
-        return Entry(entry.kind, entry.name, entry.target, entry.origin, problem=one_line(error))
-    summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return Entry(entry.kind, entry.name, entry.target, entry.origin, summary)
 
 
 def _split(plugin: "type[Plugin]", name: str, value: Any) -> Any:

@@ -1,6 +1,7 @@
 """The stages of a plan: victims, and the cells that share them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -11,7 +12,8 @@ from bench.plan import identity, recipes
 class Ref:
     """A plugin with its parameters, as plain values: any process can create the plugin from it.
 
-    foreign: whether its code is not this project's.
+    foreign: whether its code is not this project's. fingerprint: of the code that it was made for
+    (``bench.plan.fingerprints``); "" where that does not matter.
     """
 
     kind: str
@@ -20,11 +22,16 @@ class Ref:
     parameters: dict[str, Any]
     label: str
     foreign: bool = False
+    fingerprint: str = field(default="", compare=False)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What a key contains of the plugin."""
         return {"name": self.name, "version": self.version, "parameters": self.parameters}
+
+
+def _codes(refs: Mapping[str, Ref]) -> dict[str, str]:
+    return {kind: ref.fingerprint for kind, ref in refs.items() if ref.fingerprint}
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,11 @@ class VictimStage:
         return {"dataset": self.dataset, "model": self.model, "attack": self.attack}
 
     @property
+    def codes(self) -> dict[str, str]:
+        """The fingerprints of its plugins' code, by kind, as the plan saw them."""
+        return _codes(self.refs)
+
+    @property
     def title(self) -> str:
         return f"victim {self.dataset.label} {self.model.label} {self.attack.label} seed {self.seed}"
 
@@ -96,6 +108,11 @@ class CellStage:
     def refs(self) -> dict[str, Ref]:
         """The four plugins of the cell, by kind."""
         return {**self.victim.refs, "defense": self.defense}
+
+    @property
+    def codes(self) -> dict[str, str]:
+        """The fingerprints of its plugins' code, by kind, as the plan saw them."""
+        return _codes(self.refs)
 
     @property
     def labels(self) -> dict[str, str]:

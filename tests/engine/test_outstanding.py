@@ -1,10 +1,14 @@
 """Which cells of a plan are to be done, and which are computed again on request."""
 
+from contextlib import contextmanager
+
 import pytest
 import tiny
 from scripted import play, short
+from stores import put, train
 
 import bench
+from bench.engine import outstanding as outstanding_module
 from bench.engine.outstanding import outstanding
 from bench.errors import Damaged, RequestError
 
@@ -39,6 +43,66 @@ def test_only_what_is_asked_for_is_outstanding(plan, store):
     assert wanted(only="missing") == ["sig", "sig/none"]
     fresh = {cell.key for cell in plan.cells}
     assert wanted(only="missing", fresh=fresh) == wanted()
+
+
+@pytest.fixture
+def outdated(plan, store):
+    """Work whose first victim was made by other code, and that victim."""
+    train(store, victim := plan.victims[0], fingerprints={"attack": "0" * 16})
+    put(store, cell := plan.cells[0])
+    assert cell.victim == victim
+    notes: list[str] = []
+    work, _ = outstanding(plan, store, notes.append)
+    assert notes == [
+        "attack 'badnets': its code was changed since 1 of these victims was made; "
+        "it and its cells are computed again (--stale keep keeps them)"
+    ]
+    assert victim in work.victims
+    return work, victim, cell
+
+
+def test_what_other_code_has_made_stays_until_its_stage_begins(outdated, store):
+    work, victim, cell = outdated
+    assert store.has("victims", victim.key)
+    assert store.has("cells", cell.key)  # which does not say by which code it was made
+    assert work.found(victim, store) is None
+    assert not store.has("victims", victim.key)
+    assert not store.has("cells", cell.key)
+
+
+@pytest.mark.parametrize("meanwhile", ["busy", "done"])
+def test_what_another_run_makes_or_has_made_anew_is_left_alone(outdated, store, monkeypatch, meanwhile):
+    work, victim, _ = outdated
+
+    @contextmanager
+    def lock(root, key):
+        if meanwhile == "done":
+            store.forget("victims", victim.key)
+            train(store, victim, fingerprints=victim.codes)
+        yield meanwhile == "done"
+
+    monkeypatch.setattr(outstanding_module.locks, "lock", lock)
+    assert work.found(victim, store) == meanwhile
+    assert store.has("victims", victim.key)
+
+
+@pytest.mark.parametrize("gone", ["cells", "victims"])
+def test_a_crash_in_the_midst_of_removing_leaves_nothing_that_looks_new(outdated, plan, store, monkeypatch, gone):
+    work, victim, cell = outdated
+    forget = store.forget
+
+    def killed(section, key):
+        if section == gone:
+            raise KeyboardInterrupt
+        forget(section, key)
+
+    monkeypatch.setattr(store, "forget", killed)
+    with pytest.raises(KeyboardInterrupt):
+        work.found(victim, store)
+    monkeypatch.setattr(store, "forget", forget)
+    again, done = outstanding(plan, store, lambda line: None)
+    assert cell.key not in done
+    assert victim in again.victims
 
 
 @pytest.fixture(scope="module")

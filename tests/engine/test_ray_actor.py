@@ -1,5 +1,8 @@
 """What a worker of a cluster checks on its node before it takes stages."""
 
+import pickle
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +11,9 @@ import tiny
 import torch
 
 from bench.engine.ray.actor import Opened, RayOrder, Worker
+from bench.errors import RequestError
 from bench.plan.plan import Request, make_plan
+from bench.plan.plugin_files import read
 from bench.plan.registry import Registry
 
 
@@ -22,7 +27,7 @@ def folder(tmp_path) -> Path:
 def opened(folder: Path, **changes) -> tuple[Worker, Opened]:
     """A worker, and what its opening by an order with these changes said."""
     probe = folder / "store" / "tmp" / "probe"
-    order = RayOrder(tiny.settings(folder), ((folder / "tiny_plugins.py").read_bytes(),), probe.name, "auto", gpu=False)
+    order = RayOrder(tiny.settings(folder), probe.name, "auto", gpu=False)
     probe.mkdir(exist_ok=True)
     worker = Worker()
     return worker, worker.open(replace(order, **changes))
@@ -43,10 +48,24 @@ def test_a_worker_of_another_version_or_without_its_gpu_is_refused(folder):
 
 
 def test_one_file_plugins_need_not_be_on_the_node(folder, tmp_path):
-    away = replace(tiny.settings(folder), plugin_files=(tmp_path / "away.py",))
-    worker, answer = opened(folder, settings=away, plugins=((tiny.PLUGIN_FOLDER / "node_plugins.py").read_bytes(),))
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away" / "far_helper.py").write_text("STRENGTH = 3")
+    away = tmp_path / "away" / "away.py"
+    away.write_text((tiny.PLUGIN_FOLDER / "mine.py").read_text() + "\nfrom far_helper import STRENGTH\n")
+    settings = replace(tiny.settings(folder), plugin_files=(read(away),))
+    shutil.rmtree(away.parent)
+    worker, answer = opened(folder, settings=pickle.loads(pickle.dumps(settings)))
     assert answer.problem is None
-    assert worker._workshop.registry.entry("defense", "where")
+    assert sys.modules[worker._workshop.registry.load("defense", "mine").__module__].STRENGTH == 3
+
+
+def test_a_plugin_that_cannot_be_imported_on_the_node_fails_its_stages_with_the_reason(folder, tmp_path):
+    (tmp_path / "needs.py").write_text("import nowhere_to_be_found")
+    settings = replace(tiny.settings(folder), plugin_files=(read(tmp_path / "needs.py"),))
+    worker, answer = opened(folder, settings=settings)
+    assert answer.problem is None
+    with pytest.raises(RequestError, match=r"needs.py: ModuleNotFoundError: No module named 'nowhere_to_be_found'"):
+        worker._workshop.registry.load("defense", "mine")
 
 
 def test_on_a_node_without_the_data_the_stage_fails_with_the_reason_of_the_dataset(folder, tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.plan import fingerprints
+from bench.plan.entries import file_of
 from bench.plan.registry import Registry
 
 # a text, not a file of plugins/: the tests vary its imports and its docstring
@@ -83,11 +84,6 @@ def test_every_built_in_has_a_fingerprint_that_covers_its_helpers():
     entries = [entry for kind in ("dataset", "model", "attack", "defense") for entry in registry.entries(kind)]
     made = {(entry.kind, entry.name): registry.fingerprint(entry.kind, entry.name) for entry in entries}
     assert len(set(made.values())) == len(entries) > 60
-    covered = fingerprints.modules(
-        "bench.defenses.tac",
-        Path(sys.modules["bench.defenses.tac"].__file__),
-        Path(fingerprints.bench.__file__).parent.parent,
-        lambda name: name.startswith("bench.defenses"),
-    )
+    covered = fingerprints.of_package("bench.defenses.tac", file_of("bench.defenses.tac"))
     assert {"bench.defenses._shift_tuning", "bench.toolbox.networks", "bench.toolbox.training"} <= covered.keys()
     assert not any(name.startswith(("bench.store", "bench.plan", "bench.cell")) for name in covered)

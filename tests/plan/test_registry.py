@@ -1,14 +1,14 @@
 """Finding plugins: built-ins, one-file plugins, broken ones, and what a wrong name or parameter says."""
 
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 import tiny
 
 from bench.errors import RequestError
 from bench.plan import registry as registry_module
-from bench.plan.registry import Registry
+from bench.plan.registry import KINDS, Registry
 from bench.plan.selection import parse
 
 MINE = tiny.PLUGIN_FOLDER / "mine.py"
@@ -75,9 +75,9 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_broken_entry_point_is_listed_as_broken(monkeypatch):
     real = registry_module.entry_points
 
-    def with_broken(group):
-        extra = [EntryPoint("gone", "no_such_package.module:Thing", group)] if group == "bench.defenses" else []
-        return [*real(group=group), *extra]
+    def with_broken():
+        points = [point for kind in KINDS for point in real(group=f"bench.{kind}s")]
+        return EntryPoints([*points, EntryPoint("gone", "no_such_package.module:Thing", "bench.defenses")])
 
     monkeypatch.setattr(registry_module, "entry_points", with_broken)
     registry = Registry()

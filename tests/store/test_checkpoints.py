@@ -115,11 +115,25 @@ def test_an_interrupted_victim_is_resumed_and_leaves_no_checkpoint(tmp_path, mon
         victim.make_victim(cell.victim, Workshop(registry, store, None, CPU, progress))
     assert store.count("checkpoints") == 1
     assert store.count("victims") == 0
+    state = store.state("checkpoints", cell.victim.key, "state.pt", CPU)
+    assert state["codes"] == cell.victim.codes == {kind: ref.fingerprint for kind, ref in cell.victim.refs.items()}
     victim.make_victim(cell.victim, Workshop(registry, store, None, CPU))
     assert store.count("checkpoints") == 0
     name = "model.safetensors"
     expected, resumed = (some.tensors("victims", cell.victim.key, name) for some in (whole.store, store))
     assert all(torch.equal(resumed[key], value) for key, value in expected.items())
+
+
+@pytest.mark.parametrize(("saved_by", "usable"), [({"attack": "a"}, True), ({"attack": "b"}, False), (None, True)])
+def test_a_training_is_never_continued_by_other_code(tmp_path, saved_by, usable):
+    store, codes = Store(tmp_path / "store"), {"attack": "a"}
+    if saved_by is None:  # by a version that did not say so
+        store.write("checkpoints", ABCD, {"state.pt": {"epochs": 1}})
+    else:
+        Checkpoint(store, ABCD, codes=saved_by).save({"epochs": 1})
+    state = Checkpoint(store, ABCD, codes=codes).load(CPU)
+    assert (state is not None) == usable
+    assert store.has("checkpoints", ABCD) == usable
 
 
 class Hostile:

@@ -9,13 +9,14 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.cell.answers import checked
 from bench.cell.apart.messages import Conversation, Line, Progress, Raised, receive, send, telling
 from bench.cell.apart.seeds import seed_all
 from bench.cell.defender import DefenderHere, Report
 from bench.cell.reference import DefenseInputs
+from bench.plan.plugin_files import PluginFile
 from bench.plan.registry import Registry
 from bench.plan.stages import Ref
 from bench.plugin.attack import as_bytes
@@ -33,7 +34,7 @@ class Assignment:
     generator.
     """
 
-    plugin_files: tuple[Any, ...]
+    plugin_files: tuple[PluginFile, ...]
     model: Ref
     spec: ImageSpec
     weights: dict[str, Tensor]
@@ -106,9 +107,10 @@ def serve(connection: Connection) -> None:
 
 
 def _defender(assignment: Assignment, connection: Connection) -> DefenderHere:
-    registry, device = Registry(assignment.plugin_files), torch.device(assignment.device)
+    registry, device = Registry(assignment.plugin_files, lazily=True), torch.device(assignment.device)
     seed_all(assignment.seed)
-    model = registry.create("model", assignment.model.name, assignment.model.parameters).build(assignment.spec)  # type: ignore[attr-defined]
+    architecture: Any = registry.made(assignment.model)
+    model: nn.Module = architecture.build(assignment.spec)
     model.load_state_dict(assignment.weights)
     model.to(device).eval().to(memory_format=torch.channels_last)
     log = _SentLines(connection)
@@ -119,7 +121,7 @@ def _defender(assignment: Assignment, connection: Connection) -> DefenderHere:
         log=log.append,
     )
     inputs = DefenseInputs(model, _known(assignment.known, device), context, _no_secret)
-    defense: Any = registry.create("defense", assignment.defense.name, assignment.defense.parameters)
+    defense: Any = registry.made(assignment.defense)
     return DefenderHere(defense, inputs, registry.fingerprint("defense", assignment.defense.name))
 
 

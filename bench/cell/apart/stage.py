@@ -19,6 +19,7 @@ from bench.cell.make import make
 from bench.cell.workshop import Workshop
 from bench.errors import Died
 from bench.plan import identity
+from bench.plan.plugin_files import PluginFile
 from bench.plan.registry import Registry
 from bench.plan.stages import CellStage, Stage
 from bench.provenance import Maker
@@ -33,7 +34,7 @@ class Assignment:
     """All that the process is told. plugin_files: the one-file plugins of the run."""
 
     stage: Stage
-    plugin_files: tuple[Any, ...]
+    plugin_files: tuple[PluginFile, ...]
     store: Path
     data: Path
     device: str
@@ -91,7 +92,7 @@ def serve(connection: Connection, defender: Connection | None = None) -> None:
         stage = assignment.stage
         seed_all(identity.seed(stage.key, "global generators"))
         workshop = Workshop(
-            Registry(assignment.plugin_files),
+            Registry(assignment.plugin_files, lazily=True),
             Store(assignment.store, create=False),
             assignment.data,
             torch.device(assignment.device),

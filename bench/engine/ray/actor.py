@@ -1,9 +1,7 @@
 """What runs in a worker process of a Ray cluster. It receives descriptions of stages, never tensors."""
 
 import os
-import tempfile
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 
@@ -19,12 +17,11 @@ from bench.store import drafts, marker
 class RayOrder:
     """What a worker is told once.
 
-    ``plugins``: the content of each one-file plugin. ``probe``: the name of a draft that only the driver's own store
-    has. ``device``: auto, cpu or cuda. ``gpu``: whether Ray has reserved a GPU for it. ``version``: the driver's.
+    ``probe``: the name of a draft that only the driver's own store has. ``device``: auto, cpu or cuda. ``gpu``: whether
+    Ray has reserved a GPU for it. ``version``: the driver's.
     """
 
     settings: WorkerSettings
-    plugins: tuple[bytes, ...]
     probe: str
     device: str
     gpu: bool
@@ -59,15 +56,10 @@ class Worker:
         opened = Opened("cpu" if device == "cpu" else f"cuda:{gpus}", gpus, _problem(order, device))
         if opened.problem is not None:
             return opened
-        with tempfile.TemporaryDirectory() as folder:  # copies of plugins are read once, now
-            pairs = zip(order.settings.plugin_files, order.plugins, strict=True)
-            files = [_local_file(file, text, Path(folder) / str(turn)) for turn, (file, text) in enumerate(pairs)]
-            self._workshop = open_workshop(
-                replace(order.settings, plugin_files=tuple(files)), device, self._note_progress
-            )
+        self._workshop = open_workshop(order.settings, device, self._note_progress)
         self._workshop.store.sweep()  # drafts of workers that died on this node; the driver sweeps its own node
         self._threads = order.settings.options.threads
-        return replace(opened, problem=next(iter(self._workshop.registry.problems), None))
+        return opened
 
     def work(self, stage: Stage, slot: int) -> Outcome:
         """How the stage ended; see ``bench.engine.worker.work``."""
@@ -95,16 +87,3 @@ def _problem(order: RayOrder, device: str) -> str | None:
     if not (order.settings.store / drafts.FOLDER / order.probe).exists():
         return f"--store {order.settings.store}: is another store here; expected a directory that all nodes share"
     return None
-
-
-def _local_file(file: Path, text: bytes, folder: Path) -> Path:
-    """The plugin file if this node has the same one, else a copy in ``folder``."""
-    try:
-        if file.read_bytes() == text:
-            return file
-    except OSError:
-        pass
-    folder.mkdir()
-    copy = folder / file.name
-    copy.write_bytes(text)
-    return copy

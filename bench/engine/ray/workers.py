@@ -32,7 +32,6 @@ class Workers:
 
     def __init__(self, settings: WorkerSettings, probe: str, device: str, gpu_share: float) -> None:
         self._settings, self._probe, self._device, self._gpu_share = settings, probe, device, gpu_share
-        self._plugins = tuple(file.read_bytes() for file in settings.plugin_files)
         self.slots: list[Slot] = []
         self.devices: list[str] = []
 
@@ -139,4 +138,4 @@ class Workers:
         return list((Counter(possible) - taken).elements())
 
     def _order(self, reservation: Reservation) -> RayOrder:
-        return RayOrder(self._settings, self._plugins, self._probe, self._device, reservation.gpu > 0)
+        return RayOrder(self._settings, self._probe, self._device, reservation.gpu > 0)

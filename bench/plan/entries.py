@@ -1,0 +1,77 @@
+"""What a plugin is entered as, and where an installed one lies. Nothing is imported for it."""
+
+import ast
+import sys
+from dataclasses import dataclass, replace
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+from bench.errors import one_line
+
+BUILT_IN = "built-in"  # the origin of this project's own plugins
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A plugin as it is listed. ``target`` is "module:Class"; ``problem`` says why it cannot be used.
+
+    digits: of a one-file plugin's text, part of its version: an edited file has other keys.
+    """
+
+    kind: str
+    name: str
+    target: str
+    origin: str
+    summary: str = ""
+    problem: str | None = None
+    digits: str = ""
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the plugin is this project's own."""
+        return self.origin == BUILT_IN
+
+    @property
+    def module(self) -> str:
+        return self.target.partition(":")[0]
+
+
+def described(entry: Entry) -> Entry:
+    """The entry of an installed plugin with the first line of its module's docstring, or with its problem."""
+    _, _, attribute = entry.target.partition(":")
+    try:
+        file = file_of(entry.module)
+        tree = ast.parse(file.read_text())
+        if not any(getattr(node, "name", None) == attribute for node in tree.body):
+            raise AttributeError(f"{file} defines no {attribute}")
+    except Exception as error:  # a package that cannot even be found must not break the listing
+        return replace(entry, problem=one_line(error))
+    return replace(entry, summary=(ast.get_docstring(tree) or "").partition("\n")[0])
+
+
+def file_of(module: str) -> Path:
+    """The file of an installed module. Raises ModuleNotFoundError where there is none.
+
+    Not even the packages that it lies in are imported, for they may do anything.
+    """
+    parts = module.split(".")
+    spec, path = None, None
+    for end in range(1, len(parts) + 1):
+        spec = _found(".".join(parts[:end]), path)
+        path = None if spec is None else spec.submodule_search_locations
+        if spec is None or (path is None and end < len(parts)):
+            raise ModuleNotFoundError(f"no module named {module!r}")
+    if spec is None or spec.origin is None or not spec.has_location:
+        raise ModuleNotFoundError(f"no module named {module!r}")
+    return Path(spec.origin)
+
+
+def _found(name: str, path: list[str] | None) -> ModuleSpec | None:
+    if name in sys.modules:
+        return getattr(sys.modules[name], "__spec__", None)
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec: ModuleSpec | None = None if find is None else find(name, path)
+        if spec is not None:
+            return spec
+    return None
