@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import torch
+
 from bench.cell import oracle, reference, repair, runtime
 from bench.cell.diagnostics import compare_with_truth
 from bench.cell.loaded import LoadedVictim
@@ -39,7 +41,9 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
     stream = stream_order(defense, 2 * len(test), workshop.generator(stage.key, "stream"))
     classes = victim.dataset.spec.classes
     with Meter(workshop.device) as inference:
-        predictions = predict(guard, test.originals.floats, test.images, stream, classes=classes)
+        predictions = predict(
+            guard, test.originals.floats, test.triggered(torch.ones_like(test.eligible)), stream, classes=classes
+        )
     compare_with_truth(context.diagnostics, workshop.victim(stage.victim), test, predictions, stream)
     record = Record(
         **stage.columns,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bench.cell import backdoors
@@ -12,11 +13,11 @@ from bench.cell.clean_network import CleanNetworks
 from bench.cell.loaded import LoadedVictim
 from bench.cell.measure import predict
 from bench.cell.meter import Meter
-from bench.cell.stealth import stealth
+from bench.cell.stealth import IMAGES, stealth
 from bench.cell.workshop import Workshop
 from bench.plan.recipes import recipe
 from bench.plan.stages import VictimStage
-from bench.plugin.attack import as_bytes
+from bench.plugin import mapped
 from bench.plugin.values import AttackContext, Poisoned, Prediction
 from bench.provenance import now
 from bench.records import LogLines
@@ -38,7 +39,10 @@ def make_victim(stage: VictimStage, workshop: Workshop) -> LogLines:
     classes = victim.dataset.spec.classes
     with Meter(workshop.device) as inference:
         predictions = predict(
-            lambda images: Prediction(model(images)), test.originals.floats, test.images, classes=classes
+            lambda images: Prediction(model(images)),
+            test.originals.floats,
+            test.triggered(torch.ones_like(test.eligible)),
+            classes=classes,
         )
     facts = {
         "train_seconds": checkpoint.seconds + training.seconds,
@@ -108,11 +112,11 @@ def _test_facts(test: TriggeredSet) -> dict[str, Any]:
         "n_test": len(test),
         "n_triggered": int(eligible.sum()),
         "targets": test.targets[eligible].unique().tolist(),
-        "stealth": stealth(test.originals.at(eligible).floats, test.images[eligible]),
+        "stealth": stealth(test.pairs(eligible.nonzero()[:IMAGES, 0], IMAGES)),
     }
 
 
 def _pictures(test: TriggeredSet) -> dict[str, Tensor]:
     """Eligible test images without and with the trigger, uint8 (``PICTURES``, C, H, W) or fewer."""
     shown = test.eligible.nonzero()[:PICTURES, 0]
-    return {"clean": test.originals.images[shown], "triggered": as_bytes(test.images[shown])}
+    return {"clean": test.originals.at(shown).images, "triggered": mapped.rows(test.pixels, shown)}
