@@ -25,7 +25,7 @@ class Scratch:
         self._file: IO[bytes] | None = None
         self._images = torch.empty(0, dtype=torch.uint8)
         if device.type == "cpu" and size > LARGE:
-            self._file = tempfile.TemporaryFile(prefix="defensebench-")  # closed when nothing refers to it any more
+            self._file = tempfile.TemporaryFile(prefix="defensebench-")  # noqa: SIM115  # lives as long as this object
         else:
             self._images = torch.empty(shape, dtype=torch.uint8, device=device)
 
