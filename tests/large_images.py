@@ -48,7 +48,7 @@ def request(pictures: Path) -> dict[str, object]:
 def of_a_stage(folder: Path, test: int) -> float:
     """The peak in MiB of the process that decodes the pictures, and then makes a victim and a cell."""
     pictures = folder_of(folder / "pictures", test)
-    with mock.patch.object(meter, "_reset_peak", lambda: False):  # the peak of the whole process is wanted
+    with mock.patch.object(meter, "_reset_peak", return_value=False):  # the peak of the whole process is wanted
         results = bench.run(**request(pictures), data=folder, store=folder / "store", executor="inline")
     assert results.ok
     assert set(results.frame.n_test) == {test}

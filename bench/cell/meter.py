@@ -9,7 +9,7 @@ import torch
 
 
 class Meter:
-    """Measures what runs inside its ``with``: ``seconds``, and ``peak_mb``, the MiB of memory that it added at its peak.
+    """Measures what runs inside its ``with``: ``seconds``, and ``peak_mb``, the MiB of memory that it added at most.
 
     What was there when it began does not count. On a GPU this is the memory of tensors, on a CPU the resident memory of
     the process, with what of libraries and mapped files was first touched meanwhile. NaN where the system does not

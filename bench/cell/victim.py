@@ -53,6 +53,7 @@ def make_victim(stage: VictimStage, workshop: Workshop) -> LogLines:
         "n_poisoned": int(poisoned.poisoned.sum()),
         "n_cover": int(poisoned.cover.sum()),
         **_test_facts(test),
+        "class_names": list(victim.dataset.class_names),
         "log": log.text,
         "fingerprints": {ref.kind: workshop.registry.fingerprint(ref.kind, ref.name) for ref in stage.refs.values()},
         "started": started,

@@ -11,7 +11,7 @@ from bench.plan import identity, recipes
 class Ref:
     """A plugin with its parameters, as plain values: any process can create the plugin from it.
 
-    foreign: whether its code is not this project's.
+    foreign: whether its code is not this project's. places: those of the parameters that only say where something lies.
     """
 
     kind: str
@@ -20,11 +20,13 @@ class Ref:
     parameters: dict[str, Any]
     label: str
     foreign: bool = False
+    places: frozenset[str] = frozenset()
 
     @property
     def identity(self) -> dict[str, Any]:
         """What a key contains of the plugin."""
-        return {"name": self.name, "version": self.version, "parameters": self.parameters}
+        parameters = {name: value for name, value in self.parameters.items() if name not in self.places}
+        return {"name": self.name, "version": self.version, "parameters": parameters}
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class CellStage:
             "victim_key": victim.key,
             **{kind: ref.name for kind, ref in self.refs.items()},
             **self.labels,
-            **{f"{kind}_params": identity.canonical(ref.parameters) for kind, ref in self.refs.items()},
+            **{f"{kind}_params": identity.canonical(ref.identity["parameters"]) for kind, ref in self.refs.items()},
             "profile": victim.profile,
             "recipe": victim.recipe,
             "seed": victim.seed,

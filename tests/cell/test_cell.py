@@ -1,6 +1,7 @@
 """Cells from the data set to the table, on real digits."""
 
 import json
+import sys
 
 import pandas as pd
 import pytest

@@ -1,7 +1,8 @@
 """Images in a mapped file: the same values as in memory, and no page of them stays resident."""
 
 import mmap
-import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,8 +24,8 @@ def pair(tmp_path) -> tuple[torch.Tensor, torch.Tensor]:
 
 def resident() -> int:
     """Bytes of mapped files that are resident in this process."""
-    with open("/proc/self/status") as status:
-        return next(1024 * int(line.split()[1]) for line in status if line.startswith("RssFile:"))
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in status if line.startswith("RssFile:"))
 
 
 @pytest.mark.parametrize("chunk", [1, 100_000, 2**24])
@@ -40,7 +41,7 @@ def test_what_is_taken_equals_what_memory_holds(pair, monkeypatch, chunk):
     assert torch.equal(mapped.copied(there, torch.device("cpu")), here)
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux says what is resident")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what is resident")
 @pytest.mark.parametrize("take", ["rows", "copied", "at", "floats"])
 def test_what_was_read_does_not_stay_resident(pair, take):
     data = LabelledImages(pair[0], torch.zeros(IMAGES, dtype=torch.int64))
