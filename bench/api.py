@@ -229,6 +229,8 @@ def check_data(plan: "Plan", data: Path) -> None:
         if isinstance(dataset, Dataset):
             with blaming(f"dataset {dataset.name!r}", "prepare"):
                 dataset.prepare(data)
+                if ref.foreign:
+                    dataset.splits(data)  # so that what is wrong with it is said once, before any work starts
 
 
 def pictures(

@@ -131,7 +131,7 @@ class NPD(Repair):
             expect_finite(polarizer, whose="the polarizer's ", when=f" after epoch {epoch + 1} of {self.epochs}")
             context.progress((epoch + 1) / self.epochs)
         with polarizer.renewing_statistics():  # running means lag behind steps as large as these
-            logits_of(predict, data.floats)
+            logits_of(predict, data.floats, 256)  # of the statistics: the same at any size of the images
         return network
 
     def _perturbations(

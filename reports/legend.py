@@ -2,6 +2,7 @@
 
 from bench.records import printable
 from bench.reports.blocks import AVERAGE, DAGGER, Block
+from bench.reports.class_names import class_names
 from bench.reports.diagnostics import texts as texts_in
 from bench.reports.format import UNDEFINED, tally, word
 from bench.reports.identity import left_out_lines
@@ -43,6 +44,10 @@ def legend(block: Block, *, best: str) -> list[str]:
         lines.append(f"Costs a benign model more than {100 * NOTABLE_LOSS:.0f} points of ACC: {', '.join(costs)}.")
     if len(block.rivals) < len(block.defenses):
         lines.append(f"{ORACLE.strip()}: no defense; it knows what no defender knows, and cannot be best.")
+    if names := class_names(block):
+        lines.append(f"Classes: {', '.join(f'{label} {name}' for label, name in names.items())}.")
+    if (block.records["peak_memory_mb"] > 0).any():
+        lines.append("Peak MB: memory that a defense added; in older records, of the whole process.")
     if left_out := left_out_lines(block.left_out):
         lines.append(f"Left out, for a row and a column are of one thing: {'; '.join(left_out)}.")
     used = {word(cell) for cell in own if cell.status != "done"}

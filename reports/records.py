@@ -37,8 +37,15 @@ NUMBERS = [
 ]
 TEXTS = ["dataset", "model", "attack", "defense", "profile", "recipe", "knowledge", "reason", "finished", "targets"]
 TEXTS += ["doubt", "diagnostics", "log", "victim_log", "packages", "device", "code_version", "commit", "started"]
-TEXTS += ["controls", "fingerprints", *(f"{kind}_params" for kind in KINDS)]
-_RAW = {"diagnostics", "targets", "packages", "fingerprints", *(f"{kind}_params" for kind in KINDS)}  # JSON
+TEXTS += ["controls", "class_names", "fingerprints", *(f"{kind}_params" for kind in KINDS)]
+_RAW = {
+    "diagnostics",
+    "targets",
+    "class_names",
+    "packages",
+    "fingerprints",
+    *(f"{kind}_params" for kind in KINDS),
+}  # JSON
 _RAW |= {"log", "victim_log", *KINDS}  # several lines each; names, which tell plugins apart
 
 

@@ -4,26 +4,32 @@ Most attacks plant a single backdoor. Every image is then assigned to it, and th
 prefix.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from bench.cell.scratch import Scratch
+from bench.plugin import mapped
 from bench.plugin.attack import Attack, as_bytes
-from bench.plugin.images import stratified_order
+from bench.plugin.images import images_at_once, stratified_order
 from bench.plugin.values import AttackContext, LabelledImages, Poisoned
 
-BATCH = 1000
+BATCH = 1000  # images of at most 64x64 pixels that get their trigger at once
 
 
 @dataclass(frozen=True)
 class TriggeredSet:
-    """N images without and with the trigger, and the target of each."""
+    """N images without and with the trigger, and the target of each.
+
+    pixels: the triggered images (N, C, H, W) uint8, which may lie in a file (``bench.plugin.mapped``): take them by
+    number. targets: (N,).
+    """
 
     originals: LabelledImages
-    images: Tensor  # (N, C, H, W) in [0, 1], rounded to 8 bits a channel
-    targets: Tensor  # (N,)
+    pixels: Tensor
+    targets: Tensor
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -39,8 +45,22 @@ class TriggeredSet:
         ``index`` (K,) holds integers in [0, 2N).
         """
         triggered = index >= len(self)
-        chosen = index % len(self)
-        return torch.where(triggered[:, None, None, None], self.images[chosen], self.originals.at(chosen).floats)
+        pixels = self.pixels.new_empty((len(index), *self.pixels.shape[1:]))
+        pixels[~triggered] = mapped.rows(self.originals.images, index[~triggered])
+        pixels[triggered] = mapped.rows(self.pixels, index[triggered] - len(self))
+        return pixels.float().div_(255)
+
+    def triggered(self, index: Tensor) -> Tensor:
+        """Triggered images, float32 (K, C, H, W) in [0, 1], by number: integers (K,) or a mask (N,) bool."""
+        return mapped.rows(self.pixels, index).float().div_(255)
+
+    def pairs(self, index: Tensor, most: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The images of these numbers (K,) without and with the trigger, as floats, batch by batch.
+
+        ``most``: in a batch, of images of at most 64x64 pixels; of larger ones there are fewer.
+        """
+        for part in index.split(images_at_once(most, *self.pixels.shape[2:])):
+            yield self.originals.at(part).floats, self.triggered(part)
 
 
 def with_trigger(
@@ -67,11 +87,11 @@ def with_trigger(
         changed = (new_labels != labels).nonzero()[:, 0]
         chosen = (changed if len(changed) else torch.arange(len(labels), device=labels.device))[:most]
         data, assignment, new_labels = data.at(candidates[chosen]), assignment[chosen], new_labels[chosen]
-    triggered = torch.empty_like(data.images)
+    room = Scratch(tuple(data.images.shape), data.images.device)
     for number, backdoor in enumerate(backdoors):
-        for index in (assignment == number).nonzero()[:, 0].split(BATCH):
-            triggered[index] = as_bytes(backdoor.apply(data.at(index).floats, contexts[number]))
-    return TriggeredSet(data, triggered.float().div_(255), new_labels)
+        for index in (assignment == number).nonzero()[:, 0].split(images_at_once(BATCH, *data.images.shape[2:])):
+            room.put(index, as_bytes(backdoor.apply(data.at(index).floats, contexts[number])))
+    return TriggeredSet(data, room.images(), new_labels)
 
 
 def assign(backdoors: int, count: int, generator: torch.Generator) -> Tensor:
@@ -109,7 +129,7 @@ def poison(attack: Attack, train: LabelledImages, context: AttackContext) -> Poi
     if len(backdoors) == 1:
         return _planted(attack, _checked(attack.poison(train, context), train), train)
     order = stratified_order(train.labels, context.generator)
-    images, labels = train.images.clone(), train.labels.clone()
+    images, labels = mapped.copied(train.images), train.labels.clone()
     poisoned = torch.zeros(len(train), dtype=torch.bool, device=labels.device)
     cover = torch.zeros_like(poisoned)
     for number, backdoor in enumerate(backdoors):

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from bench.cell.backdoors import TriggeredSet
 from bench.cell.stream import stream_curve
 from bench.toolbox.networks import Latent
-from bench.toolbox.training import logits_of
+
+BATCH = 256  # images of at most 64x64 pixels that pass the network at once
 
 
 def compare_with_truth(
@@ -43,7 +44,10 @@ def shift_agreement(
     ``length``: of the defense's shift, in lengths of the true one. A class that is nobody's target is left out.
     """
     latent = Latent(network, test.originals.example)
-    change = logits_of(latent.features, test.images) - logits_of(latent.features, test.originals.floats)
+    everything = torch.arange(len(test), device=test.targets.device)
+    change = torch.cat(
+        [latent.features(after) - latent.features(before) for before, after in test.pairs(everything, BATCH)]
+    )
     agreement = {}
     for label, values in shifts.items():
         with_this_target = test.eligible & (test.targets == int(label))

@@ -42,6 +42,7 @@ def measure(victim_key: str, store: Store, after: dict[str, Tensor]) -> dict[str
         **{name: getattr(facts, name) for name in counts},
         **facts.stealth.model_dump(),
         "targets": json.dumps(facts.targets),
+        "class_names": json.dumps(facts.class_names),
         "victim_log": facts.log,
         "ms_per_sample_before": facts.ms_per_sample,
     }

@@ -1,6 +1,6 @@
-"""What a piece of work costs: seconds and peak memory."""
+"""What a piece of work costs: seconds, and the memory that it added."""
 
-import resource
+import math
 import time
 from pathlib import Path
 from typing import Self
@@ -9,10 +9,11 @@ import torch
 
 
 class Meter:
-    """Measures what runs inside its ``with``: ``seconds``, and ``peak_mb``, the peak memory in MiB.
+    """Measures what runs inside its ``with``: ``seconds``, and ``peak_mb``, the MiB of memory that it added at most.
 
-    On a GPU this is the memory that tensors took. On a CPU it is the resident memory of the process, interpreter and
-    libraries included. Where the system cannot reset that peak, it is the peak since the process began.
+    What was there when it began does not count. On a GPU this is the memory of tensors, on a CPU the resident memory of
+    the process, with what of libraries and mapped files was first touched meanwhile. NaN where the system does not
+    measure the peak of a part of a process: only Linux does, unless a sandbox forbids it.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -23,30 +24,35 @@ class Meter:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
             torch.cuda.reset_peak_memory_stats(self.device)
+            self._before = torch.cuda.memory_allocated(self.device) / 2**20
         else:
-            _reset_peak()
+            self._before = _resident("VmRSS:") if _reset_peak() else math.nan
         self._start = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-            self.peak_mb = torch.cuda.max_memory_allocated(self.device) / 2**20
+            peak = torch.cuda.max_memory_allocated(self.device) / 2**20
         else:
-            self.peak_mb = _peak_mb()
+            peak = _resident("VmHWM:")
         self.seconds = time.perf_counter() - self._start
+        self.peak_mb = max(peak - self._before, 0.0)  # NaN, which comes first, stays NaN
 
 
-def _reset_peak() -> None:
+def _reset_peak() -> bool:
+    """Let the peak of the resident memory begin anew. Whether the system did."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        return
+        return False
+    return True
 
 
-def _peak_mb() -> float:
+def _resident(field: str) -> float:
+    """This process's resident memory in MiB: VmRSS as it is, VmHWM at its peak. NaN where the system does not say."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return float(status.partition("VmHWM:")[2].split()[0]) / 2**10
+        return math.nan
+    return float(status.partition(field)[2].split()[0]) / 2**10

@@ -6,9 +6,10 @@ from torch import Tensor
 from bench.cell.answers import checked
 from bench.cell.backdoors import TriggeredSet
 from bench.plugin.defense import Guard
+from bench.plugin.images import images_at_once
 from bench.plugin.values import Prediction
 
-BATCH = 250
+BATCH = 250  # images of at most 64x64 pixels that are asked about at once
 AGAIN = 30  # inputs that are asked about a second time, alone
 MAY_DIFFER = 2  # of these: what lies on an edge may fall to the other side by rounding alone
 ROUNDING = 0.01  # of the largest absolute value: by so much an answer may depend on the size of its batch
@@ -25,7 +26,7 @@ def predict(guard: Guard, test: TriggeredSet, stream: Tensor | None = None, *, c
     images are mixed, in an order that is always the same. Raises TypeError or ValueError as ``checked`` does.
     """
     order = _mixed(test) if stream is None else stream
-    size = BATCH if stream is None else 1
+    size = batch_size(*test.pixels.shape[2:]) if stream is None else 1
     parts = [checked(guard(test.inputs(index)), len(index), classes) for index in order.split(size)]
     predictions: dict[str, Tensor] = {}
     for name in _PARTS:
@@ -62,6 +63,11 @@ def ask_again(guard: Guard, test: TriggeredSet, predictions: dict[str, Tensor], 
                 f"{name}: {differ} of {len(chosen)} inputs got another answer when asked about again, alone; expected "
                 "the same at any batch size, or learns_from_stream"
             )
+
+
+def batch_size(height: int, width: int) -> int:
+    """How many images of this size are asked about at once: the activations of more large ones would take gigabytes."""
+    return images_at_once(BATCH, height, width)
 
 
 def _mixed(test: TriggeredSet) -> Tensor:

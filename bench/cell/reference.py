@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from bench.cell.backdoors import TriggeredSet, with_trigger
@@ -39,7 +40,8 @@ def known(stage: CellStage, victim: LoadedVictim) -> Known:
     if not stage.suspects:
         return Known(clean)
     suspects = _beside_the_reference_set(stage, victim, stage.suspects)
-    return Known(clean, suspects.images, suspects.originals.floats if stage.pairs else None)
+    images = suspects.triggered(torch.ones_like(suspects.eligible))
+    return Known(clean, images, suspects.originals.floats if stage.pairs else None)
 
 
 def secret(stage: CellStage, victim: LoadedVictim) -> Secret:
@@ -48,7 +50,10 @@ def secret(stage: CellStage, victim: LoadedVictim) -> Secret:
     images = _beside_the_reference_set(stage, victim, stage.reference)
     chosen = images.eligible
     return Secret(
-        images.originals.at(chosen), images.images[chosen], images.targets[chosen], lambda: CleanNetworks(victim)(1.0)
+        images.originals.at(chosen),
+        images.triggered(chosen),
+        images.targets[chosen],
+        lambda: CleanNetworks(victim)(1.0),
     )
 
 

@@ -13,11 +13,11 @@ from bench.cell.loaded import LoadedVictim
 from bench.cell.meter import Meter
 from bench.cell.metered import MeteredGuard
 from bench.cell.predict import predict
-from bench.cell.stealth import stealth
+from bench.cell.stealth import IMAGES, stealth
 from bench.cell.workshop import Workshop
 from bench.plan.recipes import recipe
 from bench.plan.stages import VictimStage
-from bench.plugin.attack import as_bytes
+from bench.plugin import mapped
 from bench.plugin.values import AttackContext, Poisoned, Prediction
 from bench.provenance import now
 from bench.records import LogLines
@@ -47,6 +47,7 @@ def make_victim(stage: VictimStage, workshop: Workshop) -> LogLines:
         "n_poisoned": int(poisoned.poisoned.sum()),
         "n_cover": int(poisoned.cover.sum()),
         **_test_facts(test),
+        "class_names": list(victim.dataset.class_names),
         "log": log.text,
         "fingerprints": {ref.kind: workshop.registry.fingerprint(ref.kind, ref.name) for ref in stage.refs.values()},
         "started": started,
@@ -106,11 +107,11 @@ def _test_facts(test: TriggeredSet) -> dict[str, Any]:
         "n_test": len(test),
         "n_triggered": int(eligible.sum()),
         "targets": test.targets[eligible].unique().tolist(),
-        "stealth": stealth(test.originals.at(eligible).floats, test.images[eligible]),
+        "stealth": stealth(test.pairs(eligible.nonzero()[:IMAGES, 0], IMAGES)),
     }
 
 
 def _pictures(test: TriggeredSet) -> dict[str, Tensor]:
     """Eligible test images without and with the trigger, uint8 (``PICTURES``, C, H, W) or fewer."""
     shown = test.eligible.nonzero()[:PICTURES, 0]
-    return {"clean": test.originals.images[shown], "triggered": as_bytes(test.images[shown])}
+    return {"clean": test.originals.at(shown).images, "triggered": mapped.rows(test.pixels, shown)}

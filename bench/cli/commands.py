@@ -81,12 +81,15 @@ def plan(study: Path | None = None, /, **options: Any) -> None:
     study
         A TOML file with the options of bench run; the command line wins over it.
     """
+    from bench.api import data_folder
     from bench.cli.listing import plan_lines
     from bench.store.store import Store
 
     request, how = merge_options(study, options)
     store = Store(how.store, create=False) if how.store.exists() else None
-    print("\n".join(map(printable, plan_lines(_plan_of(request), store, keep=how.stale == "keep"))))  # noqa: T201
+    made = _plan_of(request)
+    lines = plan_lines(made, store, made.summaries(data_folder(request.data)), keep=how.stale == "keep")
+    print("\n".join(map(printable, lines)))  # noqa: T201
 
 
 @app.command(name="list")

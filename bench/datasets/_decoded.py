@@ -3,8 +3,8 @@
 The directory ``decoded/NAME-PARAMETERS-SOURCE/`` beside the data holds images.npy (uint8, training images first), the
 labels of both splits, and the files' SHA-256 sums, which are checked once a run. SOURCE is a fingerprint of the decoded
 files' names, sizes and times, or of their contents; when they change, the images are decoded again. images.npy is
-mapped copy-on-write: a page is read when it is first used, all processes of a machine share it, and nothing that is
-written to the tensor reaches the disk.
+mapped copy-on-write: a page is read when it is used and given back afterwards, all processes of a machine share the
+system's copy of it, and nothing that is written to the tensor reaches the disk.
 """
 
 import errno
@@ -26,7 +26,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from bench.datasets._download import DISK_FULL
-from bench.plugin import Dataset, LabelledImages, RequestError, Splits
+from bench.plugin import Dataset, LabelledImages, RequestError, Splits, mapped
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 SUMS = "SHA256SUMS"
@@ -170,7 +170,7 @@ class Decoded(Dataset):
                 return None
         if images.dtype != np.uint8 or images.shape != (sum(map(len, labels)), *self.spec.shape):
             return None
-        pixels, (train, test) = torch.from_numpy(images), map(torch.from_numpy, labels)
+        pixels, (train, test) = mapped.tensor_of(images), map(torch.from_numpy, labels)
         return Splits(LabelledImages(pixels[: len(train)], train), LabelledImages(pixels[len(train) :], test))
 
     def _lock(self, cache: Path) -> FileLock:
@@ -223,12 +223,12 @@ def _writable_cache(folder: Path) -> Path:
     return cache
 
 
-def _array(file: Path, mode: Literal["r", "c"]) -> NDArray[Any]:
+def _array(file: Path, mode: Literal["r", "c"]) -> "np.memmap[Any, Any]":
     """The array in a file, mapped into memory. Raises ValueError for what is no regular file: a pipe waits for ever."""
     if not file.is_file():
         raise ValueError(f"{file} is not a file")
-    mapped: NDArray[Any] = np.load(file, mmap_mode=mode)
-    return mapped
+    array: np.memmap[Any, Any] = np.load(file, mmap_mode=mode)
+    return array
 
 
 def _sums(entry: Path) -> str:

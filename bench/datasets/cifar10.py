@@ -14,6 +14,9 @@ class CIFAR10(CIFAR):
     source: ClassVar[str] = "Krizhevsky 2009"
     directory: ClassVar[str] = "cifar-10-batches-py"
     labels: ClassVar[str] = "labels"
+    class_names: ClassVar[tuple[str, ...]] = (
+        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+    )  # fmt: skip
 
     @property
     def spec(self) -> ImageSpec:

@@ -22,6 +22,9 @@ class FashionMNIST(Decoded):
     flip: ClassVar[bool] = True
     crop: ClassVar[int] = 2
     published: ClassVar[tuple[int, int]] = (60000, 10000)
+    class_names: ClassVar[tuple[str, ...]] = (
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+    )  # fmt: skip
 
     @property
     def spec(self) -> ImageSpec:

@@ -35,6 +35,17 @@ class GTSRB(Decoded):
     flip: ClassVar[bool] = False  # the mirror image of "keep right" is "keep left"
     published: ClassVar[tuple[int, int]] = (39209, 12630)
     inferred: ClassVar[frozenset[str]] = frozenset({"images"})
+    class_names: ClassVar[tuple[str, ...]] = (
+        "speed limit 20", "speed limit 30", "speed limit 50", "speed limit 60", "speed limit 70", "speed limit 80",
+        "end of speed limit 80", "speed limit 100", "speed limit 120", "no passing", "no passing over 3.5 t",
+        "right of way at next intersection", "priority road", "yield", "stop", "no vehicles",
+        "no vehicles over 3.5 t", "no entry", "general caution", "dangerous curve left", "dangerous curve right",
+        "double curve", "bumpy road", "slippery road", "road narrows on the right", "road work", "traffic signals",
+        "pedestrians", "children crossing", "bicycles crossing", "ice or snow", "wild animals crossing",
+        "end of all limits", "turn right ahead", "turn left ahead", "ahead only", "straight or right",
+        "straight or left", "keep right", "keep left", "roundabout", "end of no passing",
+        "end of no passing over 3.5 t",
+    )  # fmt: skip
     size: int = Field(32, ge=8, le=512, description="side of the square images, in pixels")
     images: int | None = Field(
         None,

@@ -27,7 +27,8 @@ from bench.plugin import ImageSpec, RequestError, stratified_order
 
 class ImageFolder(Decoded):
     name: ClassVar[str] = "image_folder"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
+    places: ClassVar[frozenset[str]] = frozenset({"path"})  # copies are alike: ``contents`` says which pictures it has
     by_name_only: ClassVar[bool] = True
     source: ClassVar[str] = "your own images"
     flip: ClassVar[bool] = False  # it is not known whether a mirror image keeps its class
@@ -67,18 +68,21 @@ class ImageFolder(Decoded):
 
     def prepare(self, folder: Path) -> None:
         super().prepare(folder)
-        _say(self.summary())
+        _say(f"image_folder: {_pictures.shown(self.path)}: {self.summary(folder)}")
 
-    def summary(self) -> str:
+    @property
+    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]  # they follow from the directory
+        return tuple(map(_pictures.shown, _image_folder_layout.layout(self._root).classes))
+
+    def summary(self, folder: Path) -> str:
         """One line: the classes, how many pictures each split has of them, and what was left out."""
         tree = _image_folder_layout.walk(self._root)
         train, test = (Counter(label for _, label in samples) for samples in self._split(tree))
-        names = [_pictures.shown(name) for name in tree.layout.classes]
-        classes = ", ".join(f"{name} {train[label]}+{test[label]}" for label, name in enumerate(names))
+        classes = ", ".join(f"{name} {train[label]}+{test[label]}" for label, name in enumerate(self.class_names))
         left_out = ", ".join(f"{count} {sort}" for sort, count in sorted(tree.left_out.items()))
         return (
-            f"image_folder: {_pictures.shown(self.path)}: {train.total()} training and {test.total()} test images in "
-            f"{len(names)} classes: {classes}" + (f"; left out: {left_out}" if left_out else "")
+            f"{train.total()} training and {test.total()} test images in {len(tree.layout.classes)} classes: {classes}"
+            + (f"; left out: {left_out}" if left_out else "")
         )
 
     def find(self, folder: Path) -> Source:

@@ -28,6 +28,10 @@ class Imagenette(Decoded):
     source: ClassVar[str] = "Howard, fast.ai 2019"
     flip: ClassVar[bool] = True
     published: ClassVar[tuple[int, int]] = (9469, 3925)
+    class_names: ClassVar[tuple[str, ...]] = (
+        "tench", "English springer", "cassette player", "chain saw", "church", "French horn", "garbage truck",
+        "gas pump", "golf ball", "parachute",
+    )  # fmt: skip
     size: int = Field(160, ge=8, le=512, description="side of the square images, in pixels")
 
     @property

@@ -45,6 +45,15 @@ class Plan:
     def plugin(self, ref: Ref) -> Plugin:
         return self.plugins[ref.kind, identity.canonical(ref.identity)]
 
+    def summaries(self, data: Path) -> dict[str, str]:
+        """What each data set says of the images in the folder ``data``, on a line each, by its label."""
+        lines = {}
+        for ref in {victim.dataset.label: victim.dataset for victim in self.victims}.values():
+            source = cast(Dataset, self.plugin(ref))
+            with blaming(_name(source), "summary"):
+                lines[ref.label] = shortened(" ".join(source.summary(data).split()), 1000)
+        return lines
+
     def unsupported(self, cell: CellStage) -> str | None:
         """Why a cell is not applicable, from the first of its plugins that declines it; None if none does."""
         refs = tuple(map(id, cell.refs.values()))  # cells that differ only in their seed have the same answer
@@ -219,7 +228,7 @@ class _Chooser:
         kind, name = plugin.kind, plugin.name
         version, code = self.registry.version(kind, name), self.registry.fingerprint(kind, name)
         foreign = not self.registry.entry(kind, name).is_built_in
-        ref = Ref(kind, name, version, plugin.model_dump(mode="json"), label, foreign, code)
+        ref = Ref(kind, name, version, plugin.model_dump(mode="json"), label, foreign, plugin.places, code)
         self.plugins[plugin.kind, identity.canonical(ref.identity)] = plugin
         return ref
 

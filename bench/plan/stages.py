@@ -12,7 +12,8 @@ from bench.plan import identity, recipes
 class Ref:
     """A plugin with its parameters, as plain values: any process can create the plugin from it.
 
-    foreign: whether its code is not this project's. fingerprint: of the code that it was made for
+    foreign: whether its code is not this project's. places: those of the parameters that only say where something lies.
+    fingerprint: of the code that it was made for
     (``bench.plan.fingerprints``); "" where that does not matter.
     """
 
@@ -22,12 +23,14 @@ class Ref:
     parameters: dict[str, Any]
     label: str
     foreign: bool = False
+    places: frozenset[str] = frozenset()
     fingerprint: str = field(default="", compare=False)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What a key contains of the plugin."""
-        return {"name": self.name, "version": self.version, "parameters": self.parameters}
+        parameters = {name: value for name, value in self.parameters.items() if name not in self.places}
+        return {"name": self.name, "version": self.version, "parameters": parameters}
 
 
 def _codes(refs: Mapping[str, Ref]) -> dict[str, str]:
@@ -128,7 +131,7 @@ class CellStage:
             "victim_key": victim.key,
             **{kind: ref.name for kind, ref in self.refs.items()},
             **self.labels,
-            **{f"{kind}_params": identity.canonical(ref.parameters) for kind, ref in self.refs.items()},
+            **{f"{kind}_params": identity.canonical(ref.identity["parameters"]) for kind, ref in self.refs.items()},
             "profile": victim.profile,
             "recipe": victim.recipe,
             "seed": victim.seed,

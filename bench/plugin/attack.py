@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.errors import RequestError
+from bench.plugin import mapped
 from bench.plugin.base import Plugin
 from bench.plugin.values import AttackContext, ImageSpec, LabelledImages, Poisoned
 
@@ -189,7 +190,7 @@ def stamp(
     The images at the indices ``chosen`` (K,) become ``triggered`` (K, C, H, W) in [0, 1] with ``labels`` (K,). The
     images at the indices ``cover`` (L,), which must be others, become ``covered`` (L, C, H, W) and keep their labels.
     """
-    images, new_labels = train.images.clone(), train.labels.clone()
+    images, new_labels = mapped.copied(train.images), train.labels.clone()
     images[chosen], new_labels[chosen] = as_bytes(triggered), labels
     poisoned = torch.zeros(len(train), dtype=torch.bool, device=images.device)
     poisoned[chosen] = True

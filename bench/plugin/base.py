@@ -41,6 +41,7 @@ class Plugin(BaseModel, ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     source: ClassVar[str] = ""
+    places: ClassVar[frozenset[str]] = frozenset()  # parameters that say where something lies; no key has them
     by_name_only: ClassVar[bool] = False  # left out of "all" and of globs, because it has a parameter that must be set
 
     def resolve(self, spec: ImageSpec) -> Self:

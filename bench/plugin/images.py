@@ -22,6 +22,14 @@ def steps_per_epoch(count: int, size: int) -> int:
     return full + (rest > 1) - (size == 1) * full
 
 
+def images_at_once(most: int, height: int, width: int) -> int:
+    """How many images of this size to work on at once.
+
+    Up to 64x64 pixels ``most`` of them; of larger ones as many as have so many pixels in all, but at least 8.
+    """
+    return min(most, max(8, most * 64 * 64 // (height * width)))
+
+
 def augment(images: Tensor, generator: torch.Generator, *, crop: int, flip: bool) -> Tensor:
     """Images (N, C, H, W) padded by ``crop`` pixels and cropped at random; with ``flip`` half of them are mirrored."""
     count, _, height, width = images.shape

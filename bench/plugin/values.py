@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.plugin import mapped
+
 
 @dataclass(frozen=True)
 class ImageSpec:
@@ -28,7 +30,11 @@ class ImageSpec:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images (N, C, H, W) uint8 in 0..255 and labels (N,) int64, on one device."""
+    """Images (N, C, H, W) uint8 in 0..255 and labels (N,) int64, on one device.
+
+    The images may lie in a file that is mapped into memory (``bench.plugin.mapped``): ``at`` takes some of them without
+    keeping the others resident.
+    """
 
     images: Tensor
     labels: Tensor
@@ -45,7 +51,9 @@ class LabelledImages:
     @property
     def floats(self) -> Tensor:
         """The images as float32 (N, C, H, W) in [0, 1]."""
-        return self.images.float().div_(255)
+        floats = self.images.float().div_(255)
+        mapped.give_back(self.images)
+        return floats
 
     @property
     def example(self) -> Tensor:
@@ -53,11 +61,11 @@ class LabelledImages:
         return self.images[:1].float() / 255
 
     def at(self, index: Tensor) -> "LabelledImages":
-        """The images that ``index`` selects: integers (K,) or a mask (N,) bool."""
-        return LabelledImages(self.images[index], self.labels[index])
+        """A copy of the images that ``index`` selects: integers (K,) or a mask (N,) bool."""
+        return LabelledImages(mapped.rows(self.images, index), self.labels[index])
 
     def to(self, device: torch.device) -> "LabelledImages":
-        return LabelledImages(self.images.to(device), self.labels.to(device))
+        return LabelledImages(mapped.moved(self.images, device), self.labels.to(device))
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,10 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
 
 
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
 def _is_classes(value: Any) -> bool:
     return isinstance(value, list) and all(type(one) is int and 0 <= one < 2**31 for one in value)
 
@@ -120,4 +124,5 @@ Lines = Annotated[str, BeforeValidator(_lines)]
 # JSON texts
 Parameters = Annotated[str, Field(max_length=MOST_JSON), _json_of(_is_object, "an object")]
 Texts = Annotated[str, Field(max_length=MOST_JSON), _json_of(_is_texts, "an object of texts")]
+Names = Annotated[str, Field(max_length=MOST_JSON), _json_of(_is_names, "a list of texts")]
 Classes = Annotated[str, Field(max_length=MOST_JSON), _json_of(_is_classes, "a list of classes")]

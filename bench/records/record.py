@@ -27,8 +27,9 @@ class Record(BaseModel):
     undefended model; valid and doubt say whether it counts as attacked (``bench.cell.validity``), psnr to linf how well
     the trigger hides (``bench.cell.stealth``). device to command say where it comes from (``bench.provenance``).
     ``controls`` is what the attacker controls, "data" or "training"; "" in records made before it was recorded.
+    ``targets`` are classes by number; ``class_names`` are in the order of the numbers, none where they are not known.
     ``log`` and ``victim_log`` are what the defense and the attack said, line by line. ``params``, ``packages``,
-    ``fingerprints`` (of each plugin's code, by kind) and ``diagnostics`` are JSON texts.
+    ``fingerprints`` (of each plugin's code, by kind), ``targets``, ``class_names`` and ``diagnostics`` are JSON texts.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -78,6 +79,7 @@ class Record(BaseModel):
     linf: columns.Positive = NAN
     controls: columns.Line = ""
     targets: columns.Classes = "[]"
+    class_names: columns.Names = "[]"
     n_train: columns.Count = 0
     n_poisoned: columns.Count = 0
     n_cover: columns.Count = 0

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from bench.records.columns import LARGEST, Count, within
+from bench.records.columns import LARGEST, Count, Line, within
 
+MOST_CLASSES = 100_000
 Figure = Annotated[float, within(-LARGEST, LARGEST)]  # unlike a record's: null is not NaN here
 Amount = Annotated[float, within(0, LARGEST)]
 
@@ -26,7 +27,8 @@ class VictimFacts(BaseModel):
     """The facts of a victim that its cells' records take over, and where it comes from.
 
     Seconds and milliseconds as measured; ``n_*``: numbers of images; ``targets``: the target classes; ``log``: what
-    the attack said; ``fingerprints``: of each plugin's code, by kind.
+    the attack said; ``fingerprints``: of each plugin's code, by kind; ``class_names``: by number, none where they are
+    not known.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True)
@@ -42,3 +44,4 @@ class VictimFacts(BaseModel):
     stealth: Stealth
     log: str = ""
     fingerprints: dict[str, str] = {}
+    class_names: list[Line] = Field([], max_length=MOST_CLASSES)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from bench.plugin.attack import Objective
-from bench.plugin.images import augment, batches, steps_per_epoch
+from bench.plugin.images import augment, batches, images_at_once, steps_per_epoch
 from bench.plugin.values import LabelledImages
 from bench.toolbox.networks import channels_last
 from bench.toolbox.precision import cpu_bf16, expect_finite
@@ -178,6 +178,10 @@ def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> t
 
 
 @torch.no_grad()
-def logits_of(predict: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 256) -> Tensor:
-    """``predict`` on images (N, C, H, W) in [0, 1], batch by batch, without gradients: logits (N, classes)."""
-    return torch.cat([predict(batch) for batch in images.split(batch_size)])
+def logits_of(predict: Callable[[Tensor], Tensor], images: Tensor, batch_size: int | None = None) -> Tensor:
+    """``predict`` on images (N, C, H, W) in [0, 1], batch by batch, without gradients: logits (N, classes).
+
+    ``batch_size`` is 256 by default, and fewer of images with more than 64x64 pixels.
+    """
+    size = batch_size or images_at_once(256, *images.shape[-2:])
+    return torch.cat([predict(batch) for batch in images.split(size)])

@@ -6,11 +6,12 @@ from four_pixels import TARGET, Victim, draw, triggered
 
 from bench.cell.backdoors import TriggeredSet
 from bench.cell.diagnostics import shift_agreement
+from bench.plugin.attack import as_bytes
 
 
 def test_a_shift_is_compared_with_the_change_that_the_trigger_causes():
     test = draw(60, 2)
-    images = TriggeredSet(test, triggered(test.floats), torch.full_like(test.labels, TARGET))
+    images = TriggeredSet(test, as_bytes(triggered(test.floats)), torch.full_like(test.labels, TARGET))
     shifts = {str(TARGET): [0.0, 0.0, 0.0, 3.0], "0": [1.0, 0.0, 0.0, 0.0]}
     agreement = shift_agreement(shifts, Victim().eval(), images)
     assert list(agreement) == [str(TARGET)]

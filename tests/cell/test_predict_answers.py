@@ -21,7 +21,7 @@ def numbered(count: int) -> TriggeredSet:
     """``count`` images without and with a trigger: the pixels of an input hold its number."""
     numbers = torch.arange(2 * count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
     labels = torch.zeros(count, dtype=torch.int64)
-    return TriggeredSet(LabelledImages(numbers[:count], labels), numbers[count:].float() / 255, labels + 1)
+    return TriggeredSet(LabelledImages(numbers[:count], labels), numbers[count:], labels + 1)
 
 
 def numbers(images: torch.Tensor) -> torch.Tensor:

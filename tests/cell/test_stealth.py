@@ -18,7 +18,7 @@ def pair(size: int = 16, channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def test_norms_and_psnr_equal_those_worked_out_by_hand():
-    distances = stealth(*pair())
+    distances = stealth([pair()])
     assert distances["l0"] == 4
     assert distances["l2"] == pytest.approx(math.sqrt(4 * 3) * 0.25, rel=1e-5)
     assert distances["linf"] == pytest.approx(0.25)
@@ -30,7 +30,7 @@ def test_a_pixel_counts_once_whatever_the_number_of_its_channels():
     clean, _ = pair()
     triggered = clean.clone()
     triggered[:, 0, 3, 3] += 0.1
-    assert stealth(clean, triggered)["l0"] == 1
+    assert stealth([(clean, triggered)])["l0"] == 1
 
 
 def naive_ssim(one: np.ndarray, other: np.ndarray) -> float:
@@ -58,18 +58,18 @@ def test_ssim_equals_its_naive_reference():
             for c, t in zip(a, b, strict=True)
         ]
     )
-    assert stealth(clean, triggered)["ssim"] == pytest.approx(float(expected), abs=1e-5)
+    assert stealth([(clean, triggered)])["ssim"] == pytest.approx(float(expected), abs=1e-5)
 
 
 @pytest.mark.parametrize("size", [4, 8, 12])
 def test_small_images_have_an_ssim_or_none(size):
-    assert math.isnan(stealth(*pair(size, 1))["ssim"]) == (size < 7)
+    assert math.isnan(stealth([pair(size, 1)])["ssim"]) == (size < 7)
 
 
 def test_unchanged_images_and_no_images_have_defined_distances():
     clean, _ = pair()
-    same = stealth(clean, clean)
+    same = stealth([(clean, clean)])
     assert math.isnan(same["psnr"])
     assert same["ssim"] == pytest.approx(1)
     assert same["l0"] == same["linf"] == 0
-    assert all(math.isnan(value) for value in stealth(clean[:0], clean[:0]).values())
+    assert all(math.isnan(value) for value in stealth([(clean[:0], clean[:0])]).values())

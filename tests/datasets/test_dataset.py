@@ -24,6 +24,19 @@ def test_its_specification_is_true(dataset):
     assert train.floats.std() == pytest.approx(dataset.spec.std[0], abs=2e-3)
 
 
+@pytest.mark.parametrize("kind", [CIFAR10, CIFAR100, FashionMNIST, GTSRB, Imagenette])
+def test_classes_that_have_names_have_one_each(kind):
+    dataset = kind(train_size=100)
+    assert len(set(dataset.class_names)) == len(dataset.class_names) == dataset.spec.classes
+    line = dataset.summary(Path())
+    assert line.startswith(f"100 training images in {dataset.spec.classes} classes: {dataset.class_names[0]}, ")
+    assert line.endswith(", …") == (dataset.spec.classes > 20)
+
+
+def test_classes_without_names_are_counted(tmp_path):
+    assert MNIST5k().summary(tmp_path) == "4000 training images in 10 classes"
+
+
 def test_train_size_takes_the_beginning_of_one_order():
     small, large = (Digits(train_size=size).splits(Path()) for size in (200, 400))
     assert torch.equal(small.train.images, large.train.images[:200])

@@ -1,5 +1,7 @@
 """What is said beside the tables."""
 
+import json
+
 import numpy as np
 import pandas as pd
 from report_frames import grid, one_attack
@@ -23,6 +25,22 @@ def test_a_defense_that_costs_a_benign_model_much_is_named() -> None:
     assert "Costs a benign model more than 3 points of ACC: bna (3.1)." in said(frame)
     frame.loc[benign, "acc"] = 0.96
     assert "Costs a benign" not in said(frame)
+
+
+def test_classes_have_their_names_where_records_know_them() -> None:
+    frame = one_attack(a=0.9).assign(targets="[1]")
+    assert "Classes:" not in said(frame)
+    assert "Classes: 0 cat, 1 dog." in said(frame.assign(class_names='["cat", "dog"]'))
+    many = json.dumps([f"kind{label}\u202e" for label in range(50)])
+    noted = {"class_statistic": {"name": "m", "values": [1.0] * 50, "flagged": [7]}}
+    told = said(frame.assign(class_names=many, diagnostics=json.dumps(noted)))
+    assert "Classes: 1 kind1\\u202e, 7 kind7\\u202e." in told
+
+
+def test_the_legend_says_what_the_peak_is_of() -> None:
+    frame = one_attack(a=0.9)
+    assert "Peak MB: memory that a defense added" in said(frame.assign(peak_memory_mb=3.0))
+    assert "Peak MB" not in said(frame.assign(peak_memory_mb=np.nan))
 
 
 def test_an_oracle_is_explained() -> None:

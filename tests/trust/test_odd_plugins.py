@@ -73,6 +73,7 @@ class Mine(Model):
 DATASET = """
 class Mine(Dataset):
     name: ClassVar[str] = "mine"
+    {field}
     @property
     def spec(self):
         {spec}
@@ -190,6 +191,57 @@ def test_a_file_that_is_no_plugin_is_one_line(tmp_path, text):
 def test_what_prepare_raises_is_one_line_that_names_the_data_set(tmp_path, raising):
     write(tmp_path, "dataset", method=f"def prepare(self, folder): {raising}()")
     check_refused(*answer(tmp_path, "dataset", "run", "--executor=inline"), "dataset")
+
+
+MINE = "ImageSpec(1, 6, 6, classes=4, mean={mean}, std={std})"
+ODD_DATA = {  # what a data set gives, and what is said of it
+    "no test image": ("return Splits(images(60), images(0))", "0 test images: expected 1 or more"),
+    "no training image": ("return Splits(images(0), images(20))", "0 training images: expected 1 or more"),
+    "no splits": ("return images(60), images(20)", "load gave a tuple, expected Splits"),
+    "no images": ("return Splits(images(60), None)", "the test split is a NoneType, expected LabelledImages"),
+    "floats": ("return Splits(images(60, torch.float32), images(20))", "images must be uint8"),
+    "labels of 32 bits": ("return Splits(images(60), LabelledImages(images(4).images, torch.zeros(4).int()))", "int64"),
+    "float labels": ("return Splits(images(60), LabelledImages(images(4).images, torch.zeros(4)))", "int64"),
+    "negative labels": (
+        "return Splits(images(60), LabelledImages(images(4).images, torch.arange(4) - 1))",
+        "test labels from -1 to 2: expected 0 to 3",
+    ),
+    "labels beyond": (
+        "return Splits(LabelledImages(images(4).images, torch.arange(4) + 1), images(20))",
+        "training labels from 1 to 4: expected 0 to 3",
+    ),
+    "another size": (
+        "return Splits(LabelledImages(images(4).images[:, :, 1:], torch.arange(4)), images(20))",
+        "training images (4, 1, 5, 6): expected (N, 1, 6, 6)",
+    ),
+}
+ODD_SPECS = {
+    "a mean too few": ("return " + MINE.format(mean="()", std="(0.25,)"), "mean=(): expected 1 numbers"),
+    "a mean of one number": ("return " + MINE.format(mean="0.5", std="(0.25,)"), "mean=0.5: expected 1 numbers"),
+    "NaN": ("return " + MINE.format(mean="(float('nan'),)", std="(0.25,)"), "mean=(nan,): expected 1 numbers"),
+    "no deviation": ("return " + MINE.format(mean="(0.5,)", std="(0.0,)"), "std=(0.0,): expected positive numbers"),
+    "names too few": ("pass", "class_names: 1 names: expected 4", "class_names: ClassVar[Any] = ('cat',)"),
+    "no names": ("pass", "class_names=3: expected a tuple of texts", "class_names: ClassVar[Any] = 3"),
+    "a name of another type": (
+        "pass", "class_names=(1, 2, 3, 4): expected a tuple", "class_names: ClassVar[Any] = (1, 2, 3, 4)"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["said in planning", "said when a run starts"])
+@pytest.mark.parametrize("odd", [*ODD_DATA, *ODD_SPECS])
+def test_images_that_are_not_what_a_data_set_says_are_one_line_before_any_work(tmp_path, odd, counted):
+    if odd in ODD_DATA:
+        given, expected = ODD_DATA[odd]
+        parts = {"repair": given}
+    else:
+        given, expected, *field = ODD_SPECS[odd]
+        parts = {"spec": given, "field": "".join(field)}
+    method = "" if counted else "def training_images(self, folder): return 60"
+    write(tmp_path, "dataset", **parts, method=method)
+    status, err = answer(tmp_path, "dataset", *(["plan"] if counted else ["run", "--executor=inline"]))
+    check_refused(status, err, "dataset")
+    assert expected in err
 
 
 @pytest.mark.parametrize("executor", ["inline", "local"])

@@ -1,17 +1,23 @@
 """Damaged pictures of every format that Pillow writes are read or refused in one line that names the file."""
 
+import faulthandler
 import io
 import random
+import time
+from itertools import cycle, islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from bench.datasets import _pictures
+from bench.datasets.image_folder import ImageFolder
 from bench.errors import RequestError
 
 MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I;16", "I", "F", "YCbCr")
 NAMES = (".png", ".jpg", ".tif", ".gif")  # what a file is called does not decide how it is read
+SECONDS = 30  # that any picture may take, on a busy machine
 
 
 def examples() -> list[tuple[str, bytes]]:
@@ -31,57 +37,128 @@ def examples() -> list[tuple[str, bytes]]:
     return made
 
 
-def damaged(content: bytes, chance: random.Random) -> bytes:
-    """The file cut, with bits flipped, with another beginning, with a hole, or with a part of it twice."""
-    spoilt, length = bytearray(content), len(content)
-    how = chance.randrange(6)
-    if how == 0:
-        return content[: chance.randrange(length)]
-    if how == 1:
-        for _ in range(chance.choice([1, 2, 8, 64])):
-            spoilt[chance.randrange(length)] ^= 1 << chance.randrange(8)
-    elif how == 2:  # in the header, where sizes and types stand
-        for _ in range(chance.choice([1, 2, 4])):
-            spoilt[chance.randrange(min(64, length))] = chance.choice([0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)])
-    elif how == 3:
-        start = chance.randrange(length)
-        spoilt[start : start + 4] = chance.choice([b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff"])
-    elif how == 4:
-        start = chance.randrange(length)
-        del spoilt[start : start + chance.randrange(1, 40)]
-    else:
-        start = chance.randrange(length)
-        spoilt[start:start] = spoilt[start : start + chance.randrange(1, 40)]
+def flipped(content: bytes, chance: random.Random) -> bytes:
+    spoilt = bytearray(content)
+    for _ in range(chance.choice([1, 2, 8, 64])):
+        spoilt[chance.randrange(len(spoilt))] ^= 1 << chance.randrange(8)
     return bytes(spoilt)
 
 
-def was_read(file) -> bool:
-    """Whether the file was read as a picture, and not refused. Any other error passes."""
+def odd_header(content: bytes, chance: random.Random) -> bytes:
+    """Other bytes where sizes and types stand."""
+    spoilt = bytearray(content)
+    for _ in range(chance.choice([1, 2, 4])):
+        place = chance.randrange(min(64, len(spoilt)))
+        spoilt[place] = chance.choice([0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)])
+    return bytes(spoilt)
+
+
+def odd_number(content: bytes, chance: random.Random) -> bytes:
+    start = chance.randrange(len(content))
+    number = chance.choice([b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f"])
+    return content[:start] + number + content[start + 4 :]
+
+
+def holed(content: bytes, chance: random.Random) -> bytes:
+    start = chance.randrange(len(content))
+    return content[:start] + content[start + chance.randrange(1, 40) :]
+
+
+def repeated(content: bytes, chance: random.Random) -> bytes:
+    start = chance.randrange(len(content))
+    return content[:start] + content[start : start + chance.randrange(1, 40)] + content[start:]
+
+
+def zeroed(content: bytes, chance: random.Random) -> bytes:
+    """As a disk leaves it that was cut off while the file was written."""
+    kept = chance.randrange(len(content))
+    return content[:kept] + bytes(len(content) - kept)
+
+
+DAMAGE = {
+    "cut": lambda content, chance: content[: chance.randrange(len(content))],
+    "flipped": flipped,
+    "odd header": odd_header,
+    "odd number": odd_number,
+    "holed": holed,
+    "repeated": repeated,
+    "zeroed": zeroed,
+    "turned": lambda content, chance: content[len(content) // 2 :] + content[: len(content) // 2],
+    "followed": lambda content, chance: content + chance.randbytes(chance.randrange(1, 2000)),
+}
+
+
+def damaged(count: int) -> list[tuple[str, bytes]]:
+    """``count`` damaged pictures with the name of each: every kind of damage to every format in turn."""
+    made = examples()
+    assert len({name.split()[0] for name, _ in made}) >= 15
+    cases = [(f"{name} {kind}", content, kind) for kind in DAMAGE for name, content in made]
+    random.Random(0).shuffle(cases)
+    return [
+        (name, DAMAGE[kind](content, random.Random(number)))
+        for number, (name, content, kind) in enumerate(islice(cycle(cases), count))
+    ]
+
+
+def was_read(read, file: Path) -> bool:
+    """Whether ``read`` read the file as a picture, and did not refuse it. Any other error passes."""
+    began = time.monotonic()
     try:
-        square = _pictures.square(file, 16, "crop", upright=True)
+        read()
     except RequestError as error:
         message = str(error)
     else:
-        assert (square.shape, square.dtype) == ((3, 16, 16), np.uint8)
-        return True
-    assert message.startswith(f"{file}: cannot be read as a picture: ")
-    assert len(message.splitlines()) == 1
-    return False
+        message = ""
+    assert time.monotonic() - began < SECONDS
+    assert not message or message.startswith(f"{file}: cannot be read as a picture: ")
+    assert len(message.splitlines()) < 2
+    return not message
+
+
+@pytest.fixture
+def no_hang():
+    """Ends the process with a traceback where a library waits for ever: no signal would reach Python."""
+    faulthandler.dump_traceback_later(1200, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's: the reader of a whole folder ignores them too
-@pytest.mark.parametrize("count", [400, pytest.param(3000, marks=pytest.mark.slow)])
-def test_a_damaged_picture_is_read_or_refused_in_one_line(tmp_path, capfd, count):
-    chance, made = random.Random(0), examples()
-    assert len({name.split()[0] for name, _ in made}) >= 15
+@pytest.mark.parametrize("count", [400, pytest.param(6000, marks=pytest.mark.slow)])
+def test_a_damaged_picture_is_read_or_refused_in_one_line(tmp_path, capfd, no_hang, count):
     read = 0
-    for number in range(count):
-        file = tmp_path / f"{number}{chance.choice(NAMES)}"
-        file.write_bytes(damaged(made[number % len(made)][1], chance))
-        read += was_read(file)
+    for number, (_, content) in enumerate(damaged(count)):
+        file = tmp_path / f"{number}{NAMES[number % len(NAMES)]}"
+        file.write_bytes(content)
+
+        def decode(file=file):
+            square = _pictures.square(file, 16, "crop", upright=True)
+            assert (square.shape, square.dtype) == ((3, 16, 16), np.uint8)
+
+        read += was_read(decode, file)
         file.unlink()
     assert count // 10 < read < count - count // 10  # the damage is neither fatal nor harmless throughout
     assert capfd.readouterr() == ("", "")  # nor do the libraries below print anything
+
+
+@pytest.mark.parametrize("count", [20, pytest.param(3000, marks=pytest.mark.slow)])
+def test_a_folder_with_a_damaged_picture_is_read_or_refused_in_one_line(tmp_path, no_hang, count):
+    for name in "ab":
+        (tmp_path / "pics" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (9, 9), (80 * number, 0, 0)).save(tmp_path / "pics" / name / f"{number}.png")
+    read = 0
+    for number, (_, content) in enumerate(damaged(count)):
+        file = tmp_path / "pics" / "b" / f"damaged{NAMES[number % len(NAMES)]}"
+        file.write_bytes(content)
+
+        def splits():
+            found = ImageFolder(path=str(tmp_path / "pics"), size=8).splits(tmp_path)
+            assert len(found.train) + len(found.test) == 7
+
+        read += was_read(splits, file)
+        file.unlink()
+    assert 0 < read < count
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
