@@ -18,7 +18,7 @@ from bench.plugin.repair import Repair
 from bench.plugin.runtime import Runtime
 from bench.plugin.values import Context
 from bench.provenance import now
-from bench.records import LogLines, Record
+from bench.records import LogLines, Record, notes
 
 _KINDS: dict[type[Defense], Any] = {Repair: repair, Runtime: runtime, Oracle: oracle}  # and the module that runs each
 
@@ -40,7 +40,8 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
     classes = victim.dataset.spec.classes
     with Meter(workshop.device) as inference:
         predictions = predict(guard, test.originals.floats, test.images, stream, classes=classes)
-    compare_with_truth(context.diagnostics, workshop.victim(stage.victim), test, predictions, stream)
+    noted = notes.of_plugin(context.diagnostics, f"defense {defense.name!r}")
+    compare_with_truth(noted, workshop.victim(stage.victim), test, predictions, stream)
     record = Record(
         **stage.columns,
         **measure(stage.victim.key, workshop.store, predictions),
@@ -54,7 +55,7 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
         finished=now(),
         log=log.text,
         fingerprints=json.dumps(fingerprints, sort_keys=True),
-        diagnostics=json.dumps(context.diagnostics, default=_plain),
+        diagnostics=notes.to_json(noted),
         **workshop.maker.columns(),
     )
     workshop.store.write("cells", stage.key, {"predictions.safetensors": predictions, "record.json": record.to_json()})
@@ -74,8 +75,3 @@ def _fingerprints(stage: CellStage, workshop: Workshop) -> dict[str, str]:
     """Fingerprints of the code that made this cell, by kind of plugin: the victim's are those of when it was made."""
     facts = workshop.store.facts(stage.victim.key)
     return {**facts.fingerprints, "defense": workshop.registry.fingerprint("defense", stage.defense.name)}
-
-
-def _plain(value: Any) -> Any:
-    """A tensor or numpy value of a plugin's diagnostics as plain numbers, anything else as text: for ``json.dumps``."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -5,8 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench.records.note_types import ClassStatistic
 from bench.reports.blocks import Block
-from bench.reports.diagnostics import ClassStatistic, class_statistic, classes, parsed
+from bench.reports.diagnostics import class_statistic, classes, parsed
 from bench.reports.figures.style import PLAIN, TARGET, fitting, wrapped
 
 Noted = tuple[ClassStatistic, set[int]]

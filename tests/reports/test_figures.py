@@ -39,7 +39,8 @@ def test_the_class_figure_marks_targets_and_flagged_classes() -> None:
 def test_the_stream_figure_shows_the_mean_curve_over_seeds() -> None:
     frame = grid(3)
     frame = frame[(frame["attack"] == "sig") & (frame["defense"] == "bna")]
-    curves = [{"triggered": [1, 3], "ra": [None, 0.2 * seed]} for seed in range(len(frame))]
+    other = {"triggered": [1, 3], "acc": [1.0, 1.0], "asr": [None, 0.0]}
+    curves = [{**other, "ra": [None, 0.2 * seed]} for seed in range(len(frame))]
     frame = frame.assign(diagnostics=[json.dumps({"stream_curve": curve}) for curve in curves])
     [block] = blocks(frame)
     figure = stream_curves(block)

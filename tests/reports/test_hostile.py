@@ -91,7 +91,7 @@ def test_whatever_is_noted_what_is_read_is_well_formed(odd: Any) -> None:
     if statistic := diagnostics.class_statistic(text):
         assert any(map(math.isfinite, statistic.values))
         assert not any(map(math.isinf, statistic.values))
-        assert statistic.flagged <= set(range(len(statistic.values)))
+        assert set(statistic.flagged) <= set(range(len(statistic.values)))
         assert statistic.name.isprintable()
     if curve := diagnostics.stream_curve(text):
         assert len(curve.ra) == len(curve.triggered)
