@@ -188,9 +188,10 @@ class Context:
         """
         kept = {}
         for label, shift in shifts.items():
-            if not isinstance(shift, Tensor) or shift.ndim != 1:
-                given = tuple(shift.shape) if isinstance(shift, Tensor) else f"a {type(shift).__name__}"
-                raise ValueError(f"shift of class {label}: expected (d,), got {given}")
+            if not isinstance(shift, Tensor):
+                raise TypeError(f"shift of class {label}: expected a tensor (d,), got a {type(shift).__name__}")
+            if shift.ndim != 1 or shift.layout != torch.strided or not shift.is_floating_point():
+                raise ValueError(f"shift of class {label}: expected (d,), got {tuple(shift.shape)} {shift.dtype}")
             digits = [float(f"{value:.5g}") for value in shift.tolist()]
             kept[str(_whole("latent_shifts", label))] = digits
         self.diagnostics["latent_shifts"] = notes.typed("latent_shifts", kept)
