@@ -109,10 +109,9 @@ def test_a_note_is_a_copy(context):
     assert context.diagnostics == {"x": [1.0]}
 
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5) | st.binary(max_size=2),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(), max_size=3) | st.integers(), inner),
-)  # fmt: skip
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=2)
+KEYS = st.text(st.characters(), max_size=3) | st.integers()
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner))
 
 
 @given(VALUES)
@@ -120,8 +119,9 @@ def test_a_note_is_refused_or_survives_a_record(value):
     try:
         kept = notes.of_plugin({"x": value}, "defense 'd'")
     except (TypeError, ValueError) as error:
-        assert str(error).startswith("defense 'd': note 'x'")
-        assert str(error).isprintable()
+        line = str(error)
+        assert line.startswith("defense 'd': note 'x'")
+        assert line.isprintable()
     else:
         assert json.loads(notes.to_json(kept)) == kept
         assert notes.of_plugin(kept, "defense 'd'") == kept
@@ -166,7 +166,7 @@ def test_a_class_statistic_is_any_sequence_of_numbers(context, values):
      {-1: torch.ones(2)}, {"a": torch.ones(2)}, {0: torch.ones(2, dtype=torch.bool)}, {0: [1.0]}],
 )  # fmt: skip
 def test_odd_shifts_are_refused(context, shifts):
-    with pytest.raises((TypeError, ValueError), match="latent_shifts|shift of class"):
+    with pytest.raises((TypeError, ValueError), match=r"latent_shifts|shift of class"):
         context.note_latent_shifts(shifts)
     assert context.diagnostics == {}
 
@@ -178,7 +178,7 @@ def test_odd_shifts_are_refused(context, shifts):
 )  # fmt: skip
 def test_what_is_put_into_the_dictionary_past_the_methods_is_refused_with_the_plugins_name(context, name, value):
     context.diagnostics[name] = value
-    with pytest.raises((TypeError, ValueError), match="^defense 'd': .*note"):
+    with pytest.raises((TypeError, ValueError), match=r"^defense 'd': .*note"):
         notes.of_plugin(context.diagnostics, "defense 'd'")
 
 
