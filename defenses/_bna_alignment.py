@@ -168,7 +168,7 @@ def soft_histogram(values: Tensor, low: float, bins: int, width: float, tau: flo
     """
     edge = ((values.detach() - low) / width).round().clamp(0, bins)
     above = (tau * (values - (low + edge * width))).sigmoid()
-    below = edge.long()  # the number of the bin below the edge
+    below = edge.nan_to_num().long()  # the number of the bin below the edge; a NaN has none and stays in its share
     counts = values.new_zeros(len(values), bins + 2)
     return counts.scatter_add(1, below, 1 - above).scatter_add(1, below + 1, above) / values.shape[1]
 
