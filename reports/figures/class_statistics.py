@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from bench.records.note_types import ClassStatistic
 from bench.reports.blocks import Block
 from bench.reports.diagnostics import class_statistic, classes, parsed
-from bench.reports.figures.style import PLAIN, TARGET, fitting, wrapped
+from bench.reports.figures.style import PLAIN, TARGET, fitting, headed, wrapped
 
 Noted = tuple[ClassStatistic, set[int]]
 """What one cell noted, and the true target classes."""
@@ -42,7 +42,7 @@ def class_statistics(block: Block) -> Figure | None:
     ]
     labels = [str(handle.get_label()) for handle in handles]
     figure.legend(handles=handles, loc="outside lower center", ncols=fitting(labels, figure))
-    figure.suptitle(block.title, fontsize=11)
+    headed(figure, block.title)
     return figure
 
 
