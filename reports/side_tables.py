@@ -119,7 +119,9 @@ def target_class_table(block: Block) -> SideTable:
 
     def line(attack: str, defense: str, records: RowSet) -> list[list[str]]:
         stats = [Stat.of(records[name]) for name in ("acc_target_before", "acc_target")]
-        return [] if all(isnan(stat.mean) for stat in stats) else [[attack, defense, *map(percent, stats)]]
+        return (
+            [] if all(isnan(stat.mean) for stat in stats) else [[block.marked(attack), defense, *map(percent, stats)]]
+        )
 
     heads = ["attack", "defense", "ACC before", "ACC after"]
     return SideTable("Clean images of the target classes", heads, _of_cells(block, line), 2)

@@ -32,7 +32,7 @@ def class_statistics(block: Block) -> Figure | None:
         for column, defense in enumerate(defenses):
             axes = panels[row, column]
             _draw(axes, statistics[attack, defense])
-            axes.set_title(wrapped(f"{attack} · {defense}", 48), loc="left")
+            axes.set_title(wrapped(f"{block.marked(attack)} · {defense}", 48), loc="left")
             if row == len(attacks) - 1:
                 axes.set_xlabel("class")
     handles = [
