@@ -234,21 +234,22 @@ def check_data(plan: "Plan", data: Path) -> None:
 
 
 def pictures(
-    store: "Store", frame: "pd.DataFrame", damaged: Callable[[Damaged], object]
-) -> "Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]":
-    """Clean and triggered test images (N, H, W, C) in [0, 1] of every attack in a frame, by the attack's label.
+    store: "Store", damaged: Callable[[Damaged], object]
+) -> "Callable[[str], tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None]":
+    """A function from a victim's key to clean and triggered test images of it, both (N, H, W, C) in [0, 1].
 
-    An attack with a damaged file is left out, and ``damaged`` is called with the error.
+    It gives None for a victim without images and for one with a damaged file; for that, ``damaged`` is called first.
     """
-    by_label = {}
-    for label, key in frame[["attack_label", "victim_key"]].drop_duplicates("attack_label").itertuples(index=False):
-        if store.has("victims", key):
-            try:
-                images = store.arrays("victims", key, "pictures.safetensors")
-            except Damaged as error:
-                damaged(error)
-                continue
-            if len(images["clean"]):
-                clean, triggered = (images[part].transpose(0, 2, 3, 1) / 255 for part in ("clean", "triggered"))
-                by_label[label] = clean, triggered
-    return by_label
+
+    def of_victim(key: str) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None":
+        if not store.has("victims", key):
+            return None
+        try:
+            images = store.arrays("victims", key, "pictures.safetensors")
+        except Damaged as error:
+            damaged(error)
+            return None
+        clean, triggered = (images[part].transpose(0, 2, 3, 1) / 255 for part in ("clean", "triggered"))
+        return (clean, triggered) if len(clean) else None
+
+    return of_victim

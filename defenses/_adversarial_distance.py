@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.toolbox.precision import expect_finite
+
 SHRINK, GROW = 0.88, 1.12  # of the radius, where the class is reached and where it is not
 FIRST_RADIUS = 0.15  # in median norms of the activations
 
@@ -23,7 +25,8 @@ def adversarial_distances(
     It is the norm of the smallest change that the search meets with which ``head``, the rest of the network, gives the
     image the class: 0 where that needs no change, and the last radius tried where the class is never reached.
     The search follows the normalised gradient on a sphere that shrinks while the class is reached and grows while it is
-    not. It is deterministic. ``chunk``: pairs of an image and a class in one pass.
+    not. It is deterministic. ``chunk``: pairs of an image and a class in one pass. Raises ValueError where logits or
+    gradients are not finite.
     """
     scale = activations.flatten(1).norm(dim=1).median()
     count = len(activations)
@@ -56,6 +59,7 @@ def _search(
             length = 0.15 * (1 + np.cos(np.pi * step / steps)) + 0.02
             change = change.detach() - gradient * (length * radii / _norms(gradient))[per_image]
             change *= (radii / _norms(change))[per_image]
+    expect_finite({"the adversarial changes": change})  # once a logit or a gradient is NaN, the change stays so
     return smallest.where(smallest.isfinite(), radii)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bench.defenses._losses import jensen_shannon_of_histograms, kullback_leibler_of_histograms
 from bench.toolbox.networks import batch_norms, channels_last, watching
+from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast
 
 Divergence = Literal["tv", "js", "kl"]
@@ -78,7 +79,8 @@ class Alignment:
     def align(self, model: nn.Module, clean: Tensor, triggered: Tensor, generator: torch.Generator) -> "Aligned":
         """A copy of ``model`` in which activations of ``triggered`` are distributed as those of ``clean`` are in it.
 
-        Both are images (N, C, H, W) in [0, 1].
+        Both are images (N, C, H, W) in [0, 1]. Raises ValueError, with the layer's name, where activations, divergences
+        or what is learned are not finite.
         """
         network, layers = with_aligned_norms(model, self.bound)
         targets = self._clean_histograms(model, layers, clean)
@@ -103,6 +105,8 @@ class Alignment:
                 parameter.grad = gradient
             optimizer.step()
             losses.append(loss.detach() / len(layers))
+        expect_finite(network, whose="the aligned network's ", when=f" after {self.steps} steps")
+        expect_finite({"the divergences": torch.stack(losses)}, when=f" in {self.steps} steps")
         for layer in layers.values():
             layer.local, layer.clipped = False, torch.empty(0)
         return Aligned(network.requires_grad_(False), torch.stack(losses).tolist())
@@ -116,6 +120,7 @@ class Alignment:
         inputs: dict[nn.Module, Tensor] = {}
         with watching(norms.values(), inputs.__setitem__, inputs=True):
             model(channels_last(clean))
+        expect_finite({f"what enters {name}": inputs[norms[name]] for name in layers})
         histograms = []
         for name, layer in layers.items():
             values = (per_channel(inputs[norms[name]]) - layer.mean[:, None]) / layer.std[:, None]
@@ -163,7 +168,7 @@ def soft_histogram(values: Tensor, low: float, bins: int, width: float, tau: flo
     """
     edge = ((values.detach() - low) / width).round().clamp(0, bins)
     above = (tau * (values - (low + edge * width))).sigmoid()
-    below = edge.long()  # the number of the bin below the edge
+    below = edge.nan_to_num().long()  # the number of the bin below the edge; a NaN has none and stays in its share
     counts = values.new_zeros(len(values), bins + 2)
     return counts.scatter_add(1, below, 1 - above).scatter_add(1, below + 1, above) / values.shape[1]
 

@@ -100,8 +100,13 @@ def _step(optimizer: torch.optim.Optimizer, masks: Channels, loss: Tensor) -> No
 
 
 def accuracy(predict: Callable[[Tensor], Tensor], data: LabelledImages) -> float:
-    """The share of ``data``, in [0, 1], that ``predict``, images to logits, classifies as labelled."""
-    return float((logits_of(predict, data.floats).argmax(1) == data.labels).float().mean())
+    """The share of ``data``, in [0, 1], that ``predict``, images to logits, classifies as labelled.
+
+    Raises ValueError for logits that are not finite.
+    """
+    logits = logits_of(predict, data.floats)
+    expect_finite({"the logits of the reference images": logits})
+    return float((logits.argmax(1) == data.labels).float().mean())
 
 
 @dataclass(frozen=True)
@@ -152,8 +157,10 @@ def silence_outliers(layers: dict[str, Norm], scores: dict[str, Tensor], u: floa
     """Silence, in place, the channels whose score lies above mean + ``u`` standard deviations of their layer's.
 
     ``scores`` (K,) go by the name of a layer; a silenced channel has gain and offset zero. Returns what is kept in the
-    record: how many ``channels`` were silenced ``of`` those scored, and their numbers ``by_layer``.
+    record: how many ``channels`` were silenced ``of`` those scored, and their numbers ``by_layer``. Raises ValueError,
+    with the layer's name, for scores that are not finite.
     """
+    expect_finite({f"the score of {name}": score for name, score in scores.items()})
     silenced = {}
     for name, score in scores.items():
         outliers = score > score.mean() + u * score.std()

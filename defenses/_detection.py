@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bench.plugin import Guard, Prediction, Runtime
 from bench.toolbox.networks import channels_last
+from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast
 
 INFERENCE_BATCH = 512  # images in one forward pass
@@ -50,12 +51,27 @@ def second_best(logits: Tensor, rows: Tensor) -> Tensor:
 
 
 def clean_threshold(scores: Tensor, false_rejection: float) -> float:
-    """The smallest of the clean images' ``scores`` (R,) that at most the share ``false_rejection`` of them exceeds."""
+    """The smallest of the clean images' ``scores`` (R,) that at most the share ``false_rejection`` of them exceeds.
+
+    Raises ValueError for scores that are not finite.
+    """
+    expect_finite({"the scores of the reference images": scores})
     return float(scores.sort().values[len(scores) - 1 - int(false_rejection * len(scores))])
 
 
 @torch.no_grad()
 def quick_logits(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """The float32 logits (N, C) of ``images`` (N, C, H, W), computed in half precision where the hardware has it."""
+    """The float32 logits (N, C) of ``images`` (N, C, H, W), computed in half precision where the hardware has it.
+
+    Raises ValueError for logits that are not finite: what is predicted from them would be class 0.
+    """
+    logits = unchecked_logits(model, images)
+    expect_finite({"the logits": logits})
+    return logits
+
+
+@torch.no_grad()
+def unchecked_logits(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """The same of a network that may be beyond what its numbers can hold."""
     with autocast(images.device):
         return model(channels_last(images)).float()

@@ -10,6 +10,7 @@ from bench.defenses._fire_direction import folds, gain, loss
 from bench.defenses._fire_layers import Layer, layers_of
 from bench.defenses._fire_repair import Estimate, Fit, Repairer, Samples
 from bench.plugin import Context, LabelledImages
+from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import logits_of
 
 FOLDS = 4  # of the cross-validation
@@ -27,7 +28,8 @@ def best_fit(
 ) -> Fit | None:
     """The layer and strength with the highest net benefit on the estimation images; None if none has a benefit.
 
-    triggered, originals: images (M, C, H, W) in [0, 1]; targets (C,): mask of the target classes.
+    triggered, originals: images (M, C, H, W) in [0, 1]; targets (C,): mask of the target classes. Raises ValueError,
+    with the layer's name, where a benefit is not finite.
     """
     wanted = None if originals is None else logits_of(model, originals).argmax(1)
     # several targets need evidence that there is a trigger at all: most suspects must be helped
@@ -39,6 +41,7 @@ def best_fit(
         on_originals = None if originals is None else layer.read_all(originals)[0]
         samples = Samples(*on_clean, clean.labels, *on_triggered, on_originals, wanted)
         benefits = net_benefits(layer, samples, targets, repairer, strengths, context.generator)
+        expect_finite({f"the net benefit of repairs at {layer.name}": torch.tensor(list(benefits.values()))})
         strength = _preferred(benefits, len(triggered))
         worth |= {f"{layer.name}, {alpha:g}": value for alpha, value in benefits.items()}
         if benefits[strength] > highest:

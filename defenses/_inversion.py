@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.toolbox.networks import channels_last
+from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast
 
 Parameters = list[Tensor]
@@ -136,18 +137,19 @@ def invert(
     images (T, N, C, H, W) in [0, 1]; targets (T,); batch: images a pass, at least those of one task.
     With ``prune``, that share of the searches is given up after each of ROUNDS - 1 rounds, but ``least`` go on. A tenth
     of those given up, drawn at random, goes on as controls: they say how small the others would have become. The
-    searches ahead cannot say it, because they were chosen for being small.
+    searches ahead cannot say it, because they were chosen for being small. Raises ValueError where a search diverges.
     """
     search = _Search(network, model, images, targets, generator, goal)
     size = max(1, batch // images.shape[1])
     active = torch.arange(len(targets), device=images.device)
     controls = active[:0]
     dropped: list[_Dropped] = []
-    rounds = ROUNDS if prune else 1
+    rounds = min(ROUNDS, steps) if prune else 1  # what is given up has been tried
     for number in range(rounds):
         for some in torch.cat((active, controls)).split(size):
             for _ in range(steps * number // rounds, steps * (number + 1) // rounds):
                 search.step(some)
+        search.expect_finite()
         count = max(math.ceil((1 - prune) * len(active)), least)
         if number < rounds - 1 and count < len(active):
             order = promising(search.norms[active], search.success[active], goal)
@@ -223,6 +225,12 @@ class _Search:
         self.norms[some[better]], self.success[some[better]] = norm[better], success[better]
         self.weight[some] *= torch.where(success >= self.goal, RISE, FALL)
         self._descend(some, gradients)
+
+    def expect_finite(self) -> None:
+        """Raises ValueError, with the name, unless all triggers and norms are finite, those of the last step too."""
+        kind = type(self.model).__name__.lower()
+        named = {f"parameter {number} of the {kind} triggers": p for number, p in enumerate(self.parameters)}
+        expect_finite(named | {f"the norms of the {kind} triggers": self.norms})
 
     def _descend(self, some: Tensor, gradients: Sequence[Tensor]) -> None:
         """Adam, with the moments of each search."""

@@ -30,8 +30,12 @@ def smallest_shifts(
 
     features: latent representations (N, d); weight (C, d), bias (C,): the linear layer behind them; quantile and
     margin as in ``constraints``; solver as in ``least_distance``. nnls solves the programs in the span of the rows of
-    ``weight``, where their solutions lie; cvxpy solves them in the whole latent space.
+    ``weight``, where their solutions lie; cvxpy solves them in the whole latent space. Raises ValueError for features,
+    weights or biases that are not finite.
     """
+    for name, values in {"features": features, "weight": weight, "bias": bias}.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}: {int((~np.isfinite(values)).sum())} values are not finite")
     logits = features @ weight.T + bias
     basis, rows = (None, weight) if solver == "cvxpy" else _in_span(weight)
     shifts = (

@@ -12,9 +12,11 @@ from torch import nn
 
 from bench.plugin import Context, LabelledImages, batches
 from bench.toolbox.networks import channels_last
+from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast
 
 LARGEST_GRADIENT_NORM = 20.0  # the loss has no upper bound: without a limit to the steps the weights diverge
+WHOSE = "unlearning: "
 
 
 def unlearned(
@@ -30,20 +32,25 @@ def unlearned(
     """A copy of ``model``, in eval mode, that was trained to fail on ``data``, and its accuracy on the last batch.
 
     At most ``epochs`` epochs. It ends within an epoch, at the first batch whose accuracy is at most ``accuracy`` (in
-    [0, 1]): with few batches in an epoch, the end of that epoch is far below chance.
+    [0, 1]): with few batches in an epoch, the end of that epoch is far below chance. Raises ValueError, with the
+    tensor's name, at the end of an epoch in which a weight, a buffer or a gradient stopped being finite, or where it
+    would return such a network or rest on such logits.
     """
     network = copy.deepcopy(model).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9, weight_decay=5e-4)
-    for _ in range(epochs):
+    for epoch in range(epochs):
         for index in batches(len(data), batch_size, context.generator, context.device):
             images, labels = data.at(index).floats, data.labels[index]
             with autocast(context.device):
                 logits = network(channels_last(images)).float()
             reached = float((logits.argmax(1) == labels).float().mean())
-            if reached <= accuracy:
+            if reached <= accuracy:  # also with logits that are NaN, whose argmax is 0
+                expect_finite({"the logits": logits}, whose=WHOSE, when=f" in epoch {epoch + 1} of {epochs}")
+                expect_finite(network, whose=WHOSE, when=f" in epoch {epoch + 1} of {epochs}")
                 return network.eval(), reached
             optimizer.zero_grad(set_to_none=True)
             (-F.cross_entropy(logits, labels)).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT_NORM)
             optimizer.step()
+        expect_finite(network, whose=WHOSE, when=f" after epoch {epoch + 1} of {epochs}")
     return network.eval(), reached

@@ -17,6 +17,7 @@ from bench.defenses._classifier import lacks_last_linear
 from bench.defenses._finetuning import FineTuning
 from bench.plugin import Case, Context, Known
 from bench.toolbox.networks import Latent
+from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import logits_of
 
 
@@ -54,8 +55,10 @@ def active_channels(linear: nn.Linear, features: Tensor, labels: Tensor, *, step
     """A mask (d,) bool of the channels that stay: all but the least active ones.
 
     ``features`` (N, d) enter ``linear``; labels (N,). The channels of lowest mean go first, a share ``step`` of all at
-    a time, as long as the accuracy is at least 1 - ``bound`` of what it was.
+    a time, as long as the accuracy is at least 1 - ``bound`` of what it was. Raises ValueError for features that are
+    not finite.
     """
+    expect_finite({"the latents of the reference images": features})
 
     def accuracy(keep: Tensor) -> float:
         return float((linear(features * keep).argmax(1) == labels).float().mean())

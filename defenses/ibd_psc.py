@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.defenses._detection import INFERENCE_BATCH, Detector, quick_logits
+from bench.defenses._detection import INFERENCE_BATCH, Detector, quick_logits, unchecked_logits
 from bench.plugin import Context, Guard, Known, LabelledImages
 from bench.toolbox.networks import batch_norms, watching
 
@@ -69,14 +69,16 @@ class IBDPSC(Detector):
         return self.judging(model, score, self.threshold)
 
     def _errors(self, model: nn.Module, last_first: Sequence[str], factor: float, data: LabelledImages) -> list[float]:
-        """The error rates on ``data`` with 1, 2, ... layers amplified, up to the first above the field ``error``."""
+        """The error rates on ``data`` with 1, 2, ... layers amplified, up to the first above the field ``error``.
+
+        Logits that overflow are an error.
+        """
         errors: list[float] = []
         for depth in range(1, len(last_first) + 1):
             network = amplified(model, last_first[:depth], factor)
-            predicted = torch.cat(
-                [quick_logits(network, part).argmax(1) for part in data.floats.split(INFERENCE_BATCH)]
-            )
-            errors.append(int((predicted != data.labels).sum()) / len(data))
+            logits = torch.cat([unchecked_logits(network, part) for part in data.floats.split(INFERENCE_BATCH)])
+            right = (logits.argmax(1) == data.labels) & logits.isfinite().all(1)
+            errors.append(int((~right).sum()) / len(data))
             if errors[-1] > self.error:
                 break
         return errors

@@ -7,10 +7,10 @@ from math import isnan, nan
 import numpy as np
 import pandas as pd
 
+from bench.reports.records import AVERAGE as AVERAGE
 from bench.reports.records import BLOCK, METRICS, compared, ordered
 from bench.reports.stats import RowSet, Stat
 
-AVERAGE = "Average"
 DAGGER = "†"
 DECIMALS = 1  # of a percentage; two DERs that agree in them count as equal
 

@@ -27,5 +27,5 @@ def _spoken_of(targets: list[str], diagnostics: list[str]) -> set[int]:
     labels = {label for text in set(targets) for label in classes(parsed(text, []))}
     for text in set(diagnostics):
         statistic = class_statistic(text)
-        labels |= (statistic.flagged if statistic else set()) | set(shift_truth(text))
+        labels |= {*(statistic.flagged if statistic else ()), *shift_truth(text)}
     return labels

@@ -1,10 +1,12 @@
 """What stands under one heading is one thing: one plugin with one set of parameters and one code.
 
-Records say which plugins made them by name, parameters and the fingerprint of the code. Where records under one heading
-differ in these, only those that agree with the newest are compared; the others are left out and counted.
+Records say which plugins made them by name, parameters and the fingerprint of the code, and which victim was defended.
+Where records under one heading differ in these, only those that agree with the newest are compared; the others are left
+out and counted.
 """
 
 from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 
@@ -12,14 +14,15 @@ from bench.reports.diagnostics import texts
 
 KINDS = ("dataset", "model", "attack", "defense")
 OTHER_PLUGIN, OTHER_PARAMETERS, OTHER_CODE = "another plugin", "other parameters", "other code"
+OTHER_VICTIM = "another victim"
 
 
 def agreeing(records: pd.DataFrame, block: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records that may be averaged, and the others with new columns: ``kind`` and ``why``.
 
     ``block``: the columns that say what is compared at all. A block has one data set and one model, the row of an
-    attack one attack, and the column of a defense one defense. Only done records have a code: the others hold no
-    figures. Records whose code was not recorded count as of one code.
+    attack one attack, which with one seed has one victim, and the column of a defense one defense. Only done records
+    have a code: the others hold no figures. Records whose code was not recorded count as of one code.
     """
     left_out = []
     for kind in KINDS:
@@ -27,6 +30,9 @@ def agreeing(records: pd.DataFrame, block: list[str]) -> tuple[pd.DataFrame, pd.
         why = _differing(records, kind, within)
         left_out.append(records[why != ""].assign(kind=kind, why=why[why != ""]))
         records = records[why == ""]
+    why = _of_another_victim(records, [*block, "attack_label", "seed"])
+    left_out.append(records[why != ""].assign(kind="attack", why=why[why != ""]))
+    records = records[why == ""]
     return records, pd.concat(left_out)
 
 
@@ -55,10 +61,24 @@ def _differing(records: pd.DataFrame, kind: str, within: list[str]) -> "pd.Serie
         done = rows[rows["status"] == "done"]
         if rows[kind].nunique() == rows[f"{kind}_params"].nunique() == 1 and done["code"].nunique() < 2:
             continue
-        judging = done if len(done) else rows
-        newest = judging.sort_values("finished", kind="stable").iloc[-1]
+        newest = _newest(rows)
         other_code = rows["code"].notna() & (rows["code"] != newest["code"])
         why[rows.index[other_code]] = OTHER_CODE
         why[rows.index[rows[f"{kind}_params"] != newest[f"{kind}_params"]]] = OTHER_PARAMETERS
         why[rows.index[rows[kind] != newest[kind]]] = OTHER_PLUGIN
     return why
+
+
+def _of_another_victim(records: pd.DataFrame, within: list[str]) -> "pd.Series[str]":
+    """``OTHER_VICTIM`` for each record whose victim is not that of the newest under its heading; "" for the others."""
+    why = pd.Series("", index=records.index, dtype=object)
+    several = records[records.groupby(within, sort=False)["victim_key"].transform("nunique") > 1]
+    for _, rows in several.groupby(within, sort=False):
+        why[rows.index[rows["victim_key"] != _newest(rows)["victim_key"]]] = OTHER_VICTIM
+    return why
+
+
+def _newest(rows: pd.DataFrame) -> "pd.Series[Any]":
+    """The last to finish of the done records, or of all if none is done."""
+    done = rows[rows["status"] == "done"]
+    return (done if len(done) else rows).sort_values("finished", kind="stable").iloc[-1]

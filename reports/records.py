@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from bench.records import printable
-from bench.reports.identity import KINDS, OTHER_CODE, agreeing
+from bench.reports.identity import KINDS, OTHER_CODE, OTHER_VICTIM, agreeing
 
+AVERAGE = "Average"  # heading of the row of means over attacks
 ORACLE = " (oracle)"
 BLOCK = ["dataset_label", "model_label", "profile", "recipe"]
 METRICS = ["acc", "asr", "ra", "der"]
@@ -37,7 +38,7 @@ NUMBERS = [
 ]
 TEXTS = ["dataset", "model", "attack", "defense", "profile", "recipe", "knowledge", "reason", "finished", "targets"]
 TEXTS += ["doubt", "diagnostics", "log", "victim_log", "packages", "device", "code_version", "commit", "started"]
-TEXTS += ["controls", "class_names", "fingerprints", *(f"{kind}_params" for kind in KINDS)]
+TEXTS += ["victim_key", "controls", "class_names", "fingerprints", *(f"{kind}_params" for kind in KINDS)]
 _RAW = {
     "diagnostics",
     "targets",
@@ -53,15 +54,15 @@ def compared(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records of ``frame`` that may be compared, ``complete``, one a cell and seed, and those that are left out.
 
     Left out is what ``bench.reports.identity`` says, unless it was superseded: the same cell was computed again by
-    newer code. Of several records of one cell and seed the last to finish stays. valid is False for every row of a
-    victim that one of its records calls invalid.
+    newer code or on a newer victim. Of several records of one cell and seed the last to finish stays. valid is False
+    for every row of a victim that one of its records calls invalid.
     """
     cell = [*BLOCK, "attack_label", "column", "seed"]
     out, left_out = agreeing(complete(frame).sort_values("finished", kind="stable"), BLOCK)
     out = out.drop_duplicates(cell, keep="last").sort_index()
     out["valid"] = out.groupby([*BLOCK, "attack_label", "seed"])["valid"].transform("all").astype(bool)
     again = pd.MultiIndex.from_frame(left_out[cell]).isin(pd.MultiIndex.from_frame(out[cell]))
-    return out, left_out[~(again & (left_out["why"] == OTHER_CODE))]
+    return out, left_out[~(again & left_out["why"].isin([OTHER_CODE, OTHER_VICTIM]))]
 
 
 def complete(frame: pd.DataFrame) -> pd.DataFrame:
@@ -79,6 +80,7 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     for name in KINDS:
         label = _printable(_column(out, f"{name}_label"))
         out[f"{name}_label"] = label.where(label != "", _printable(out[name]))
+    out["attack_label"] = out["attack_label"].where(out["attack_label"] != AVERAGE, f"{AVERAGE} (attack)")
     status = _printable(_column(out, "status"))
     out["status"] = status.where(status != "", "done")
     out["seed"] = pd.to_numeric(_column(out, "seed"), errors="coerce").fillna(0).astype("int64")
@@ -119,12 +121,19 @@ def _printable(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def _headings(frame: pd.DataFrame) -> "pd.Series[Any]":
-    """The defense's label, followed by its knowledge where a block holds the defense under several budgets."""
+    """The defense's label, followed by its budget where a block holds the defense under several."""
     heading = frame["defense_label"].copy()
-    for _, rows in frame.groupby([*BLOCK, "defense_label"], sort=False):
-        knowledge = rows["knowledge"]
-        if len(set(knowledge) - {""}) > 1 and (rows["defense"] != "none").all():
-            heading[rows.index] = [
-                f"{name} ({text or '?'})" for name, text in zip(rows["defense_label"], knowledge, strict=True)
-            ]
+    counts = [_texts(_column(frame, name)) for name in ("reference", "suspects")]
+    budgets = pd.DataFrame(
+        {
+            "told": frame["knowledge"].where(frame["knowledge"] != "", "?"),
+            "counts": counts[0] + " clean, " + counts[1] + " suspected",
+        }
+    )
+    for _, rows in frame.groupby([*BLOCK, "defense_label", "oracle"], sort=False):
+        own = budgets.loc[rows.index]
+        if len(own.drop_duplicates()) > 1 and (rows["defense"] != "none").all():
+            untold = own["told"].nunique() < len(own.drop_duplicates())  # of an oracle, "everything"
+            text = own["told"] + (": " + own["counts"] if untold else "")
+            heading[rows.index] = rows["defense_label"] + " (" + text + ")"
     return heading.where(~frame["oracle"], heading + ORACLE)

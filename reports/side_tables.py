@@ -1,15 +1,16 @@
 """The tables beside the results, alike in every format: measurements, what is not done, what the plugins said."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import isnan, nan
 from typing import Any
 
 import pandas as pd
 
 from bench.records import printable
+from bench.records.note_types import Agreement
 from bench.reports.blocks import Block
-from bench.reports.diagnostics import Agreement, shift_truth
+from bench.reports.diagnostics import shift_truth
 from bench.reports.format import UNDEFINED, fixed, number, percent
 from bench.reports.records import STEALTH
 from bench.reports.stats import RowSet, Stat
@@ -86,7 +87,7 @@ def reconstruction_table(block: Block) -> SideTable:
                 of_class.setdefault(label, []).append(agreement)
         lines = []
         for label, agreements in sorted(of_class.items()):
-            means = pd.DataFrame([asdict(agreement) for agreement in agreements]).mean()
+            means = pd.DataFrame([agreement.model_dump() for agreement in agreements]).mean()
             numbers = [fixed(float(means[name]), 3) for name in ("cosine", "correlation", "length")]
             lines.append([block.marked(attack), defense, str(label), str(len(agreements)), *numbers])
         return lines
@@ -118,7 +119,9 @@ def target_class_table(block: Block) -> SideTable:
 
     def line(attack: str, defense: str, records: RowSet) -> list[list[str]]:
         stats = [Stat.of(records[name]) for name in ("acc_target_before", "acc_target")]
-        return [] if all(isnan(stat.mean) for stat in stats) else [[attack, defense, *map(percent, stats)]]
+        return (
+            [] if all(isnan(stat.mean) for stat in stats) else [[block.marked(attack), defense, *map(percent, stats)]]
+        )
 
     heads = ["attack", "defense", "ACC before", "ACC after"]
     return SideTable("Clean images of the target classes", heads, _of_cells(block, line), 2)

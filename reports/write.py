@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from bench.reports.tables.latex import latex
 from bench.reports.tables.markdown import markdown
 from bench.reports.tables.page import page
 
-Pictures = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+Pair = tuple[NDArray[Any], NDArray[Any]]
+Pictures = Callable[[str], Pair | None]
+"""From a victim's key to its clean and triggered images, both (N, H, W, C) or (N, H, W) in [0, 1]; None for none."""
 
 _FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
     "acc_asr": (
@@ -54,7 +56,7 @@ def write_report(
     """Write tables, figures and index.html of the records in ``frame`` to ``folder``; return the paths written.
 
     ``frame`` has a row a cell; its columns are the fields of ``bench.records.Record``, any of which may be missing.
-    ``pictures`` maps an attack's label to clean and triggered images, each (N, H, W, C) or (N, H, W) in [0, 1].
+    ``pictures`` is asked for the first victim of each attack of each block until one has images.
     ``with_invalid``: attacks that did not work count in the averages too. The same frame gives the same files. A file
     is complete or not there; one of the same name is replaced. Raises OSError where the folder cannot be written.
     """
@@ -66,16 +68,14 @@ def write_report(
         paths.append(_replace(folder / name, data))
 
     with styled():
-        figures = [_figures(block, suffix, write) for block, suffix in zip(compared, _suffixes(compared), strict=True)]
-        triggers = gallery(_as_arrays(pictures or {}))
-        if triggers:
-            _save(triggers, "gallery", write)
+        named = list(zip(compared, _suffixes(compared), strict=True))
+        figures = [_figures(block, suffix, write) for block, suffix in named]
+        triggers = [link for block, suffix in named for link in _gallery(block, suffix, pictures, write)]
     write("table.md", markdown(sections).encode())
     write("table.tex", latex(sections).encode())
     write("table.csv", csv(compared).encode())
     write("results.parquet", _parquet(frame))
-    gallery_links = [("figures/gallery.png", _GALLERY)] if triggers else []
-    write("index.html", page(sections, figures, gallery_links).encode())  # last: it refers to the others
+    write("index.html", page(sections, figures, triggers).encode())  # last: it refers to the others
     return paths
 
 
@@ -90,6 +90,31 @@ def _figures(block: Block, suffix: str, write: Callable[[str, bytes], None]) -> 
     return links
 
 
+def _gallery(
+    block: Block, suffix: str, pictures: Pictures | None, write: Callable[[str, bytes], None]
+) -> list[tuple[str, str]]:
+    """Write a block's figure of triggers; its path and caption, if there is anything to show."""
+    figure = gallery(_pictures(block, pictures), block.title if suffix else "") if pictures else None
+    if not figure:
+        return []
+    _save(figure, f"gallery{suffix}", write)
+    return [(f"figures/gallery{suffix}.png", f"{block.title}. {_GALLERY}" if suffix else _GALLERY)]
+
+
+def _pictures(block: Block, pictures: Pictures) -> dict[str, Pair]:
+    """By attack, the pictures of its victim with the lowest seed that has some."""
+    found: dict[str, Pair] = {}
+    if "victim_key" not in block.records:
+        return found
+    victims = block.records[["seed", "attack_label", "victim_key"]].drop_duplicates()
+    for attack, key in victims.sort_values("seed", kind="stable")[["attack_label", "victim_key"]].itertuples(
+        index=False
+    ):
+        if attack not in found and (pair := pictures(str(key))) is not None:
+            found[attack] = np.asarray(pair[0]), np.asarray(pair[1])
+    return found
+
+
 def _save(figure: Figure, name: str, write: Callable[[str, bytes], None]) -> None:
     for kind, data in rendered(figure).items():
         write(f"figures/{name}.{kind}", data)
@@ -101,10 +126,6 @@ def _suffixes(compared: list[Block]) -> list[str]:
         return [""]
     titles = [re.sub(r"[^A-Za-z0-9]+", "-", block.title).strip("-")[:80] for block in compared]
     return [f"-{number}-{title}" for number, title in enumerate(titles, 1)]
-
-
-def _as_arrays(pictures: Pictures) -> Pictures:
-    return {attack: (np.asarray(clean), np.asarray(triggered)) for attack, (clean, triggered) in pictures.items()}
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

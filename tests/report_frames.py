@@ -18,9 +18,9 @@ DEFENSES = ["none", "tac[beta=1.0]", "bna", "fire", "fine_pruning"]
 HOSTILE = "<script>alert(1)</script> 50 % & _x_ \\ | `a` [red]"
 KNOWLEDGE = {"none": "nothing", "fire": "200 clean + 64 suspected"}
 MEASURED = ["acc", "asr", "ra", "der", "auroc", "tpr", "fpr"]
-PICTURES = {
-    "sig": (np.full((4, 28, 28), 0.2), np.full((4, 28, 28), 0.3)),
-    "wanet": (np.zeros((2, 32, 32, 3)), np.ones((2, 32, 32, 3))),
+PICTURES = {  # by the victim's key
+    "sig-0": (np.full((4, 28, 28), 0.2), np.full((4, 28, 28), 0.3)),
+    "wanet-0": (np.zeros((2, 32, 32, 3)), np.ones((2, 32, 32, 3))),
 }
 _ALIKE = {  # in every record
     "dataset": "mnist5k",

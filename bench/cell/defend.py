@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +21,7 @@ from bench.plan import identity
 from bench.plan.stages import CellStage
 from bench.plugin.values import Context
 from bench.provenance import now
-from bench.records import LogLines, Record
+from bench.records import LogLines, Record, notes
 
 _SLOW_TO_LOAD = ("torchvision", "timm")
 
@@ -55,7 +54,7 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
         finished=now(),
         log=log.text,
         fingerprints=json.dumps({**victim_fingerprints, "defense": defender.fingerprint}, sort_keys=True),
-        diagnostics=json.dumps(diagnostics, default=_plain),
+        diagnostics=notes.to_json(diagnostics),
         **workshop.maker.columns(),
     )
     workshop.store.write("cells", stage.key, {"predictions.safetensors": predictions, "record.json": record.to_json()})
@@ -89,8 +88,3 @@ def _stream(stage: CellStage, victim: LoadedVictim, count: int) -> Tensor:
     """The order (``count``,) in which the inputs pass a guard that learns from them, one by one."""
     generator = victim.workshop.generator(stage.key, "stream")
     return torch.randperm(count, generator=generator, device=generator.device)
-
-
-def _plain(value: Any) -> Any:
-    """A tensor or numpy value of a plugin's diagnostics as plain numbers, anything else as text: for ``json.dumps``."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)

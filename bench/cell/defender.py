@@ -14,6 +14,7 @@ from bench.plugin.oracle import Oracle
 from bench.plugin.repair import Repair
 from bench.plugin.runtime import Runtime
 from bench.plugin.values import Prediction
+from bench.records import notes
 
 _KINDS: dict[type[Defense], Any] = {Repair: repair, Runtime: runtime, Oracle: oracle}  # and the module that runs each
 
@@ -38,7 +39,7 @@ class Defender(Protocol):
         """The defense's prediction for images (B, C, H, W) in [0, 1]. Raises whatever the defense raises."""
 
     def report(self) -> Report:
-        """What it has cost and noted so far."""
+        """What it has cost and noted so far. Raises TypeError or ValueError for a note that no record can hold."""
 
 
 class DefenderHere:
@@ -47,6 +48,7 @@ class DefenderHere:
     def __init__(self, defense: Defense, inputs: DefenseInputs, fingerprint: str) -> None:
         self.learns_from_stream = isinstance(defense, Runtime) and defense.learns_from_stream
         self.fingerprint = fingerprint
+        self._name = f"defense {defense.name!r}"
         self._context = inputs.context
         with Meter(self._context.device) as self._defending:
             guard = _guard(defense, inputs)
@@ -58,7 +60,8 @@ class DefenderHere:
     def report(self) -> Report:
         defending, answering = self._defending, self._answering
         peak_mb = max(defending.peak_mb, answering.peak_mb)
-        return Report(defending.seconds, answering.seconds, peak_mb, self._context.diagnostics)
+        noted = notes.of_plugin(self._context.diagnostics, self._name)
+        return Report(defending.seconds, answering.seconds, peak_mb, noted)
 
 
 def _guard(defense: Defense, inputs: DefenseInputs) -> Guard:

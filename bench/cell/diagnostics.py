@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bench.cell.backdoors import TriggeredSet
 from bench.cell.stream import stream_curve
+from bench.records import notes
 from bench.toolbox.networks import Latent
 
 BATCH = 256  # images of at most 64x64 pixels that pass the network at once
@@ -26,9 +27,10 @@ def compare_with_truth(
     (2N,) in which the images passed, or None if they passed in batches.
     """
     if stream is not None:
-        diagnostics["stream_curve"] = stream_curve(predictions, test.originals.labels, test.targets, stream)
+        curve = stream_curve(predictions, test.originals.labels, test.targets, stream)
+        diagnostics["stream_curve"] = notes.typed("stream_curve", curve)
     if shifts := diagnostics.get("latent_shifts"):
-        diagnostics["shift_truth"] = shift_agreement(shifts, network, test)
+        diagnostics["shift_truth"] = notes.typed("shift_truth", shift_agreement(shifts, network, test))
 
 
 @torch.no_grad()
@@ -41,7 +43,8 @@ def shift_agreement(
     the victim's, over the eligible test images with this target.
 
     Returns by target class ``cosine``: of the two vectors; ``correlation``: Pearson's, over the d dimensions;
-    ``length``: of the defense's shift, in lengths of the true one. A class that is nobody's target is left out.
+    ``length``: of the defense's shift, in lengths of the true one. A class that is nobody's target is left out. Raises
+    ValueError for a shift that has not as many numbers as the latent.
     """
     latent = Latent(network, test.originals.example)
     everything = torch.arange(len(test), device=test.targets.device)
@@ -55,6 +58,8 @@ def shift_agreement(
             continue
         true = change[with_this_target].mean(0).double().cpu()
         shift = torch.tensor(values, dtype=torch.float64)
+        if shift.shape != true.shape:
+            raise ValueError(f"note 'latent_shifts': class {label}: {len(shift)} numbers, the latent has {len(true)}")
         agreement[label] = {
             "cosine": float(torch.cosine_similarity(shift, true, dim=0)),
             "correlation": float(torch.corrcoef(torch.stack((shift, true)))[0, 1]),

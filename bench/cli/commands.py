@@ -271,7 +271,7 @@ def report(*, out: Path = Path("bench-report"), with_invalid: WithInvalid = Fals
     frame = to_frame(judged_records(store, name_damaged))
     if frame.empty:
         raise RequestError(f"--store {store.root}: holds no results yet")
-    for path in write_report(frame, out, pictures(store, frame, name_damaged), with_invalid=with_invalid):
+    for path in write_report(frame, out, pictures(store, name_damaged), with_invalid=with_invalid):
         print(path)  # noqa: T201
 
 

@@ -1,14 +1,16 @@
 """The values that the harness and its plugins exchange: labelled images, predictions, knowledge and contexts."""
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsFloat
 
 import torch
 from torch import Tensor, nn
 
 from bench.plugin import mapped
+from bench.records import notes
 
 
 @dataclass(frozen=True)
@@ -142,48 +144,64 @@ class Secret:
 class Context:
     """Where a plugin runs, and how it reports. It holds no attack, no test image and no target.
 
-    The lines of ``log`` and the values of the ``note`` methods become part of the cell's record.
+    What is only shown never fails a stage: ``progress`` takes a share beyond [0, 1] for the nearer bound and passes
+    over what is no number, ``log`` takes anything for a line, cut to a length, with nothing in it that steers a
+    terminal. What becomes a figure is checked: the ``note`` methods refuse what does not fit. The lines of ``log`` and
+    the notes of a defense become part of the cell's record; of an attack, the lines do.
     """
 
     device: torch.device
     generator: torch.Generator  # on ``device``, seeded from the key of the stage
     progress: Callable[[float], None] = lambda share: None  # share of the work done, in [0, 1]
     log: Callable[[str], None] = lambda line: None  # a line for the reader of the table, such as "nothing was found"
-    diagnostics: dict[str, Any] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)  # what was noted; checked again when the record is made
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.progress, _Progress):
+            object.__setattr__(self, "progress", _Progress(self.progress))
 
     def note(self, name: str, value: Any) -> None:
-        """Put a value into the record: a number, a string, or lists and dictionaries of them.
+        """Put a value into the record: a finite number, a string, a bool, None, or lists and dictionaries of them.
 
-        Raises ValueError for a ``name`` that is reserved for another method or for the harness.
+        The keys of dictionaries are strings. Tensors and numpy values become plain numbers; a copy is kept. Raises
+        ValueError or TypeError, with the note's name, for anything else, for what is too deep, too long or too much
+        (``bench.records.notes``), and for a ``name`` that is reserved for another method or for the harness.
         """
-        if name in RESERVED:
+        if isinstance(name, str) and name in RESERVED:
             raise ValueError(f"note {name!r}: expected another name; this one is reserved for {RESERVED[name]}")
-        self.diagnostics[name] = value
+        self.diagnostics[name] = notes.free(name, value)
 
     def note_class_statistic(self, name: str, values: Sequence[float], flagged: Iterable[int]) -> None:
         """Put a defense's statistic of every class into the record, for the report's figure of class statistics.
 
         name: of the statistic, for the axis. values: one for each class (C,), NaN or infinite where there is none.
-        flagged: the classes that the defense takes for targets. Raises ValueError for a class beyond ``values``.
+        flagged: the classes that the defense takes for targets. Raises ValueError or TypeError for a class beyond
+        ``values``, and for values that are no numbers or larger than 1e30.
         """
-        numbers = [float(value) if math.isfinite(value) else None for value in values]  # JSON knows no infinity
-        classes = sorted(int(label) for label in flagged)
-        if any(not 0 <= label < len(numbers) for label in classes):
-            raise ValueError(f"flagged {classes}: expected classes below {len(numbers)}, the number of values")
-        self.diagnostics["class_statistic"] = {"name": str(name), "values": numbers, "flagged": classes}
+        numbers = [_number("class_statistic", value) for value in _listed("class_statistic", values)]
+        statistic = {
+            "name": name,
+            "values": [value if math.isfinite(value) else None for value in numbers],  # JSON knows no infinity
+            "flagged": sorted({_whole("class_statistic", label) for label in _listed("class_statistic", flagged)}),
+        }
+        self.diagnostics["class_statistic"] = notes.typed("class_statistic", statistic)
 
     def note_latent_shifts(self, shifts: Mapping[int, Tensor]) -> None:
         """Put a defense's estimates of the trigger's effect on the latent into the record, to five digits.
 
         shifts: by target class, the change (d,) of the latent before the last linear layer. The harness compares it
-        with the true change. Raises ValueError for a shift of another shape.
+        with the true change. Raises ValueError or TypeError for a shift of another shape, of numbers that are not
+        finite, or of another length than the others.
         """
+        kept = {}
         for label, shift in shifts.items():
-            if shift.ndim != 1:
-                raise ValueError(f"shift of class {label}: expected (d,), got {tuple(shift.shape)}")
-        self.diagnostics["latent_shifts"] = {
-            str(label): [float(f"{value:.5g}") for value in shift.tolist()] for label, shift in shifts.items()
-        }
+            if not isinstance(shift, Tensor):
+                raise TypeError(f"shift of class {label}: expected a tensor (d,), got a {type(shift).__name__}")
+            if shift.ndim != 1 or shift.layout != torch.strided or not shift.is_floating_point():
+                raise ValueError(f"shift of class {label}: expected (d,), got {tuple(shift.shape)} {shift.dtype}")
+            digits = [float(f"{value:.5g}") for value in shift.tolist()]
+            kept[str(_whole("latent_shifts", label))] = digits
+        self.diagnostics["latent_shifts"] = notes.typed("latent_shifts", kept)
 
 
 RESERVED = {
@@ -192,6 +210,44 @@ RESERVED = {
     "shift_truth": "the harness",
     "stream_curve": "the harness",
 }
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """Passes a share on, within [0, 1], if it is a number."""
+
+    show: Callable[[float], None]
+
+    def __call__(self, share: float) -> None:
+        given: object = share  # of any type: the caller is a plugin
+        try:
+            done = float(given) if isinstance(given, SupportsFloat) else math.nan
+        except Exception:  # of a tensor of several numbers, for one
+            return
+        if not math.isnan(done):
+            self.show(min(1.0, max(0.0, done)))
+
+
+def _listed(note: str, values: Any) -> list[Any]:
+    """A sequence, a tensor or an array as a list."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"note {note!r}: got a {type(values).__name__}, expected one value for each class")
+    return list(values.tolist() if isinstance(values, Tensor) else values)
+
+
+def _number(note: str, value: object) -> float:
+    """A number, or a tensor or numpy value of one, as a float."""
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+        raise TypeError(f"note {note!r}: got a {type(value).__name__} among the values, expected numbers")
+    return float(value)
+
+
+def _whole(note: str, label: Any) -> int:
+    """A class as an int."""
+    try:
+        return operator.index(label)
+    except TypeError:
+        raise TypeError(f"note {note!r}: got a {type(label).__name__} for a class, expected a whole number") from None
 
 
 @dataclass(frozen=True)

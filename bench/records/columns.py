@@ -18,6 +18,7 @@ LARGEST = 1e12  # of any figure: enough for seconds, megabytes and distances
 MOST_JSON = 2**24  # characters of a column that holds JSON
 DEEPEST = 50  # lists and objects within each other
 _SHORT = 2000  # characters
+_UNPRINTABLE = re.compile(r"[^ -~]")  # in ASCII; of the others some
 _ENDLESS = re.compile(r"\d{4000}")  # longer numbers are refused by Python's reader
 _ROUNDING = 1e-6  # by which a figure may pass its bounds
 
@@ -43,10 +44,20 @@ def _json_of(check: Callable[[Any], bool], kind: str) -> AfterValidator:
             raise ValueError(f"{printable(text, 40)!r}: expected JSON") from None
         if not check(value) or _too_deep(text, value):
             raise ValueError(f"{printable(text, 40)!r}: expected JSON, {kind}")
-        return text
+        return _escaped(text)
 
     known = lru_cache(1000)(checked)  # parameters and versions are the same in many records
     return AfterValidator(lambda text: known(text) if len(text) < _SHORT else checked(text))
+
+
+def _escaped(text: str) -> str:
+    """The same JSON with every character that is not printable escaped; outside of strings are only spaces."""
+    return text if text.isprintable() else _UNPRINTABLE.sub(_escape, text)
+
+
+def _escape(found: "re.Match[str]") -> str:
+    sign = found[0]
+    return sign if sign in "\n\r\t" or sign.isprintable() else json.dumps(sign)[1:-1]
 
 
 def _parsed(text: str) -> Any:

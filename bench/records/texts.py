@@ -23,6 +23,13 @@ def printable(text: str, longest: int = LONGEST) -> str:
     return line if len(line) <= longest and len(beginning) == len(text) else f"{line[: longest - 1]}…"
 
 
+def _text(line: object) -> str:
+    try:
+        return str(line)
+    except Exception:  # its class may be anybody's
+        return f"a {type(line).__name__} that cannot be read"
+
+
 def _shown(sign: str) -> str:
     if sign == "\n" or sign.isprintable():
         return sign
@@ -40,8 +47,9 @@ class LogLines:
         self.lines: list[str] = []
 
     def append(self, line: object) -> None:
+        """Keep a line, unless there are enough. What is no string is kept as ``str`` gives it, if it does."""
         if len(self.lines) < self.MOST:
-            self.lines.append(printable(" ".join(str(line)[: 100 * self.LONGEST].split()), self.LONGEST))
+            self.lines.append(printable(" ".join(_text(line)[: 100 * self.LONGEST].split()), self.LONGEST))
 
     @property
     def text(self) -> str:

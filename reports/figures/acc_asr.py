@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
 from bench.reports.blocks import Block, Cell
-from bench.reports.figures.style import COLOURS, MARKERS, fitting, wrapped
+from bench.reports.figures.style import COLOURS, MARKERS, fitting, headed, wrapped
 
 _INVISIBLE = 1e-3  # percentage points; a smaller spread is not drawn
 
@@ -53,7 +53,7 @@ def acc_asr(block: Block) -> Figure | None:
         loc="outside lower center",
         ncols=fitting([*map(block.marked, attacks), "before (hollow)"], figure),
     )
-    figure.suptitle(block.title, fontsize=11)
+    headed(figure, block.title)
     return figure
 
 

@@ -5,9 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench.records.note_types import ClassStatistic
 from bench.reports.blocks import Block
-from bench.reports.diagnostics import ClassStatistic, class_statistic, classes, parsed
-from bench.reports.figures.style import PLAIN, TARGET, fitting, wrapped
+from bench.reports.diagnostics import class_statistic, classes, parsed
+from bench.reports.figures.style import PLAIN, TARGET, fitting, headed, wrapped
 
 Noted = tuple[ClassStatistic, set[int]]
 """What one cell noted, and the true target classes."""
@@ -31,7 +32,7 @@ def class_statistics(block: Block) -> Figure | None:
         for column, defense in enumerate(defenses):
             axes = panels[row, column]
             _draw(axes, statistics[attack, defense])
-            axes.set_title(wrapped(f"{attack} · {defense}", 48), loc="left")
+            axes.set_title(wrapped(f"{block.marked(attack)} · {defense}", 48), loc="left")
             if row == len(attacks) - 1:
                 axes.set_xlabel("class")
     handles = [
@@ -41,7 +42,7 @@ def class_statistics(block: Block) -> Figure | None:
     ]
     labels = [str(handle.get_label()) for handle in handles]
     figure.legend(handles=handles, loc="outside lower center", ncols=fitting(labels, figure))
-    figure.suptitle(block.title, fontsize=11)
+    headed(figure, block.title)
     return figure
 
 

@@ -8,10 +8,11 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from bench.reports.blocks import Block
-from bench.reports.figures.style import GRID, wrapped
+from bench.reports.figures.style import GRID, headed, wrapped
 from bench.reports.rows import cell_text
 
 _NOTHING_GAINED = 50  # DER in per cent of a defense that changes nothing
+_TALL = 3  # attacks from which on the label of the colours fits on one line
 _BRIGHT = 75  # DER in per cent from which on a field is too bright for white letters
 
 
@@ -41,8 +42,9 @@ def der_map(block: Block) -> Figure | None:
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.set_facecolor(GRID)
-    figure.colorbar(colours, ax=axes, label="DER (%); 50: nothing gained", fraction=0.05, extend="min")
-    figure.suptitle(block.title, fontsize=11)
+    label = f"DER (%);{' ' if len(attacks) >= _TALL else chr(10)}{_NOTHING_GAINED}: nothing gained"
+    figure.colorbar(colours, ax=axes, label=label, fraction=0.05, extend="min")
+    headed(figure, block.title)
     return figure
 
 

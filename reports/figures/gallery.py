@@ -9,34 +9,37 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
-from bench.reports.figures.style import GRID, wrapped
+from bench.reports.figures.style import GRID, title_letters, wrapped
 from bench.reports.records import natural
 
 Array = NDArray[Any]
 _SAMPLES = 2
 _CARD = (3.3, 2.75)  # inches
-_HEAD = 0.45  # inches
+_HEAD, _LINE = 0.45, 0.22  # inches, of a title of one line and of each further one
 _FACTORS = (0.5, 1, 2, 5, 10, 20, 50)
+_TITLE = "Triggers; the difference is drawn around mid-grey"
 _HEADS = ("clean", "triggered", "difference")
 
 
-def gallery(pictures: Mapping[str, tuple[Array, Array]]) -> Figure | None:
+def gallery(pictures: Mapping[str, tuple[Array, Array]], title: str = "") -> Figure | None:
     """A card for each attack: up to two images, each clean, triggered, and their signed difference around mid-grey.
 
     ``pictures`` maps an attack to clean and triggered images, both (N, H, W, C) or (N, H, W) in [0, 1].
-    None where no attack has an image.
+    ``title`` stands above the cards. None where no attack has an image.
     """
     shown = {attack: pictures[attack] for attack in sorted(pictures, key=natural) if len(pictures[attack][0])}
     if not shown:
         return None
     across = min(len(shown), 4 if len(shown) > 6 else 3)
     down = ceil(len(shown) / across)
-    figure = Figure(figsize=(_CARD[0] * across, _CARD[1] * down + _HEAD))
-    head, sheet = figure.subfigures(2, 1, height_ratios=[_HEAD, _CARD[1] * down], squeeze=False)[:, 0]
+    above = f"{wrapped(title, title_letters(_CARD[0] * across))}\n{_TITLE}" if title else _TITLE
+    high = _HEAD + _LINE * above.count("\n")
+    figure = Figure(figsize=(_CARD[0] * across, _CARD[1] * down + high))
+    head, sheet = figure.subfigures(2, 1, height_ratios=[high, _CARD[1] * down], squeeze=False)[:, 0]
     cards = sheet.subfigures(down, across, squeeze=False)
     for card, (attack, (clean, triggered)) in zip(cards.flat, shown.items(), strict=False):
         _draw(card, attack, clean, triggered)
-    head.text(0.5, 0.5, "Triggers; the difference is drawn around mid-grey", ha="center", va="center", fontsize=12)
+    head.text(0.5, 0.5, above, ha="center", va="center", fontsize=12)
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bench.reports.blocks import Block
 from bench.reports.diagnostics import stream_curve
-from bench.reports.figures.style import COLOURS, MARKERS, fitting, wrapped
+from bench.reports.figures.style import COLOURS, MARKERS, fitting, headed, wrapped
 
 
 def stream_curves(block: Block) -> Figure | None:
@@ -45,7 +45,7 @@ def stream_curves(block: Block) -> Figure | None:
         axes.set_ylabel("RA (%)")
     handles, labels = max((axes.get_legend_handles_labels() for axes in panels.flat), key=lambda legend: len(legend[1]))
     figure.legend(handles, labels, loc="outside lower center", ncols=fitting(labels, figure))
-    figure.suptitle(block.title, fontsize=11)
+    headed(figure, block.title)
     return figure
 
 

@@ -15,6 +15,7 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "h"]
 TARGET, PLAIN, GRID = "#D55E00", "#0072B2", "#d9d9d9"
 _DPI = 150
+_BREAKS = {"[": "[\0", ",": ",\0", " (": " \0(", " · ": " ·\0 "}  # where a label may go on on the next line
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -60,19 +61,32 @@ def rendered(figure: Figure) -> dict[str, bytes]:
 
 
 def wrapped(label: str, width: int) -> str:
-    """A label on lines of ``width`` letters, broken at brackets and commas, or of twice as many where it has none.
+    """A label on lines of ``width`` letters, broken at brackets, commas and dots, or twice as long without any.
 
     Of a very long label, only the beginning.
     """
     lines, line = [], ""
-    for part in printable(label, 12 * width).replace("[", "[\0").replace(",", ",\0").replace(" (", " \0(").split("\0"):
+    label = printable(label, 12 * width)
+    for before, after in _BREAKS.items():
+        label = label.replace(before, after)
+    for part in label.split("\0"):
         if line and len(line) + len(part) > width:
             lines.append(line.strip())
             line = ""
-        line += part
+        line += part if line else part.lstrip()
     longest = 2 * width
     pieces = [whole[at : at + longest] for whole in [*lines, line.strip()] for at in range(0, len(whole) or 1, longest)]
     return "\n".join(pieces)
+
+
+def headed(figure: Figure, title: str) -> None:
+    """Put a title above a figure, on as many lines as its width needs."""
+    figure.suptitle(wrapped(title, title_letters(figure.get_figwidth())), fontsize=11)
+
+
+def title_letters(inches: float) -> int:
+    """How many letters of a title fit a width."""
+    return max(1, int(11 * inches))
 
 
 def fitting(labels: list[str], figure: Figure) -> int:

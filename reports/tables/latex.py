@@ -1,5 +1,7 @@
 """Tables as papers set them: attacks as rows, a group of columns for each defense."""
 
+import re
+
 from bench.reports.format import NO_DEFENSE, UNDEFINED
 from bench.reports.legend import legend
 from bench.reports.rows import BEFORE, HEADS, CellText
@@ -10,7 +12,10 @@ _FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # no
 _PAGE = 66  # lines of a table on a page, with its headings
 _SMALL = r"\centering\small\setlength{\tabcolsep}{3.5pt}"
 _PARAGRAPH = r"p{.6\linewidth}"  # a column of sentences
+_LIGATURE = re.compile("-(?=-)")  # two of them would be printed as one dash
 _SIGNS = {
+    "\0": "{}",
+    "`": "{`}",  # else ?` and !` are other signs
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -38,7 +43,7 @@ def latex(sections: list[Section]) -> str:
 
 def escape_latex(text: str) -> str:
     """``text`` so that LaTeX prints it as it is, on one line."""
-    return "".join(_SIGNS.get(sign, sign) for sign in " ".join(text.split()))
+    return "".join(_SIGNS.get(sign, sign) for sign in _LIGATURE.sub("-\0", " ".join(text.split())))
 
 
 def _section(section: Section) -> str:

@@ -19,7 +19,7 @@ def markdown(sections: list[Section]) -> str:
 
 def escape_markdown(text: str) -> str:
     """``text`` so that Markdown shows it as it is, on one line."""
-    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", " ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_\[\]|~#$])", r"\\\1", " ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _section(section: Section) -> str:

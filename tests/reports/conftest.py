@@ -12,4 +12,4 @@ from bench.reports import write_report
 def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
     """The folder and the files of the report of three seeds, with pictures of two attacks."""
     folder = tmp_path_factory.mktemp("report")
-    return folder, write_report(grid(3), folder, PICTURES)
+    return folder, write_report(grid(3), folder, PICTURES.get)

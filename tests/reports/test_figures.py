@@ -4,13 +4,16 @@ import json
 
 import numpy as np
 import pytest
-from report_frames import grid
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from report_frames import grid, one_attack
 
 from bench.reports.blocks import blocks
 from bench.reports.figures.class_statistics import class_statistics
 from bench.reports.figures.der_map import der_map
 from bench.reports.figures.gallery import factor
 from bench.reports.figures.stream_curves import stream_curves
+from bench.reports.figures.style import rendered, styled
 
 
 def test_the_difference_is_amplified_as_far_as_grey_allows() -> None:
@@ -39,7 +42,8 @@ def test_the_class_figure_marks_targets_and_flagged_classes() -> None:
 def test_the_stream_figure_shows_the_mean_curve_over_seeds() -> None:
     frame = grid(3)
     frame = frame[(frame["attack"] == "sig") & (frame["defense"] == "bna")]
-    curves = [{"triggered": [1, 3], "ra": [None, 0.2 * seed]} for seed in range(len(frame))]
+    other = {"triggered": [1, 3], "acc": [1.0, 1.0], "asr": [None, 0.0]}
+    curves = [{**other, "ra": [None, 0.2 * seed]} for seed in range(len(frame))]
     frame = frame.assign(diagnostics=[json.dumps({"stream_curve": curve}) for curve in curves])
     [block] = blocks(frame)
     figure = stream_curves(block)
@@ -59,3 +63,31 @@ def test_the_map_of_ders_says_what_the_tables_say() -> None:
     assert {"failed", "timeout"} <= set(texts)
     assert sum(text.endswith(" ★") for text in texts) == 5  # one for each attack but none, one for the average
     assert sum("(2/3)" in text for text in texts) == 1
+
+
+@pytest.mark.parametrize("attacks", [["blend"], ["blend", "wanet"], ["blend", "wanet", "sig"]])
+def test_no_text_of_the_map_of_ders_is_cut(attacks: list[str]) -> None:
+    frame = grid(3)
+    frame = frame[frame["attack"].isin(attacks)].assign(model_label="resnet18[width=16,a_long_parameter=0.123456]")
+    with styled():
+        figure = der_map(blocks(frame)[0])
+        assert figure is not None
+        rendered(figure)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    page = figure.bbox
+    numbers = set(figure.axes[1].get_yticklabels(which="both"))  # beside the colours; some are out of their range
+    texts = [text for text in figure.findobj(Text) if text.get_text() and text not in numbers]
+    assert "nothing gained" in " ".join(text.get_text() for text in texts)
+    for text in texts:
+        box = text.get_window_extent(canvas.get_renderer())
+        assert page.x0 <= box.x0 < box.x1 <= page.x1, text
+        assert page.y0 <= box.y0 < box.y1 <= page.y1, text
+
+
+def test_an_attack_that_did_not_work_is_marked_in_every_figure_that_names_it() -> None:
+    frame = one_attack(tac=0.9).assign(attack_label="sig", valid=False, doubt="weak")
+    frame["diagnostics"] = json.dumps({"class_statistic": {"name": "n", "values": [1.0, 2.0], "flagged": []}})
+    figure = class_statistics(blocks(frame)[0])
+    assert figure is not None
+    assert figure.axes[0].get_title(loc="left").startswith("sig †")

@@ -42,7 +42,7 @@ def test_pictures_are_not_blank(report: tuple[Path, list[Path]]) -> None:
 
 
 def test_the_same_frame_gives_the_same_files(tmp_path: Path) -> None:
-    first, second = (write_report(small(), tmp_path / name, PICTURES) for name in ("first", "second"))
+    first, second = (write_report(small(), tmp_path / name, PICTURES.get) for name in ("first", "second"))
     assert len(first) == 13
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
@@ -55,12 +55,50 @@ def test_parquet_holds_the_frame_as_it_is(report: tuple[Path, list[Path]]) -> No
 def test_hostile_names_break_no_file(tmp_path: Path) -> None:
     frame = small().assign(model_label=HOSTILE, device=HOSTILE, commit=HOSTILE, knowledge=HOSTILE, log=HOSTILE)
     frame.loc[frame["attack"] == "sig", "attack_label"] = HOSTILE
-    paths = write_report(frame, tmp_path, {HOSTILE: PICTURES["sig"]})
+    paths = write_report(frame, tmp_path, PICTURES.get)
     assert {path.stem for path in paths if path.suffix == ".png"} == {"acc_asr", "class_statistics", "der", "gallery"}
     for name in ("index.html", "table.md"):
         text = (tmp_path / name).read_text()
         assert "alert(1)" in text
         assert "<script" not in text
+
+
+def asked_for(frame: pd.DataFrame, folder: Path, having: set[str]) -> tuple[list[str], list[str]]:
+    """The victims whose pictures a report asks for, of which only some have any, and the galleries that it writes."""
+    asked: list[str] = []
+
+    def pictures(key: str) -> tuple[np.ndarray, np.ndarray] | None:
+        asked.append(key)
+        return PICTURES["sig-0"] if key in having else None
+
+    paths = write_report(frame, folder, pictures)
+    return asked, sorted(path.name for path in paths if path.name.startswith("gallery") and path.suffix == ".png")
+
+
+def test_pictures_are_those_of_the_first_victim_that_has_some(tmp_path: Path) -> None:
+    frame = grid(3)
+    asked, galleries = asked_for(frame[frame["attack"] == "sig"], tmp_path, {"sig-1", "sig-2"})
+    assert asked == ["sig-0", "sig-1"]
+    assert galleries == ["gallery.png"]
+
+
+def test_data_sets_that_share_an_attacks_label_show_their_own_victims(tmp_path: Path) -> None:
+    one, other = small(), small().assign(dataset="gtsrb", dataset_label="gtsrb")
+    other["victim_key"] = "gtsrb-" + other["victim_key"]
+    asked, galleries = asked_for(pd.concat([one, other]), tmp_path, {"sig-0", "gtsrb-sig-0"})
+    assert {"sig-0", "gtsrb-sig-0"} <= set(asked)
+    assert len(galleries) == 2
+    page = (tmp_path / "index.html").read_text()
+    assert all(f"figures/{name}" in page for name in galleries)
+
+
+def test_no_victim_is_shown_whose_records_are_left_out(tmp_path: Path) -> None:
+    old = small().assign(attack_params='{"x": 1}', seed=1)
+    old["victim_key"] = "old-" + old["victim_key"]
+    new = small().assign(attack_params='{"x": 2}', finished="2027-01-01T00:00:00+00:00")
+    asked, galleries = asked_for(pd.concat([old, new]), tmp_path, {"old-sig-0", "old-wanet-0"})
+    assert {key for key in asked if key.startswith("old")} == set()
+    assert galleries == []
 
 
 @pytest.mark.parametrize(

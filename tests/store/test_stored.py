@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -68,8 +67,7 @@ def test_pictures_are_the_stored_ones_with_channels_last(stored):
     from bench.api import pictures
 
     store, plan = stored
-    frame = pd.DataFrame({"attack_label": ["badnets"], "victim_key": [plan.victims[1].key]})
-    clean, triggered = pictures(store, frame, damaged=pytest.fail)["badnets"]
+    clean, triggered = pictures(store, damaged=pytest.fail)(plan.victims[1].key)
     saved = store.tensors("victims", plan.victims[1].key, "pictures.safetensors")
     np.testing.assert_array_equal(clean, saved["clean"].permute(0, 2, 3, 1).numpy() / 255)
     np.testing.assert_array_equal(triggered, saved["triggered"].permute(0, 2, 3, 1).numpy() / 255)

@@ -1,0 +1,104 @@
+"""Two sets of records that share every label but differ in what they are of: no figure is a mean over both."""
+
+import json
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_frames import grid, one_attack
+
+from bench.reports.blocks import AVERAGE, Block, blocks
+from bench.reports.legend import legend
+
+EARLIER, LATER = "2026-01-01T00:00:00+00:00", "2027-01-01T00:00:00+00:00"
+CODES = {"dataset": "d", "model": "m", "attack": "a", "defense": "f"}
+KINDS = list(CODES)
+DIFFERING: dict[str, dict[str, object]] = {
+    **{f"{kind}'s parameters": {f"{kind}_params": '{"x":1}'} for kind in KINDS},
+    **{f"{kind}'s name": {kind: "other"} for kind in KINDS},
+    **{f"{kind}'s code": {"fingerprints": json.dumps(CODES | {kind: "z"})} for kind in KINDS},
+    "code that was not recorded": {"fingerprints": "{}"},
+    "profile": {"profile": "paper"},
+    "recipe": {"recipe": "paper[epochs=3]"},
+    "what is given": {"knowledge": "50 clean"},
+    "what is given, unknown": {"knowledge": ""},
+    "references of an oracle": {"knowledge": "everything", "oracle": True, "reference": 50},
+    "suspects of an oracle": {"knowledge": "everything", "oracle": True, "suspects": 3},
+    "an oracle": {"oracle": True},
+}
+OWN = {"references of an oracle": {"knowledge": "everything", "oracle": True}}
+OWN["suspects of an oracle"] = OWN["references of an oracle"]
+
+
+def both(what: str, *, seed: int, der: float) -> pd.DataFrame:
+    """Records of a defense with DER 0.5, and with another seed others of the same labels, which differ in ``what``."""
+    common = {"fingerprints": json.dumps(CODES), "finished": EARLIER, **OWN.get(what, {})}
+    one = one_attack(a=0.5).assign(**common)
+    other = one_attack(a=der).assign(**{**common, "finished": LATER, "seed": seed, **DIFFERING[what]})
+    for kind in KINDS:
+        other[f"{kind}_label"] = one[f"{kind}_label"]
+    return pd.concat([one, other], ignore_index=True)
+
+
+def ders(compared: list[Block]) -> set[float]:
+    stats = [cell.stat("der").mean for block in compared for cell in block.cells.values()]
+    return {round(mean, 6) for mean in stats if not np.isnan(mean)}
+
+
+@pytest.mark.parametrize("what", DIFFERING)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_cell_is_a_mean_over_both(what: str, seed: int) -> None:
+    assert 0.9 in ders(blocks(both(what, seed=seed, der=0.9)))
+    assert ders(blocks(both(what, seed=seed, der=0.9))) <= {0.5, 0.9, 0.99}
+
+
+@pytest.mark.parametrize("what", DIFFERING)
+def test_no_average_over_attacks_is_over_both(what: str) -> None:
+    rows = []
+    for number, attack in enumerate(["blend", "sig", "wanet", "badnets"]):
+        half = both(what, seed=0, der=0.9)
+        half = half[half["finished"] == (LATER if number % 2 else EARLIER)]
+        rows.append(half.assign(attack=attack, attack_label=attack, victim_key=attack))
+    compared = blocks(pd.concat(rows, ignore_index=True))
+    own_kind = what.startswith("attack")  # each attack is a row of its own, whatever makes it
+    averages = {
+        round(block.cells[AVERAGE, name].stat("der").mean, 6)
+        for block in compared
+        for name in block.defenses
+        if AVERAGE in block.row_names and name.startswith("a")
+    }
+    assert averages <= ({0.7} if own_kind else {0.5, 0.9})
+
+
+@pytest.mark.parametrize("with_invalid", [False, True])
+def test_a_row_with_one_seed_is_of_one_victim(with_invalid: bool) -> None:
+    frame = one_attack(a=0.9, b=0.8).assign(victim_key="new", finished=LATER, acc_before=0.9)
+    frame.loc[frame["defense"] == "b", ["victim_key", "finished", "acc_before"]] = ["old", EARLIER, 0.1]
+    [block] = blocks(frame, with_invalid=with_invalid)
+    assert block.cells["blend", "a"].status == "done"
+    assert "b" not in block.defenses or block.cells["blend", "b"].status == "missing"
+    assert block.before["blend"].stat("acc").mean == pytest.approx(0.9)
+    [line] = [line for line in legend(block, best="*") if line.startswith("Left out")]
+    assert "1 record of attack blend: another victim than the newest" in line
+
+
+def test_a_cell_that_was_computed_again_on_a_newer_victim_is_not_worth_a_word() -> None:
+    old = one_attack(a=0.5).assign(victim_key="old", finished=EARLIER)
+    new = one_attack(a=0.9).assign(victim_key="new", finished=LATER)
+    [block] = blocks(pd.concat([old, new], ignore_index=True))
+    assert block.cells["blend", "a"].stat("der").mean == 0.9
+    assert block.left_out.empty
+
+
+def test_an_attack_that_is_called_like_the_average_is_none() -> None:
+    frame = grid(1)
+    expected = blocks(frame[frame["attack"] != "blend"])[0]
+    frame.loc[frame["attack"] == "blend", ["attack", "attack_label"]] = AVERAGE
+    [block] = blocks(frame)
+    assert f"{AVERAGE} (attack)" in block.attacks
+    assert block.row_names[-1] == AVERAGE
+    for defense, metric in product(block.defenses, ("acc", "asr")):
+        own = block.cells[f"{AVERAGE} (attack)", defense].stat(metric).mean
+        others = [block.cells[attack, defense].stat(metric).mean for attack in expected.attacks if attack != "none"]
+        assert block.cells[AVERAGE, defense].stat(metric).mean == pytest.approx(np.nanmean([own, *others]))
