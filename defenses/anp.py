@@ -37,7 +37,9 @@ class ANP(Augmenting, Repair):
     steps: int | None = later(
         None, ge=1, description="of the masks' training, in place of epochs: each takes a batch drawn with replacement"
     )
-    clamp: bool = later(True, description="keep perturbations within epsilon; the authors' code lets them reach twice it")
+    clamp: bool = later(
+        True, description="keep perturbations within epsilon; the authors' code lets them reach twice it"
+    )
 
     def unsupported(self, case: Case) -> str | None:
         return None if scaled_layers(case.network) else NO_GAINS

@@ -42,8 +42,9 @@ class TAC(ShiftTuning, Repair):
     test: Literal["grubbs", "extreme"] = Field("grubbs", description="outlier test of the smallest class")
     logarithm: bool = Field(True, description="test logarithms; without, only one kind of evidence can be tested")
     flag: Literal["test", "always"] = later(
-        "test", description="repair what the test flags; or always the class of the smallest statistic, as on networks "
-        "that are known to be attacked"
+        "test",
+        description="repair what the test flags; or always the class of the smallest statistic, as on networks "
+        "that are known to be attacked",
     )
     significance: float = Field(0.1, gt=0, lt=1, description="highest p value at which a class is flagged")
     further: float = Field(0.01, gt=0, lt=1, description="the same for each class beyond the first")

@@ -113,7 +113,8 @@ def _facts(plugin: type[Plugin], registry: Registry) -> dict[str, str]:
         maps = bound(plugin.model_json_schema()["properties"]["label_map"]).removesuffix(" only")
         return {
             "labels": "clean" if plugin.clean_label else "dirty",
-            "attacker controls": plugin.controls,
+            "attacker controls": plugin.controls
+            + f" (published: {plugin.published_controls})" * bool(plugin.published_controls),
             "visible": "yes" if plugin.visible else "no",
             "label maps": maps.replace(" | ", ", "),
         }

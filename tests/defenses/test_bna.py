@@ -8,7 +8,8 @@ import torch
 from planted import SIX_COLUMNS, column_victim, context
 from torch import Tensor, nn
 
-from bench.defenses.bna import BNA, Detection, respond
+from bench.defenses._bna_response import respond
+from bench.defenses.bna import BNA, Detection
 from bench.plugin.values import Context, Known, Prediction
 
 FAST: dict[str, Any] = {"trigger_models": ("patch",), "steps": 80, "refine_steps": 60, "align_steps": 60}
