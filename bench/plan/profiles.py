@@ -30,7 +30,7 @@ def _published() -> dict[str, dict[str, Any]]:
     def read(value: Any) -> Any:
         return parse(f"any[value={value}]")[0].parameters["value"] if isinstance(value, str) else value
 
-    tables = tomllib.loads(Path(__file__).with_name("paper.toml").read_text())
+    tables = tomllib.loads(Path(__file__).with_name("paper.toml").read_text(encoding="utf-8"))
     return {plugin: {name: read(value) for name, value in table.items()} for plugin, table in tables.items()}
 
 
