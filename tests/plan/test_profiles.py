@@ -76,7 +76,8 @@ def test_the_data_file_has_only_values_that_differ_and_a_source_beside_each():
         fields = REGISTRY.load(BUILT_IN[plugin], plugin).model_fields
         same = [name for name in values if getattr(made(plugin), name) == fields[name].default]
         assert not same, f"{plugin}: {same} are the defaults"
-    assignments = [line for line in DATA.read_text(encoding="utf-8").splitlines() if " = " in line and not line.startswith("#")]
+    lines = DATA.read_text(encoding="utf-8").splitlines()
+    assignments = [line for line in lines if " = " in line and not line.startswith("#")]
     assert len(assignments) == sum(map(len, parameters.values()))
     assert all(line.partition("  # ")[2].strip() for line in assignments)
 
