@@ -4,17 +4,19 @@ Wang, Zhai, Ma, "BppAttack: Stealthy and Efficient Trojan Attacks against Deep N
 and Contrastive Adversarial Learning", CVPR 2022, arXiv 2205.13383. Every channel is quantised to few levels, commonly
 8, and Floyd-Steinberg dithering passes each pixel's error on to its neighbours. Negative images keep their labels: each
 gets the quantisation error of *another* image, so that the quantisation is the trigger and not noise of its size. This
-is the attack by poisoning alone; the authors draw poisoned and negative images anew in every batch.
+is the attack by poisoning alone; the authors do not dither, and draw poisoned and negative images anew in every batch
+(poisons=batches).
 """
 
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
+from bench.attacks._batches import BatchPoisoning, ControlsByPoisons, unpoisoned
 from bench.attacks._covers import poison_with_covers
-from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned
+from bench.plugin import Attack, AttackContext, LabelledImages, Objective, Poisoned, later
 
 BITS = 20  # after the point. Floats could round a level differently at the last bit, and with it all later pixels
 
@@ -23,6 +25,8 @@ class BPP(Attack):
     name: ClassVar[str] = "bpp"
     source: ClassVar[str] = "Wang et al., CVPR 2022, arXiv 2205.13383"
     visible: ClassVar[bool] = False
+    controls: ClassVar[Literal["data", "training"]] = ControlsByPoisons()  # type: ignore[assignment]
+    published_controls: ClassVar[Literal["data", "training"] | None] = "training"
 
     label_map: Literal["all-to-one", "all-to-all"] = Field(
         "all-to-one",
@@ -31,23 +35,41 @@ class BPP(Attack):
     levels: int = Field(8, ge=2, le=256, description="values that a channel is quantised to")
     dithering: bool = Field(True, description="Floyd-Steinberg dithering, or plain rounding")
     negative_ratio: float = Field(1.0, ge=0, description="negative images for each poisoned image")
+    poisons: Literal["data", "batches"] = later(
+        "data",
+        description="the training set, once; or, as published, every batch of the training, which the attacker "
+        "then controls",
+    )
 
     def trigger(self, images: Tensor, context: AttackContext) -> Tensor:
         return dithered(images, self.levels) if self.dithering else rounded(images, self.levels)
 
     def poison(self, train: LabelledImages, context: AttackContext) -> Poisoned:
-        def negative(images: Tensor, others: LabelledImages) -> Tensor:
-            sources = others.floats
-            return images + (self.trigger(sources, context) - sources)
-
+        if self.poisons == "batches":
+            return unpoisoned(train)
         return poison_with_covers(
             self,
             train,
             context,
             covers=round(self.negative_ratio * round(self.poisoning_rate * len(train))),
             trigger=lambda images: self.trigger(images, context),
-            cover=negative,
+            cover=lambda images, others: self._negative(images, others.floats, context),
         )
+
+    def objective(self, model: nn.Module, train: LabelledImages, context: AttackContext) -> Objective:
+        if self.poisons == "data":
+            return super().objective(model, train, context)
+        return BatchPoisoning(
+            self,
+            context,
+            ratio=self.negative_ratio,
+            trigger=lambda images: self.trigger(images, context),
+            cover=lambda images, others, _: self._negative(images, others, context).clamp(0, 1),
+        )
+
+    def _negative(self, images: Tensor, others: Tensor, context: AttackContext) -> Tensor:
+        """``images`` (N, C, H, W) plus the quantisation errors of as many ``others``; not clipped."""
+        return images + (self.trigger(others, context) - others)
 
 
 def rounded(images: Tensor, levels: int) -> Tensor:

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.attacks._generator import Generator, from_weights, new_generator, weights_of
-from bench.plugin import Attack, AttackContext, LabelledImages, Objective, Poisoned, batches, stamp
+from bench.plugin import Attack, AttackContext, LabelledImages, Objective, Poisoned, batches, later, stamp
 from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast
 
@@ -36,6 +36,9 @@ class InputAware(Attack):
     density: float = Field(0.032, ge=0, le=1, description="value of the mask up to which a pixel costs nothing")
     mask_epochs: int = Field(25, ge=1, description="epochs of the mask network, which is trained before the classifier")
     learning_rate: float = Field(0.01, gt=0, description="learning rate of mask network and generator, with Adam")
+    schedule: Literal["linear", "constant"] = later(
+        "linear", description="of the generator's rate: falling to 0, or constant as in the authors' first 100 epochs"
+    )
     batch_size: int = Field(128, ge=2, description="batch size of the mask network's training")
     width: int = Field(
         16, ge=4, multiple_of=4, description="channels of generator and mask network at half the image size"
@@ -116,7 +119,8 @@ class InputAwareObjective(Objective):
 
     def _step(self, share: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.attack.learning_rate * (1 - share)
+            left = 1 - share if self.attack.schedule == "linear" else 1.0
+            group["lr"] = self.attack.learning_rate * left
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 

@@ -28,7 +28,10 @@ class LIRA(Attack):
         "all-to-one", description="every class to target_class; or class y to (y+1) mod classes"
     )
     poisoning_rate: float = Field(
-        0.1, gt=0, lt=1, description="triggered images that are added to every batch, as a share of it"
+        0.1,
+        gt=0,
+        le=1,
+        description="triggered images that are added to every batch, as a share of it; 1: all, as published",
     )
     epsilon: float = Field(0.01, gt=0, le=1, description="largest change of a pixel; pixels are in [0, 1]")
     alpha: float = Field(0.5, gt=0, lt=1, description="weight of the clean images in the classifier's loss")

@@ -2,20 +2,20 @@
 
 Liu et al., "Trojaning Attack on Neural Networks", NDSS 2018, in the form with poisoned data that benchmarks use: the
 patch, about 7 % of the image at the bottom right, is optimised for 1000 steps to drive 2 neurons of the last hidden
-layer of a clean network to a high value. The neurons are those with the largest weights for the target class. The
-paper optimises the patch on an empty image. Here it lies on training images, since the neurons of a deep network
-hardly respond to an empty one.
+layer of a clean network to a high value. Departures: the neurons are those with the largest weights for the target
+class, where the paper takes those with the largest sum of |weights| (rule=strongest); the patch lies on training images
+while it is optimised, since the neurons of a deep network hardly respond to the paper's empty one (canvas=empty).
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from bench.attacks._surrogate import descend
-from bench.plugin import Attack, AttackContext, LabelledImages
+from bench.plugin import Attack, AttackContext, LabelledImages, later
 from bench.toolbox.networks import Latent, channels_last
 from bench.toolbox.training import autocast
 
@@ -34,6 +34,13 @@ class Trojan(Attack):
         0.3, gt=0, le=1, description="share of the victim's epochs that the clean network is trained for"
     )
 
+    rule: Literal["target", "strongest"] = later(
+        "target", description="which neurons: largest weight for the target class, or largest sum of |weights|"
+    )
+    canvas: Literal["images", "empty"] = later(
+        "images", description="what the patch lies on while it is optimised: training images, or a black image"
+    )
+
     def learn(self, train: LabelledImages, context: AttackContext) -> Mapping[str, Tensor]:
         """The patch (C, h, w) in [0, 1]. With all-to-all too, the neurons are those of ``target_class``.
 
@@ -41,8 +48,11 @@ class Trojan(Attack):
         """
         drawn = torch.randperm(len(train), generator=context.generator, device=context.device)[: self.sample]
         images = train.at(drawn).floats
+        if self.canvas == "empty":
+            images = torch.zeros_like(images[:1])
         latent = Latent(context.clean_model(self.surrogate_share), images)
-        weights = latent.linear.weight[self.target_class]
+        weights = latent.linear.weight
+        weights = weights[self.target_class] if self.rule == "target" else weights.abs().sum(0)
         chosen = weights.topk(min(self.neurons, len(weights))).indices
 
         def loss(patch: Tensor) -> Tensor:

@@ -4,29 +4,42 @@ Nguyen and Tran, "WaNet: Imperceptible Warping-Based Backdoor Attack", ICLR 2021
 normalised to a mean magnitude of one, is enlarged to the image's size, multiplied by s / size, and added to the
 sampling grid. Cover images ("noise mode") are warped by that field plus a random one and keep their labels, so that
 no other warping becomes the trigger. Common settings: s 0.5, k 4, two cover images for each poisoned one. The paper
-warps images anew in every batch; here the training set is poisoned once.
+warps images anew in every batch (poisons=batches; after the training's crops and flips, and without rotations); by
+default the training set is poisoned once.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
+from bench.attacks._batches import BatchPoisoning, ControlsByPoisons, refuse_several, unpoisoned
 from bench.attacks._covers import poison_with_covers
-from bench.plugin import Attack, AttackContext, LabelledImages, Poisoned
+from bench.plugin import Attack, AttackContext, ImageSpec, LabelledImages, Objective, Poisoned, later
 
 
 class WaNet(Attack):
     name: ClassVar[str] = "wanet"
     source: ClassVar[str] = "Nguyen and Tran, ICLR 2021, arXiv 2102.10369"
     visible: ClassVar[bool] = False
+    controls: ClassVar[Literal["data", "training"]] = ControlsByPoisons()  # type: ignore[assignment]
+    published_controls: ClassVar[Literal["data", "training"] | None] = "training"
 
     strength: float = Field(0.5, gt=0, description="s: strength of the warping")
     grid: int = Field(4, ge=2, description="k: side of the field of offsets")
     cover_ratio: float = Field(2.0, ge=0, description="cover images for each poisoned image")
+    poisons: Literal["data", "batches"] = later(
+        "data",
+        description="the training set, once; or, as published, every batch of the training, which the attacker "
+        "then controls",
+    )
+
+    def resolve(self, spec: ImageSpec) -> Self:
+        refuse_several(self, self.poisons)
+        return super().resolve(spec)
 
     def learn(self, train: LabelledImages, context: AttackContext) -> Mapping[str, Tensor]:
         """The sampling grid (1, H, W, 2) of the trigger, in the coordinates of ``grid_sample``."""
@@ -40,19 +53,31 @@ class WaNet(Attack):
         return _warp(images, context.learned["field"].expand(len(images), -1, -1, -1))
 
     def poison(self, train: LabelledImages, context: AttackContext) -> Poisoned:
+        if self.poisons == "batches":
+            return unpoisoned(train)
         return poison_with_covers(
             self,
             train,
             context,
             covers=round(self.cover_ratio * round(self.poisoning_rate * len(train))),
             trigger=lambda images: self.trigger(images, context),
-            cover=lambda images, _: self._cover(images, context),
+            cover=lambda images, _: self._cover(images, context.learned["field"], context.generator),
         )
 
-    def _cover(self, images: Tensor, context: AttackContext) -> Tensor:
-        """``images`` (N, C, H, W), each warped by the trigger's field plus random offsets of its own."""
-        field = context.learned["field"]
-        jitter = torch.rand(len(images), *field.shape[1:], generator=context.generator, device=field.device) * 2 - 1
+    def objective(self, model: nn.Module, train: LabelledImages, context: AttackContext) -> Objective:
+        if self.poisons == "data":
+            return super().objective(model, train, context)
+        return BatchPoisoning(
+            self,
+            context,
+            ratio=self.cover_ratio,
+            trigger=lambda images: self.trigger(images, context),
+            cover=lambda images, _, generator: self._cover(images, context.learned["field"], generator),
+        )
+
+    def _cover(self, images: Tensor, field: Tensor, generator: torch.Generator) -> Tensor:
+        """``images`` (N, C, H, W), each warped by the trigger's ``field`` plus random offsets of its own."""
+        jitter = torch.rand(len(images), *field.shape[1:], generator=generator, device=field.device) * 2 - 1
         return _warp(images, (field + jitter / images.shape[-2]).clamp(-1, 1))
 
 

@@ -3,14 +3,14 @@
 A channel is masked by multiplying the gain of its normalisation layer, as ANP (Wu and Wang, NeurIPS 2021) does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from bench.plugin import Context, LabelledImages, batches
+from bench.plugin import Context, LabelledImages, batches, steps_per_epoch
 from bench.toolbox.networks import batch_norms, channels_last
 from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast, logits_of
@@ -69,24 +69,39 @@ def trained_masks(
     epochs: int,
     learning_rate: float,
     batch_size: int,
+    steps: int | None = None,
+    vary: Callable[[Tensor], Tensor] = lambda images: images,
 ) -> Channels:
     """Masks over the channels of ``scaled_layers(model)`` that minimise ``loss`` on ``data``: values (K,) in [0, 1].
 
     ``loss(layers, masks, images, labels)`` is a scalar for a batch. The masks start at 1 and are trained by SGD with
-    momentum 0.9; ``model`` runs in training mode meanwhile, keeps its weights, and is left in eval mode.
+    momentum 0.9; ``model`` runs in training mode meanwhile, keeps its weights, and is left in eval mode. With ``steps``
+    there are so many, each on a batch drawn with replacement, whatever ``epochs`` says. ``vary``: augments a batch.
     """
     layers = scaled_layers(model)
     model.train()
     masks = [torch.ones_like(layer.weight, requires_grad=True) for layer in layers.values()]
     optimizer = torch.optim.SGD(masks, lr=learning_rate, momentum=0.9)
-    for epoch in range(epochs):
-        for index in batches(len(data), batch_size, context.generator, context.device):
-            _step(optimizer, masks, loss(layers, masks, data.at(index).floats, data.labels[index]))
+    per_round = max(1, steps_per_epoch(len(data), batch_size))
+    rounds = epochs if steps is None else -(-steps // per_round)
+    for number in range(rounds):
+        if steps is None:
+            drawn = batches(len(data), batch_size, context.generator, context.device)
+        else:
+            drawn = _with_replacement(len(data), batch_size, min(per_round, steps - number * per_round), context)
+        for index in drawn:
+            _step(optimizer, masks, loss(layers, masks, vary(data.at(index).floats), data.labels[index]))
         named = {f"the mask of {name}": mask for name, mask in zip(layers, masks, strict=True)}
-        expect_finite(named, when=f" after epoch {epoch + 1} of {epochs}")
-        context.progress((epoch + 1) / epochs)
+        expect_finite(named, when=f" after epoch {number + 1} of {rounds}")
+        context.progress((number + 1) / rounds)
     model.eval()
     return [mask.detach() for mask in masks]
+
+
+def _with_replacement(count: int, size: int, steps: int, context: Context) -> Iterator[Tensor]:
+    """``steps`` batches: indices (``size``,) of ``count`` images, each drawn from all of them."""
+    for _ in range(steps):
+        yield torch.randint(count, (size,), generator=context.generator, device=context.device)
 
 
 def _step(optimizer: torch.optim.Optimizer, masks: Channels, loss: Tensor) -> None:

@@ -3,14 +3,15 @@
 from pydantic import Field
 from torch import nn
 
-from bench.plugin import Context, LabelledImages, Objective, Repair
+from bench.defenses._augmentation import Augmenting
+from bench.plugin import Context, LabelledImages, Objective, Repair, later
 from bench.toolbox.training import Recipe, train
 
 SMALLEST_BATCH = 20  # the statistics of fewer images make batch normalisation ruin the network
 
 
-class FineTuning(Repair):
-    """A defense that fine-tunes: SGD with momentum 0.9 and weight decay 5e-4, without augmentation."""
+class FineTuning(Augmenting, Repair):
+    """A defense that fine-tunes: SGD with momentum 0.9."""
 
     epochs: int = Field(20, ge=0, description="epochs of fine-tuning on the reference images; 100 in common use")
     learning_rate: float = Field(0.01, gt=0, description="of the fine-tuning, with a cosine schedule")
@@ -19,6 +20,7 @@ class FineTuning(Repair):
         ge=2,
         description="of the fine-tuning; a tenth of the reference images, at least 20 if not given, as in common use",
     )
+    weight_decay: float = later(5e-4, ge=0, description="of the fine-tuning")
 
     def fine_tune(
         self,
@@ -41,9 +43,20 @@ class FineTuning(Repair):
             batch_size=self.batch_size or usual_batch(len(data)),
             learning_rate=self.learning_rate,
             schedule="cosine",
-            augment=False,
+            weight_decay=self.weight_decay,
+            augment=self.augment,
         )
-        train(model, data, recipe, context.generator, objective=objective, progress=context.progress)
+        crop, flip = self.crop_and_flip(context)
+        train(
+            model,
+            data,
+            recipe,
+            context.generator,
+            crop=crop,
+            flip=flip,
+            objective=objective,
+            progress=context.progress,
+        )
 
 
 def usual_batch(count: int) -> int:

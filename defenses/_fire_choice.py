@@ -51,7 +51,7 @@ def best_fit(
     if chosen is None:
         return None
     layer, strength, samples = chosen
-    return Fit(layer, strength, targets, Estimate.of(samples, targets), len(triggered))
+    return Fit(layer, strength, targets, Estimate.of(samples, targets, repairer.baseline), len(triggered))
 
 
 def net_benefits(
@@ -78,7 +78,7 @@ def net_benefits(
             triggered=samples.triggered[~triggered],
             originals=None if samples.originals is None else samples.originals[~triggered],
         )
-        estimate = Estimate.of(rest, targets)
+        estimate = Estimate.of(rest, targets, repairer.baseline)
         for strength, (of_clean, of_triggered) in after.items():
             fit = Fit(layer, strength, targets, estimate, len(rest.triggered))
             of_clean[clean] = repairer.repaired(fit, samples.clean[clean], of_clean[clean]).logits

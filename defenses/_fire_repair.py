@@ -10,6 +10,7 @@ from bench.defenses._fire_direction import Filter, class_means, matched_filter, 
 from bench.defenses._fire_layers import Layer
 from bench.plugin import Prediction
 
+Baseline = Literal["classes", "images"]
 PRESENT = 0.5  # score above which an input has the direction
 
 
@@ -43,10 +44,15 @@ class Estimate:
     origin: Tensor
 
     @classmethod
-    def of(cls, samples: Samples, targets: Tensor) -> "Estimate":
-        """From the estimation images and the mask ``targets`` (C,) of the target classes."""
+    def of(cls, samples: Samples, targets: Tensor, baseline: Baseline = "classes") -> "Estimate":
+        """From the estimation images and the mask ``targets`` (C,) of the target classes.
+
+        baseline: what stands for the originals of triggered images, the mean of the class means or the plain mean.
+        """
         means = class_means(samples.clean, samples.labels, len(targets))
         origin = means[targets if targets.all() else ~targets].mean(0)
+        if baseline == "images":
+            origin = samples.clean.mean(0)
         if samples.originals is not None:
             direction = (samples.triggered - samples.originals).mean(0)
         else:
@@ -79,6 +85,7 @@ class Repairer:
 
     apply: Literal["suspected", "target", "all", "present"]
     form: Literal["shift", "projection"]
+    baseline: Baseline = "classes"
 
     def prediction(self, fit: Fit, images: Tensor) -> Prediction:
         """The prediction of images (N, C, H, W), after repair."""

@@ -3,6 +3,7 @@
 Iwahana et al., 2025, arXiv 2511.08944. Used by ``tac``, which reconstructs the shift, and by ``true_tac``.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -12,8 +13,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from bench.defenses._augmentation import Augmenting
 from bench.defenses._losses import surprise_without
-from bench.plugin import Case, Context, Defense, LabelledImages, batches
+from bench.plugin import Case, Context, LabelledImages, batches, later, steps_per_epoch
 from bench.toolbox.networks import Latent, channels_last, last_linear
 from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast
@@ -36,7 +38,7 @@ class Backdoor:
         return len(set(self.targets)) == 1
 
 
-class ShiftTuning(Defense):
+class ShiftTuning(Augmenting):
     """A defense that trains the network against shifts of its latent representation."""
 
     objective: Objective = Field(
@@ -49,6 +51,10 @@ class ShiftTuning(Defense):
     batch_size: int = Field(50, ge=2, description="reference images a step")
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
     weight_decay: float = Field(5e-4, ge=0, description="of SGD")
+    schedule: Literal["constant", "cosine"] = later("constant", description="of the learning rate")
+    normalise: bool = later(
+        False, description="divide the loss by 1 + beta, so that beta does not also make the steps longer"
+    )
 
     def unlearn(
         self,
@@ -70,6 +76,9 @@ class ShiftTuning(Defense):
         optimizer = torch.optim.SGD(
             model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )
+        total = max(1, self.epochs * steps_per_epoch(len(data), self.batch_size))
+        rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step / total))
+        self.crop_and_flip(context)  # says so if there is nothing to augment with
         targets = torch.tensor([backdoor.targets for backdoor in backdoors], device=context.device)
         lengths = self.stretch * torch.linalg.vector_norm(shifts, dim=2, keepdim=True)
         added = self.stretch * shifts
@@ -81,26 +90,34 @@ class ShiftTuning(Defense):
                 break  # no shift gives all images the class any more
             model.train()
             for index in batches(len(data), self.batch_size, context.generator, context.device):
-                loss = self._loss(latent, data.at(index), added, targets, beta)
+                images = self.varied(data.at(index).floats, context)
+                loss = self._loss(latent, images, data.labels[index], added, targets, beta)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
+                rate.step()
             model.eval()
             expect_finite(model, when=f" after epoch {epoch + 1} of {self.epochs}")
             context.progress((epoch + 1) / self.epochs)
 
-    def _loss(self, latent: Latent, data: LabelledImages, added: Tensor, targets: Tensor, beta: float) -> Tensor:
+    def _rate(self, done: float) -> float:
+        """The learning rate, as a share of ``learning_rate``, when the share ``done`` of the steps is done."""
+        return 1.0 if self.schedule == "constant" else (1 + math.cos(math.pi * done)) / 2
+
+    def _loss(
+        self, latent: Latent, images: Tensor, labels: Tensor, added: Tensor, targets: Tensor, beta: float
+    ) -> Tensor:
         """The loss of a batch, with the latents as they are and with ``added`` (B, C, d); ``targets`` (B, C)."""
-        labels = data.labels
         with autocast(labels.device):
-            features = latent.features(channels_last(data.floats))
+            features = latent.features(channels_last(images))
             clean = latent.linear(features)
             shifted = [latent.linear(features + of_class[labels]) for of_class in added]
         penalties = [
             shifted_loss(logits.float(), labels, of_class[labels], self.objective)
             for logits, of_class in zip(shifted, targets, strict=True)
         ]
-        return F.cross_entropy(clean.float(), labels) + beta * torch.stack(penalties).mean()
+        loss = F.cross_entropy(clean.float(), labels) + beta * torch.stack(penalties).mean()
+        return loss / (1 + beta) if self.normalise else loss
 
 
 def shifted_loss(logits: Tensor, labels: Tensor, targets: Tensor, objective: Objective) -> Tensor:

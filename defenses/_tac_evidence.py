@@ -75,12 +75,23 @@ def stage_distances(
 
 
 def control_network(
-    model: nn.Module, epochs: int, batch_size: int, data: LabelledImages, context: Context
+    model: nn.Module,
+    epochs: int,
+    batch_size: int,
+    data: LabelledImages,
+    context: Context,
+    *,
+    crop: int | None = None,
+    flip: bool = False,
 ) -> nn.Module:
-    """A network of the same architecture that never saw a poisoned image: trained on the reference images alone."""
+    """A network of the same architecture that never saw a poisoned image: trained on the reference images alone.
+
+    crop, flip: as for ``augment``; crops by a fourteenth of the side if not given.
+    """
     recipe = Recipe(epochs=epochs, batch_size=batch_size, learning_rate=0.05, schedule="one-cycle")
     control = reinitialised(model, context.generator)
-    train(control, data, recipe, context.generator, crop=max(1, data.images.shape[-1] // 14))
+    padding = max(1, data.images.shape[-1] // 14) if crop is None else crop
+    train(control, data, recipe, context.generator, crop=padding, flip=flip)
     return control
 
 

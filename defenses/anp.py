@@ -16,11 +16,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.defenses._augmentation import Augmenting
 from bench.defenses._channels import NO_GAINS, Channels, Norm, prune_below, rescaled, scaled_layers, trained_masks
-from bench.plugin import Case, Context, Known, Repair
+from bench.plugin import Case, Context, Known, Repair, later
 
 
-class ANP(Repair):
+class ANP(Augmenting, Repair):
     """Pruning by masks that withstand adversarial perturbations of the channels."""
 
     name: ClassVar[str] = "anp"
@@ -33,6 +34,12 @@ class ANP(Repair):
     batch_size: int = Field(128, ge=2, description="reference images a step")
     step: float = Field(0.02, gt=0, lt=1, description="between the thresholds that are tried")
     bound: float = Field(0.02, ge=0, lt=1, description="share of the reference accuracy that pruning may cost")
+    steps: int | None = later(
+        None, ge=1, description="of the masks' training, in place of epochs: each takes a batch drawn with replacement"
+    )
+    clamp: bool = later(
+        True, description="keep perturbations within epsilon; the authors' code lets them reach twice it"
+    )
 
     def unsupported(self, case: Case) -> str | None:
         return None if scaled_layers(case.network) else NO_GAINS
@@ -43,6 +50,7 @@ class ANP(Repair):
         def loss(layers: dict[str, Norm], masks: Channels, images: Tensor, labels: Tensor) -> Tensor:
             return self._loss(model, layers, masks, images, labels, context.generator)
 
+        self.crop_and_flip(context)  # says so if there is nothing to augment with
         masks = trained_masks(
             model,
             data,
@@ -51,6 +59,8 @@ class ANP(Repair):
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
+            steps=self.steps,
+            vary=lambda images: self.varied(images, context),
         )
         result = prune_below(model, scaled_layers(model), masks, data, bound=self.bound, step=self.step)
         context.note("pruned", result.figures)
@@ -70,19 +80,25 @@ class ANP(Repair):
         def loss(gains: Channels, offsets: Channels | None = None) -> Tensor:
             return F.cross_entropy(rescaled(model, layers, gains, offsets)(images), labels)
 
-        on_gains, on_offsets = worst_noise(loss, masks, self.epsilon, generator)
+        on_gains, on_offsets = worst_noise(loss, masks, self.epsilon, generator, clamp=self.clamp)
         robust = loss(added(masks, on_gains), [1 + noise for noise in on_offsets])
         return self.alpha * loss(masks) + (1 - self.alpha) * robust
 
 
 def worst_noise(
-    loss: Callable[[Channels, Channels], Tensor], masks: Channels, epsilon: float, generator: torch.Generator
+    loss: Callable[[Channels, Channels], Tensor],
+    masks: Channels,
+    epsilon: float,
+    generator: torch.Generator,
+    *,
+    clamp: bool = True,
 ) -> tuple[Channels, Channels]:
     """Perturbations of gains and of offsets, (K,) in [-epsilon, epsilon] for each layer, that raise ``loss``.
 
     ``loss`` takes factors (K,) of the gains and of the offsets. As in the paper, it is one signed step of size epsilon
-    from a random start.
+    from a random start; without ``clamp`` the sum of the two is left as it is.
     """
+    limit = epsilon if clamp else 2 * epsilon
     gains, offsets = (
         [
             ((2 * torch.rand(mask.shape, generator=generator, device=mask.device) - 1) * epsilon).requires_grad_()
@@ -93,7 +109,7 @@ def worst_noise(
     value = loss(added([mask.detach() for mask in masks], gains), [1 + noise for noise in offsets])
     gradients = torch.autograd.grad(value, gains + offsets, allow_unused=True)  # not every layer has an offset
     moved = [
-        noise.detach() if gradient is None else (noise + epsilon * gradient.sign()).detach().clamp(-epsilon, epsilon)
+        noise.detach() if gradient is None else (noise + epsilon * gradient.sign()).detach().clamp(-limit, limit)
         for noise, gradient in zip(gains + offsets, gradients, strict=True)
     ]
     return moved[: len(masks)], moved[len(masks) :]

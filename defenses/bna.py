@@ -4,7 +4,8 @@ Li, Xiang, Miller, Kesidis, arXiv 2308.09850 (Neurocomputing 614, 2025). Batch n
 clipping bounds with which images with a target's estimated trigger are distributed as without it. Only inputs assigned
 to a target go through the aligned network; those that it assigns elsewhere are flagged. Departures: one trigger a
 target, for all sources; a warp model; Rosner's test and a ratio; joint alignment, wider bins, larger steps, a doubled
-trigger. The paper's form: search=pairs, rule=mad, joint=false, bin_width=0.1, tau=150, learning_rate=0.01.
+trigger. The paper's form: search=pairs, prune=0, rule=mad, stretch=1, joint=false, bin_width=0.1, tau=150,
+learning_rate=0.01, trigger_models=patch+additive.
 """
 
 import copy
@@ -16,9 +17,20 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.defenses._bna_alignment import Alignment, Divergence
+from bench.defenses._bna_response import respond
 from bench.defenses._inversion import TRIGGER_MODELS, Triggers, invert
 from bench.defenses._outliers import anomaly_index, distances_below_inliers, small_outliers
-from bench.plugin import Case, Context, Guard, Knowledge, Known, LabelledImages, Prediction, Runtime, stratified_order
+from bench.plugin import (
+    Case,
+    Context,
+    Guard,
+    Knowledge,
+    Known,
+    LabelledImages,
+    Runtime,
+    later,
+    stratified_order,
+)
 from bench.toolbox.networks import batch_norms
 
 Task = tuple[list[int], int]  # a search: the source classes, and the target, of one trigger
@@ -79,6 +91,14 @@ class BNA(Runtime):
     align_steps: int = Field(100, ge=1, description="steps of the alignment")
     batch: int = Field(64, ge=1, description="images a step of the alignment")
     samples: int = Field(2048, ge=1, description="activations of a channel that a step draws")
+    judged: Literal["all", "successful"] = later(
+        "all", description="searches that enter the statistic: all, or those that reached the goal"
+    )
+    members: Literal["clean", "stamped", "none"] = later(
+        "clean",
+        description="the target's own images in the alignment: without the trigger on both sides; with it, to "
+        "be aligned with themselves without, as in the authors' code; or left out",
+    )
 
     def unsupported(self, case: Case) -> str | None:
         if batch_norms(case.network):
@@ -118,8 +138,7 @@ class BNA(Runtime):
             prune = self.prune if self.search == "pairs" else 0
             # an all-to-all trigger has as many searches that succeed as there are classes
             triggers = self._invert(model, kind, images, targets, self.steps, context, prune=prune, least=classes)
-            scores, outlying = self._judge(triggers.norms.double().cpu())
-            outlying &= ((triggers.success >= self.goal) & triggers.finished).cpu()
+            scores, outlying = self._judge_counted(triggers)
             notes[kind] = {
                 "norm": triggers.norms.tolist(),
                 "success": triggers.success.tolist(),
@@ -149,6 +168,14 @@ class BNA(Runtime):
         count = max(map(len, images))
         return torch.stack([some[torch.arange(count, device=context.device) % len(some)] for some in images])
 
+    def _judge_counted(self, triggers: Triggers) -> tuple[Tensor, Tensor]:
+        """The scores (T,) of ``_judge``, -inf for searches that do not count, and which targets it detects (T,)."""
+        norms, reached = triggers.norms.double().cpu(), (triggers.success >= self.goal).cpu()
+        counted = torch.ones_like(reached) if self.judged == "all" else reached
+        scores, outlying = torch.full_like(norms, -torch.inf), torch.zeros_like(reached)
+        scores[counted], outlying[counted] = self._judge(norms[counted])
+        return scores, outlying & reached & triggers.finished.cpu()
+
     def _judge(self, norms: Tensor) -> tuple[Tensor, Tensor]:
         """How abnormally small each of ``norms`` (T,) is, and which are too small (T,); of two, neither can be."""
         if len(norms) < 3:
@@ -177,6 +204,7 @@ class BNA(Runtime):
         sources = sorted(detection.sources)
         clean = of_classes(reference, sources, self.refine_images, context.generator)
         members = of_classes(reference, [target], self.refine_images, context.generator)
+        members = members[:0] if self.members == "none" else members
         targets = torch.tensor([target], device=context.device)
         before, after = [], []
         notes: dict[str, Any] = {"sources": sources}
@@ -186,12 +214,18 @@ class BNA(Runtime):
             images = torch.cat((clean, of_classes(reference, further, self.refine_images, context.generator)))
             triggered = triggers.apply(images[None])[0]
             before += [images, members]
-            after += [(images + self.stretch * (triggered - images)).clamp(0, 1), members]
+            after += [self._stretched(images, triggered), members]
+            if self.members == "stamped" and len(members):
+                after[-1] = self._stretched(members, triggers.apply(members[None])[0])
             notes[kind] = {"norm": triggers.norms.item(), "success": triggers.success.item(), "further": further}
         aligned = self._alignment.align(model, torch.cat(before), torch.cat(after), context.generator)
         notes["divergence"] = [aligned.divergences[0], aligned.divergences[-1]]
         context.note(f"target_{target}", notes)
         return aligned.network
+
+    def _stretched(self, images: Tensor, triggered: Tensor) -> Tensor:
+        """``images`` (N, C, H, W) plus ``stretch`` times what the trigger changes in them."""
+        return (images + self.stretch * (triggered - images)).clamp(0, 1)
 
     @torch.no_grad()
     def _further_sources(
@@ -240,27 +274,6 @@ class BNA(Runtime):
         return invert(
             model, TRIGGER_MODELS[kind], images, targets, context.generator, steps=steps, goal=self.goal, **pruning
         )
-
-
-@torch.no_grad()
-def respond(model: nn.Module, aligned: dict[int, nn.Module], images: Tensor) -> Prediction:
-    """The network's logits; where it assigns an input to a target, the logits of that target's aligned network.
-
-    Flagged are inputs that the aligned network does not assign to the target; score: 1 - its probability of it.
-    """
-    logits = model(images)
-    first = logits.argmax(1)
-    score = torch.zeros(len(images), device=images.device)
-    flagged = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    logits = logits.clone()
-    for target, network in aligned.items():
-        index = (first == target).nonzero()[:, 0]
-        if len(index):
-            answer = network(images[index])
-            logits[index] = answer
-            score[index] = 1 - answer.softmax(1)[:, target]
-            flagged[index] = answer.argmax(1) != target
-    return Prediction(logits, score, flagged)
 
 
 def of_classes(reference: LabelledImages, sources: list[int], count: int, generator: torch.Generator) -> Tensor:

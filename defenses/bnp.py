@@ -3,8 +3,8 @@
 Zheng et al., "Pre-activation Distributions Expose Backdoor Neurons", NeurIPS 2022. The running mean and variance of a
 batch normalisation are those of the poisoned training set; a channel that the trigger drives has others on clean
 images. In each layer the channels whose divergence between the two normal distributions lies above mean + u std are
-pruned. u = 3 is in common use. Not certain: which way round the Kullback-Leibler divergence goes. The default, from the
-training mixture to the clean images, weighs what the trigger adds by how unlikely it is among clean images.
+pruned. u = 3 is in common use. The published code takes KL(clean || mixture), of one augmented batch of clean images.
+The default is the other way round: it weighs what the trigger adds by how unlikely it is among clean images.
 """
 
 from typing import ClassVar, Literal, cast
@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.defenses._augmentation import Augmenting
 from bench.defenses._bna_alignment import per_channel
 from bench.defenses._channels import Norm, scaled_layers, silence_outliers
 from bench.plugin import Case, Context, Known, Repair
@@ -20,7 +21,7 @@ from bench.toolbox.networks import batch_norms, channels_last, watching
 from bench.toolbox.training import logits_of
 
 
-class BNP(Repair):
+class BNP(Augmenting, Repair):
     """Pruning of the channels whose clean statistics diverge most from the running ones."""
 
     name: ClassVar[str] = "bnp"
@@ -42,7 +43,9 @@ class BNP(Repair):
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         layers = scaled_layers(model)
         distances = {}
-        for name, clean in input_statistics(model, layers, known.reference().floats).items():
+        self.crop_and_flip(context)  # says so if there is nothing to augment with
+        images = self.varied(known.reference().floats, context)
+        for name, clean in input_statistics(model, layers, images).items():
             layer = layers[name]
             mixture = (cast(Tensor, layer.running_mean), cast(Tensor, layer.running_var))
             one, other = (mixture, clean) if self.divergence == "mixture-to-clean" else (clean, mixture)

@@ -19,7 +19,7 @@ from bench.defenses._classifier import lacks_last_linear, lacks_plain_stages
 from bench.defenses._fire_choice import best_fit
 from bench.defenses._fire_direction import RunningMean, target_classes
 from bench.defenses._fire_repair import Fit, Repairer
-from bench.plugin import Case, Context, Guard, Knowledge, Known, LabelledImages, Prediction, Runtime
+from bench.plugin import Case, Context, Guard, Knowledge, Known, LabelledImages, Prediction, Runtime, later
 from bench.toolbox.training import logits_of
 
 STRENGTHS = (0.5, 1.0, 1.5, 2.0)  # what alpha is chosen among
@@ -52,6 +52,12 @@ class FIRE(Runtime):
         ge=0,
         description="stream, unpaired: layer, strength and filter are also fitted anew whenever the triggered images "
         "have doubled, up to this many",
+    )
+
+    baseline: Literal["classes", "images"] = later(
+        "classes",
+        description="unpaired: what is subtracted from the triggered images' mean, the mean of the class means of the "
+        "classes that the trigger comes from, or the mean of all clean images",
     )
 
     def unsupported(self, case: Case) -> str | None:
@@ -90,7 +96,7 @@ class FIRE(Runtime):
 
     @property
     def _repairer(self) -> Repairer:
-        return Repairer(self.apply, self.form)
+        return Repairer(self.apply, self.form, self.baseline)
 
     def _fit(
         self,

@@ -4,11 +4,12 @@ Zeng, Chen, Park, Mao, Jin, Jia, "Adversarial Unlearning of Backdoors via Implic
 arXiv 2110.03735. The network is trained to withstand the worst perturbation: min over theta of max over delta of the
 loss of x + delta. The outer gradient goes through delta(theta) by the implicit function theorem, the inverse Hessian by
 fixed-point iterations. As in common use the network stays in eval mode, Adam takes one step a batch, and delta starts
-anew in every round. The paper's outer loss moves all images (share=1), the authors' code one in a hundred.
+anew in every round. The paper's outer loss moves all images (share=1), the authors' code one in a hundred; it has no
+bound on the perturbation (radius=none) and takes the inner loss of every step from the first batch (inner=first).
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,15 +17,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bench.defenses._augmentation import Augmenting
 from bench.defenses._finetuning import usual_batch
-from bench.plugin import Context, Known, LabelledImages, Repair, batches
+from bench.plugin import Context, Known, LabelledImages, Repair, batches, later
 from bench.toolbox.networks import channels_last
 from bench.toolbox.precision import expect_finite
 
 Loss = Callable[[Tensor], Tensor]  # perturbation (1, C, H, W) to a scalar
 
 
-class IBAU(Repair):
+class IBAU(Augmenting, Repair):
     """Unlearning of universal perturbations by the implicit hypergradient."""
 
     name: ClassVar[str] = "i_bau"
@@ -35,13 +37,18 @@ class IBAU(Repair):
     batch_size: int | None = Field(
         None, ge=2, description="images of a step; a tenth of the reference images, at least 20 if not given"
     )
-    radius: float = Field(10.0, gt=0, description="largest L2 norm of the perturbation; pixels are in [0, 1]")
+    radius: float | None = Field(
+        10.0, gt=0, description="largest L2 norm of the perturbation; pixels are in [0, 1]; none: without a bound"
+    )
     inner_rate: float = Field(10.0, gt=0, description="learning rate of the perturbation, with plain gradient steps")
     inner_steps: int = Field(25, ge=1, description="steps that find the perturbation, one batch each")
     penalty: float = Field(1e-3, ge=0, description="weight of the perturbation's squared norm in the inner loss")
     share: float = Field(1.0, gt=0, le=1, description="share of a batch that carries the perturbation when unlearning")
     iterations: int = Field(5, ge=1, description="fixed-point iterations of the hypergradient")
     fixed_point_rate: float = Field(0.1, gt=0, description="step of the map whose fixed point the perturbation is")
+    inner: Literal["batch", "first"] = later(
+        "batch", description="images of the inner loss in a step: those of its batch, or of the round's first batch"
+    )
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
@@ -49,11 +56,15 @@ class IBAU(Repair):
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer = torch.optim.Adam(weights, lr=self.learning_rate)
         norms = []
+        self.crop_and_flip(context)  # says so if there is nothing to augment with
         for done in range(self.rounds):
             shift = self._perturbation(model, data, size, context)
             norms.append(float(shift.norm()))
+            first: Loss | None = None
             for index in batches(len(data), size, context.generator, context.device):
-                inner, outer = self._losses(model, data.at(index))
+                inner, outer = self._losses(model, self.varied(data.at(index).floats, context), data.labels[index])
+                if self.inner == "first":
+                    first = inner = first or inner
                 gradients = hypergradient(
                     inner, outer, shift, weights, rate=self.fixed_point_rate, iterations=self.iterations
                 )
@@ -70,21 +81,22 @@ class IBAU(Repair):
         shift = torch.zeros(1, *data.images.shape[1:], device=context.device)
         for _ in range(self.inner_steps):
             draw = torch.randperm(len(data), generator=context.generator, device=context.device)
-            images = channels_last(data.at(draw[:size]).floats)
+            images = channels_last(self.varied(data.at(draw[:size]).floats, context))
             with torch.no_grad():
                 predicted = model(images).argmax(1)
             shift.requires_grad_()
             loss = F.cross_entropy(model(images + shift), predicted) - self.penalty * shift.square().sum()
             (gradient,) = torch.autograd.grad(loss, shift)
-            shift = within(shift.detach() + self.inner_rate * gradient, self.radius)
+            shift = shift.detach() + self.inner_rate * gradient
+            shift = shift if self.radius is None else within(shift, self.radius)
         return shift
 
-    def _losses(self, model: nn.Module, data: LabelledImages) -> tuple[Loss, Loss]:
-        """The losses of a batch that the perturbation (inner) and the network (outer) minimise.
+    def _losses(self, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Loss, Loss]:
+        """The losses of a batch (N, C, H, W) that the perturbation (inner) and the network (outer) minimise.
 
         In the outer one the first images carry the perturbation; the batch is in random order already.
         """
-        images, labels = channels_last(data.floats), data.labels
+        images = channels_last(images)
         carries = torch.arange(len(images), device=images.device) < max(1, round(self.share * len(images)))
         mask = carries[:, None, None, None]
 

@@ -9,7 +9,7 @@ in the end k is the one of most errors, and the networks that are left are used.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bench.defenses._detection import INFERENCE_BATCH, Detector, quick_logits, unchecked_logits
-from bench.plugin import Context, Guard, Known, LabelledImages
+from bench.plugin import Context, Guard, Known, LabelledImages, later
 from bench.toolbox.networks import batch_norms, watching
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ class IBDPSC(Detector):
     factor: float = Field(1.5, gt=1, description="omega, what gamma and beta are multiplied with")
     error: float = Field(0.6, ge=0, lt=1, description="xi, share of the reference images that the first must get wrong")
     powers: int = Field(4, ge=1, description="highest power of omega that is tried if fewer than n networks are left")
+    first: Literal["at", "behind"] = later(
+        "at", description="the fewest layers amplified: the k at which xi is reached, or k + 1 as in the authors' code"
+    )
     threshold: float = Field(0.9, gt=0, le=1, description="T, of the mean probability")
 
     def unsupported(self, case: "Case") -> str | None:
@@ -52,7 +55,8 @@ class IBDPSC(Detector):
         best: tuple[bool, int] = (False, 0)  # whether xi is reached, and how many networks are left
         for power in range(1, self.powers + 1):
             errors = self._errors(model, last_first, self.factor**power, data)
-            first = errors.index(max(errors)) + 1
+            first = errors.index(max(errors)) + (1 if self.first == "at" else 2)
+            first = min(first, len(last_first))
             left = range(first, min(first + self.networks, len(last_first) + 1))
             quality = (errors[-1] > self.error, len(left))
             if quality > best:

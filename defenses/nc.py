@@ -7,7 +7,7 @@ their right labels. Departures: the deviations are those of the masks' logarithm
 triggers of all classes are sought in one batch; the weight of the mask's size moves at every step.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bench.defenses._finetuning import FineTuning
 from bench.defenses._inversion import TRIGGER_MODELS, Triggers, invert
 from bench.defenses._outliers import anomaly_index
-from bench.plugin import Context, Known, LabelledImages, as_bytes, stratified_order
+from bench.plugin import Context, Known, LabelledImages, as_bytes, later, stratified_order
 
 
 class NeuralCleanse(FineTuning):
@@ -31,6 +31,9 @@ class NeuralCleanse(FineTuning):
     refine_images: int = Field(100, ge=1, description="reference images for a flagged class's trigger")
     refine_steps: int = Field(60, ge=1, description="steps of the search for a flagged class's trigger")
     share: float = Field(0.2, gt=0, le=1, description="share of the reference images that are stamped")
+    judged: Literal["all", "successful"] = later(
+        "all", description="searches that enter the statistic: all, or those that reached the goal"
+    )
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
@@ -49,7 +52,11 @@ class NeuralCleanse(FineTuning):
         images = torch.stack([some[:count] for some in drawn])
         triggers = self._invert(model, images, list(range(classes)), self.steps, context)
         sizes = triggers.norms.log() if self.logarithm else triggers.norms
-        index = torch.where(sizes < sizes.quantile(0.5), 1, -1) * anomaly_index(sizes)
+        counted = triggers.success >= (0 if self.judged == "all" else self.goal)
+        index = torch.full_like(sizes, torch.nan)
+        if counted.any():
+            some = sizes[counted]
+            index[counted] = torch.where(some < some.quantile(0.5), 1, -1) * anomaly_index(some)
         # a search that failed leaves a mask that leads nowhere: it says nothing, however small
         flagged = ((index > self.threshold) & (triggers.success >= self.goal)).nonzero()[:, 0].tolist()
         context.note("triggers", {"norms": triggers.norms.tolist(), "success": triggers.success.tolist()})

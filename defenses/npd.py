@@ -2,9 +2,10 @@
 
 Zhu, Wei, Zha, Wu, "Neural Polarizer", NeurIPS 2023, arXiv 2306.16697. A linear map of the channels with batch
 normalisation behind a stage is trained on reference images and on copies perturbed by a targeted attack. The loss is
-CE(clean) + a [-log(1 - p_target(perturbed))] + b CE(perturbed). Layer, loss, weights (1, 0.4, 0.4) and the L2 norm of 3
-are the paper's as known from summaries. Departures: the polarizer starts as the identity; Adam; random targets; one
-universal perturbation a class that follows the polarizer (perturbation=image: one an image); the stage.
+CE(clean) + a [-log(1 - p_target(perturbed))] + b CE(perturbed) + c [-log(1 - p_runner-up(perturbed))]. Departures:
+Adam; random targets; one universal perturbation a class that follows the polarizer; c = 0; the place, which in the
+authors' code is before the last block. That code: optimizer=sgd, statistics=kept, warm_up=5, perturbation=image,
+attack=sign, attack_steps=2, aim=second, weight_runner_up=0.4, epochs=50, batch_size=128.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,12 +19,14 @@ from torch import Tensor, nn
 
 from bench.defenses._classifier import lacks_plain_stages
 from bench.defenses._losses import surprise_without
-from bench.plugin import Case, Context, Known, Repair, batches
+from bench.plugin import Case, Context, Known, LabelledImages, Repair, batches, later
 from bench.toolbox.networks import Cut, channels_last, stages
 from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast, logits_of
 
 STEP = 0.3  # of the attack, in radii
+SIGN_STEP = 0.1  # of the attack by signs, of every pixel
+WARM_UP_RATE = 1e-4  # of the warm-up, with plain SGD
 
 
 class Polarizer(nn.Module):
@@ -91,6 +94,24 @@ class NPD(Repair):
     epochs: int = Field(15, ge=1, description="of training the polarizer")
     batch_size: int = Field(50, ge=2, description="reference images a step")
     learning_rate: float = Field(0.01, gt=0, description="of the polarizer")
+    optimizer: Literal["adam", "sgd"] = later(
+        "adam", description="of the polarizer; sgd: with momentum 0.9 and weight decay 5e-4"
+    )
+    statistics: Literal["batch", "kept"] = later(
+        "batch",
+        description="the polarizer normalises clean images by those of their batch, and takes them anew at the "
+        "end; or by those that it had when training began",
+    )
+    warm_up: int = later(0, ge=0, description="epochs on clean images alone before, at a low rate")
+    attack: Literal["gradient", "sign"] = later(
+        "gradient", description="step of the attack: along the gradient, or 0.1 in every pixel by its sign"
+    )
+    aim: Literal["random", "second"] = later(
+        "random", description="the attack's target: drawn at random, or the most probable class but the image's own"
+    )
+    weight_runner_up: float = later(
+        0.0, ge=0, description="weight of -log(1 - probability of the likeliest other class)"
+    )
 
     def unsupported(self, case: Case) -> str | None:
         if not stages(case.network):
@@ -101,7 +122,7 @@ class NPD(Repair):
         data = known.reference()
         polarizer, network = inserted(model, self.stage, data.floats)
         parameters = list(polarizer.parameters())
-        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate)
+        optimizer = self._optimizer(parameters)
 
         def predict(images: Tensor) -> Tensor:
             with autocast(context.device):
@@ -110,14 +131,14 @@ class NPD(Repair):
 
         classes = len(logits_of(predict, data.example)[0])
         universal = torch.zeros(classes, *data.images.shape[1:], device=context.device)
+        self._warm_up(polarizer, predict, data, context)
         for epoch in range(self.epochs):
             for index in batches(len(data), self.batch_size, context.generator, context.device):
                 images, labels = data.at(index).floats, data.labels[index]
-                offsets = torch.randint(1, classes, labels.shape, generator=context.generator, device=context.device)
-                targets = (labels + offsets) % classes
+                targets = self._targets(predict, images, labels, classes, context)
                 changes, universal = self._perturbations(predict, images, targets, universal)
                 perturbed = predict((images + changes).clamp(0, 1))
-                polarizer.train()  # the statistics are those of clean images
+                polarizer.train(self.statistics == "batch")  # the statistics are those of clean images
                 clean = predict(images)
                 polarizer.eval()
                 loss = (
@@ -125,24 +146,60 @@ class NPD(Repair):
                     + self.weight_target * avoided(perturbed, targets)
                     + self.weight_restore * F.cross_entropy(perturbed, labels)
                 )
+                if self.weight_runner_up:
+                    loss = loss + self.weight_runner_up * avoided(perturbed, runners_up(perturbed, labels))
                 for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
                     parameter.grad = gradient
                 optimizer.step()
             expect_finite(polarizer, whose="the polarizer's ", when=f" after epoch {epoch + 1} of {self.epochs}")
             context.progress((epoch + 1) / self.epochs)
-        with polarizer.renewing_statistics():  # running means lag behind steps as large as these
-            logits_of(predict, data.floats, 256)  # of the statistics: the same at any size of the images
+        if self.statistics == "batch":
+            with polarizer.renewing_statistics():  # running means lag behind steps as large as these
+                logits_of(predict, data.floats, 256)  # of the statistics: the same at any size of the images
         return network
+
+    def _optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        if self.optimizer == "adam":
+            return torch.optim.Adam(parameters, lr=self.learning_rate)
+        return torch.optim.SGD(parameters, lr=self.learning_rate, momentum=0.9, weight_decay=5e-4)
+
+    def _warm_up(
+        self, polarizer: Polarizer, predict: Callable[[Tensor], Tensor], data: LabelledImages, context: Context
+    ) -> None:
+        """Train the polarizer on clean images alone; its running statistics follow theirs."""
+        optimizer = torch.optim.SGD(polarizer.parameters(), lr=WARM_UP_RATE)
+        polarizer.train()
+        for _ in range(self.warm_up):
+            for index in batches(len(data), self.batch_size, context.generator, context.device):
+                loss = F.cross_entropy(predict(data.at(index).floats), data.labels[index])
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+        polarizer.zero_grad(set_to_none=True)
+        polarizer.eval()
+
+    def _targets(
+        self, predict: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, classes: int, context: Context
+    ) -> Tensor:
+        """The class (N,) that each image's attack aims at, never its own."""
+        if self.aim == "second":
+            with torch.no_grad():
+                return runners_up(predict(images), labels)
+        offsets = torch.randint(1, classes, labels.shape, generator=context.generator, device=context.device)
+        return (labels + offsets) % classes
 
     def _perturbations(
         self, predict: Callable[[Tensor], Tensor], images: Tensor, targets: Tensor, universal: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The perturbations of images (N, C, H, W) towards ``targets`` (N,), and the universal ones, one a class."""
         if self.perturbation == "universal":
-            universal = attacked(predict, images, universal, targets, targets, self.radius, self.attack_steps)
+            universal = attacked(
+                predict, images, universal, targets, targets, self.radius, self.attack_steps, self.attack
+            )
             return universal[targets], universal
         rows, zero = torch.arange(len(images), device=images.device), torch.zeros_like(images)
-        return attacked(predict, images, zero, rows, targets, self.radius, self.attack_steps), universal
+        changes = attacked(predict, images, zero, rows, targets, self.radius, self.attack_steps, self.attack)
+        return changes, universal
 
 
 def inserted(model: nn.Module, number: int, images: Tensor) -> tuple[Polarizer, nn.Module]:
@@ -173,6 +230,7 @@ def attacked(
     targets: Tensor,
     radius: float,
     steps: int,
+    kind: Literal["gradient", "sign"] = "gradient",
 ) -> Tensor:
     """The perturbations ``changes`` (M, C, H, W) after ``steps`` steps of an attack towards ``targets`` (N,).
 
@@ -188,9 +246,15 @@ def attacked(
         logits = predict((images + changes[rows]).clamp(0, 1))
         (gradient,) = torch.autograd.grad(F.cross_entropy(logits, targets, reduction="sum"), changes)
         with torch.no_grad():
-            changes = changes - STEP * radius * gradient / norms(gradient)
+            step = STEP * radius * gradient / norms(gradient) if kind == "gradient" else SIGN_STEP * gradient.sign()
+            changes = changes - step
             changes = changes * (radius / norms(changes)).clamp_max(1)
     return changes.detach()
+
+
+def runners_up(logits: Tensor, labels: Tensor) -> Tensor:
+    """The most probable class (N,) of logits (N, C) but ``labels`` (N,)."""
+    return logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
 
 
 def avoided(logits: Tensor, targets: Tensor) -> Tensor:

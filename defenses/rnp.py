@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bench.defenses._channels import NO_GAINS, Channels, Norm, prune_below, rescaled, scaled_layers, trained_masks
 from bench.defenses._unlearning import unlearned
-from bench.plugin import Case, Context, Known, Repair
+from bench.plugin import Case, Context, Known, Repair, later, stratified_order
 
 
 class RNP(Repair):
@@ -35,12 +35,19 @@ class RNP(Repair):
     batch_size: int = Field(128, ge=2, description="reference images a step")
     step: float = Field(0.02, gt=0, lt=1, description="between the thresholds that are tried")
     bound: float = Field(0.02, ge=0, lt=1, description="share of the reference accuracy that pruning may cost")
+    whole_epochs: bool = later(
+        False, description="unlearn by whole epochs and unclipped gradients, as the authors' code does"
+    )
+    share: float = later(1.0, gt=0, le=1, description="share of the reference images that is used, evenly by class")
 
     def unsupported(self, case: Case) -> str | None:
         return None if scaled_layers(case.network) else NO_GAINS
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
+        if self.share < 1:
+            some = stratified_order(data.labels, context.generator)
+            data = data.at(some[: max(1, round(self.share * len(data)))])
         forgetful, accuracy = unlearned(
             model,
             data,
@@ -49,6 +56,7 @@ class RNP(Repair):
             epochs=self.forget_epochs,
             learning_rate=self.forget_rate,
             batch_size=self.batch_size,
+            whole_epochs=self.whole_epochs,
         )
         context.note("unlearned_accuracy", accuracy)
         context.progress(0.4)

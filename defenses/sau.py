@@ -3,11 +3,12 @@
 Wei, Zhang, Zha, Wu, "Shared Adversarial Unlearning: Backdoor Mitigation by Unlearning Shared Adversarial Examples",
 NeurIPS 2023, arXiv 2307.10562. Triggered images are among the adversarial examples that both the backdoored network and
 the repaired one assign to the same wrong class. Projected gradient steps find such examples; the repaired network is
-then trained not to give them the class that the backdoored one gives.
+then trained not to give them the class that the backdoored one gives. The authors' code searches differently:
+start=highest, masked=true, clip=false.
 """
 
 import copy
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from bench.defenses._finetuning import usual_batch
 from bench.defenses._losses import jensen_shannon_of_logits, surprise_without
-from bench.plugin import Context, Known, Repair, batches
+from bench.plugin import Context, Known, Repair, batches, later
 from bench.toolbox.networks import channels_last
 from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast
@@ -38,6 +39,15 @@ class SAU(Repair):
     shared_weight: float = Field(1.0, ge=0, description="lambda 4: agreement of the networks, when finding an example")
     statistics: bool = Field(False, description="let batch normalisation follow the clean and the adversarial images")
     unlearning_weight: float = Field(1.0, ge=0, description="lambda 2: of the shared examples' loss")
+    start: Literal["random", "highest"] = later(
+        "random", description="of the search: a random change, or epsilon added to every pixel"
+    )
+    masked: bool = later(
+        False,
+        description="search with each term only while it has work to do: the errors until they are made, the agreement "
+        "until it is reached; leave out images that the backdoored network errs on anyway",
+    )
+    clip: bool = later(True, description="keep the pixels of the examples in [0, 1]")
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
@@ -53,6 +63,9 @@ class SAU(Repair):
                 examples = self._examples(model.eval(), before, images, labels, context)
                 with torch.no_grad(), autocast(context.device):
                     old_classes = before(examples).argmax(1)
+                    if self.masked:  # an error without any change is none that the trigger could share
+                        errs = before(channels_last(images)).argmax(1) != labels
+                        old_classes = torch.where(errs, labels, old_classes)
                 model.train(self.statistics)
                 with autocast(context.device):
                     logits = model(channels_last(torch.cat((images, examples)))).float()
@@ -73,19 +86,39 @@ class SAU(Repair):
         self, model: nn.Module, before: nn.Module, images: Tensor, labels: Tensor, context: Context
     ) -> Tensor:
         """Images in [0, 1], within ``epsilon`` of ``images``, to which both networks give the same wrong class."""
-        draw = torch.rand(images.shape, generator=context.generator, device=context.device)
-        examples = (images + self.epsilon * (2 * draw - 1)).clamp(0, 1)
-        low, high = (images - self.epsilon).clamp(min=0), (images + self.epsilon).clamp(max=1)
+        low, high = images - self.epsilon, images + self.epsilon
+        if self.clip:
+            low, high = low.clamp(min=0), high.clamp(max=1)
+        if self.start == "random":
+            draw = torch.rand(images.shape, generator=context.generator, device=context.device)
+            examples = images + self.epsilon * (2 * draw - 1)
+            examples = examples.clamp(0, 1) if self.clip else examples
+        else:
+            examples = high
         for _ in range(self.steps):
             examples = channels_last(examples).requires_grad_()
             with autocast(context.device):
                 new, old = model(examples).float(), before(examples).float()
-            loss = F.cross_entropy(new, labels, reduction="sum") + F.cross_entropy(old, labels, reduction="sum")
-            disagreement = jensen_shannon_of_logits(new, old).sum()
-            objective = self.adversarial_weight * loss / 2 - self.shared_weight * disagreement
-            (gradient,) = torch.autograd.grad(objective, examples)
+            (gradient,) = torch.autograd.grad(self._searched(new, old, labels), examples)
+            if self.masked and not bool(gradient.any()):
+                return examples.detach()  # both networks give every image the same wrong class
             examples = (examples.detach() + self.step * gradient.sign()).clamp(low, high)
         return examples
+
+    def _searched(self, new: Tensor, old: Tensor, labels: Tensor) -> Tensor:
+        """What the search maximises, a scalar: both networks' loss, less how much their logits (N, C) disagree."""
+        if not self.masked:
+            loss = F.cross_entropy(new, labels, reduction="sum") + F.cross_entropy(old, labels, reduction="sum")
+            disagreement = jensen_shannon_of_logits(new, old).sum()
+            return self.adversarial_weight * loss / 2 - self.shared_weight * disagreement
+        new_classes, old_classes = new.argmax(1), old.argmax(1)
+        losses = [
+            (F.cross_entropy(logits, labels, reduction="none") * (logits.argmax(1) == labels)).sum()
+            for logits in (new, old)
+        ]
+        reached = (new_classes == old_classes) & (new_classes != labels)
+        disagreement = (jensen_shannon_of_logits(new, old) * ~reached).sum()
+        return self.adversarial_weight * (losses[0] + losses[1]) / 2 - self.shared_weight * disagreement
 
 
 def shared_loss(logits: Tensor, old_classes: Tensor, labels: Tensor) -> Tensor:

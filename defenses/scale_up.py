@@ -3,20 +3,21 @@
 Guo, Li, Chen, Guo, Sun, Liu, "SCALE-UP: An Efficient Black-box Input-level Backdoor Detection via Analyzing Scaled
 Prediction Consistency", ICLR 2023, arXiv 2302.03251. The scaled prediction consistency (SPC) is the share of an input's
 amplified, clipped copies that keep its class. Data-free, it is the score; with clean images it is standardised by their
-SPC's mean and standard deviation in the predicted class. The published threshold is the defender's choice. Derived: it
+SPC's mean and standard deviation in the predicted class; the authors' code takes those of all clean images
+(moments=all), which orders inputs as data-free does. The published threshold is the defender's choice. Derived: it
 is 0.5 data-free, else the quantile of the clean scores; a deviation is at least the SPC's own rounding.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from bench.defenses._detection import INFERENCE_BATCH, Detector, clean_threshold, quick_logits
-from bench.plugin import Context, Guard, Known
+from bench.plugin import Context, Guard, Known, later
 
 
 class ScaleUp(Detector):
@@ -30,6 +31,9 @@ class ScaleUp(Detector):
     )
     data_free: bool = Field(False, description="look at no clean image: the plain SPC and a threshold of 0.5")
     threshold: float | None = Field(None, description="of the score; see data_free and false_rejection if not given")
+    moments: Literal["class", "all"] = later(
+        "class", description="clean images whose SPC standardises an input's: those of its class, or all"
+    )
     false_rejection: float = Field(0.05, ge=0, lt=1, description="share of the reference images that may be flagged")
 
     @torch.no_grad()
@@ -45,7 +49,10 @@ class ScaleUp(Detector):
         labels = logits.argmax(1)
         of_reference = torch.cat([plain(*pair) for pair in zip(parts, labels.split(INFERENCE_BATCH), strict=True)])
         rounding = 1 / len(self.factors) / math.sqrt(12)
-        mean, deviation = moments_by_class(of_reference, labels, logits.shape[1])
+        groups = labels if self.moments == "class" else torch.zeros_like(labels)
+        mean, deviation = moments_by_class(of_reference, groups, logits.shape[1] if self.moments == "class" else 1)
+        if self.moments == "all":
+            mean, deviation = (value.expand(logits.shape[1]) for value in (mean, deviation))
         deviation = deviation.clamp(min=rounding)
         context.note("mean_consistency", mean.tolist())
 

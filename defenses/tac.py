@@ -9,7 +9,7 @@ The paper's plain rule: evidence=latent, quantile=1, logarithm=false, test=extre
 
 import copy
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from bench.defenses._outliers import Outlier, small_outliers
 from bench.defenses._quadratic_program import Array, Solver, smallest_shifts
 from bench.defenses._shift_tuning import Backdoor, ShiftTuning, note_shifts, unsupported
 from bench.defenses._tac_evidence import Distances, all_to_all_targets, control_network, pair_residuals, stage_distances
-from bench.plugin import Case, Context, ImageSpec, Known, LabelledImages, Repair, RequestError
+from bench.plugin import Case, Context, ImageSpec, Known, LabelledImages, Repair, RequestError, later
 from bench.toolbox.networks import Latent
 from bench.toolbox.training import logits_of
 
@@ -41,15 +41,19 @@ class TAC(ShiftTuning, Repair):
     )
     test: Literal["grubbs", "extreme"] = Field("grubbs", description="outlier test of the smallest class")
     logarithm: bool = Field(True, description="test logarithms; without, only one kind of evidence can be tested")
+    flag: Literal["test", "always"] = later(
+        "test",
+        description="repair what the test flags; or always the class of the smallest statistic, as on networks "
+        "that are known to be attacked",
+    )
     significance: float = Field(0.1, gt=0, lt=1, description="highest p value at which a class is flagged")
     further: float = Field(0.01, gt=0, lt=1, description="the same for each class beyond the first")
     quantile: float = Field(
         0.98, gt=0, le=1, description="quantile over images of what a shift must overcome; 1, the paper's: all images"
     )
     margin: float = Field(0.0, ge=0, description="epsilon: lead of the class's logit over the others")
-    solver: Solver = Field(
+    solver: Solver = later(
         "nnls",
-        exclude_if=lambda value: value == "nnls",  # a later field: keys of cells with the default stay what they were
         description="of the quadratic programs: exact least squares in compressed form, or cvxpy, slower, as a check",
     )
     stage: int = Field(1, ge=0, description="the stage, by number, behind which adversarial distances are measured")
@@ -71,14 +75,14 @@ class TAC(ShiftTuning, Repair):
         False, description="solve for the shift's direction anew before every epoch; its length stays"
     )
 
-    def resolve(self, spec: ImageSpec) -> "TAC":
+    def resolve(self, spec: ImageSpec) -> Self:
         if self.poisoned_class is not None and self.poisoned_class >= spec.classes:
             raise RequestError(
                 f"tac: poisoned_class={self.poisoned_class}: expected less than {spec.classes}, the data set's classes"
             )
         if self.evidence == "both" and not self.logarithm:
             raise RequestError("tac: logarithm=false: expected evidence=latent or evidence=stage with it")
-        return self
+        return super().resolve(spec)
 
     def unsupported(self, case: Case) -> str | None:
         return unsupported(case) or lacks_plain_stages(case)
@@ -148,6 +152,8 @@ class TAC(ShiftTuning, Repair):
         with np.errstate(divide="ignore"):
             statistic = np.log(rows).mean(0) if self.logarithm else rows[0]
         flagged, outlier = self._small_outliers(statistic)
+        if self.flag == "always" and not flagged:
+            flagged = [int(np.argmin(np.where(np.isnan(statistic), np.inf, statistic)))]
         if targets is not None:
             flagged = sorted(set(targets))
             context.note("led_to", list(targets))
@@ -181,7 +187,9 @@ class TAC(ShiftTuning, Repair):
         """The stage distances (C,) in networks of the same architecture that never saw a poisoned image."""
         logs = []
         for _ in range(self.controls):
-            control = control_network(model, self.control_epochs, self.batch_size, data, context)
+            control = control_network(
+                model, self.control_epochs, self.batch_size, data, context, crop=self.crop, flip=bool(self.flip)
+            )
             logs.append(np.log(self._distances(control, classes, data, context).of_classes()))
         means: Array = np.exp(np.mean(logs, 0))
         return means

@@ -3,11 +3,12 @@
 Lin et al., "Unveiling and Mitigating Backdoor Vulnerabilities based on Unlearning Weight Changes and Backdoor
 Activeness", NeurIPS 2024, arXiv 2405.20291. Stage 1 maximises the loss on clean images; in the neurons with the largest
 weight change (L1) the weights that changed most become zero. Stage 2 fine-tunes with a penalty on the gradient's norm,
-which keeps the backdoor from coming back. Shares, alpha and r are those in common use, not checked against the authors'
-code. Derived: neurons are the rows of all convolutions and linear layers but the last, whose rows are the classes.
+which keeps the backdoor from coming back. Neurons are the rows of all convolutions and linear layers but the last. The
+authors' code unlearns gently, by whole epochs (forget_rate=1e-4, forget_epochs=1000, whole_epochs=true), ranks the
+weights of all chosen neurons together (ranked=together), takes r for each tensor (look_ahead=tensor), decays nothing.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from torch.func import functional_call
 from bench.defenses._classifier import lacks_last_linear
 from bench.defenses._finetuning import FineTuning
 from bench.defenses._unlearning import unlearned
-from bench.plugin import Case, Context, Known, Objective
+from bench.plugin import Case, Context, Known, Objective, later
 from bench.toolbox.networks import last_linear
 
 
@@ -35,6 +36,13 @@ class TSBD(FineTuning):
     weights: float = Field(0.7, gt=0, le=1, description="m: share of such a neuron's weights that become zero")
     alpha: float = Field(0.7, ge=0, le=1, description="weight of the gradient at the look-ahead")
     radius: float = Field(0.05, gt=0, description="r: how far the look-ahead goes, as an L2 norm")
+    whole_epochs: bool = later(False, description="unlearn by whole epochs and unclipped gradients")
+    ranked: Literal["apart", "together"] = later(
+        "apart", description="m: share of each chosen neuron's weights, or of the weights of all of them together"
+    )
+    look_ahead: Literal["network", "tensor"] = later(
+        "network", description="r is the norm over all weights together, or of every tensor of them"
+    )
 
     def unsupported(self, case: Case) -> str | None:
         if reason := lacks_last_linear(case):
@@ -51,6 +59,7 @@ class TSBD(FineTuning):
             epochs=self.forget_epochs,
             learning_rate=self.forget_rate,
             batch_size=min(128, len(data)),
+            whole_epochs=self.whole_epochs,
         )
         context.note("unlearned_accuracy", accuracy)
         layers = neuron_layers(model, data.example)
@@ -58,12 +67,12 @@ class TSBD(FineTuning):
             (forgetful.get_submodule(name).get_parameter("weight") - layer.weight).detach().abs()
             for name, layer in layers.items()
         ]
-        masks = most_changed(changes, self.neurons, self.weights)
+        masks = most_changed(changes, self.neurons, self.weights, together=self.ranked == "together")
         with torch.no_grad():
             for layer, mask in zip(layers.values(), masks, strict=True):
                 layer.weight[mask] = 0
         context.note("zeroed", {"weights": int(sum(mask.sum() for mask in masks)), "of": sum(m.numel() for m in masks)})
-        self.fine_tune(model, data, context, objective=GradientNorm(self.alpha, self.radius))
+        self.fine_tune(model, data, context, objective=GradientNorm(self.alpha, self.radius, self.look_ahead))
         return model
 
 
@@ -80,18 +89,26 @@ def neuron_layers(model: nn.Module, images: Tensor) -> dict[str, nn.Conv2d | nn.
     }
 
 
-def most_changed(changes: list[Tensor], neurons: float, weights: float) -> list[Tensor]:
+def most_changed(changes: list[Tensor], neurons: float, weights: float, *, together: bool = False) -> list[Tensor]:
     """Masks (K, ...) bool of the weights to zero, from their absolute changes (K, ...), a tensor for each layer.
 
-    Chosen are, of the rows of all layers together, the share ``neurons`` with the largest sums, and in each of these
-    the share ``weights`` that changed most.
+    Chosen are, of the rows of all layers together, the share ``neurons`` with the largest sums, and in each of these,
+    or ``together`` in all of these, the share ``weights`` that changed most.
     """
     sums = torch.cat([change.flatten(1).sum(1) for change in changes])
     chosen = torch.zeros_like(sums, dtype=torch.bool)
     chosen[sums.topk(max(1, round(neurons * len(sums)))).indices] = True
     masks = []
+    least = 0.0
+    if together:
+        rows_of = zip(changes, chosen.split([len(change) for change in changes]), strict=True)
+        pool = torch.cat([change[rows].flatten() for change, rows in rows_of])
+        least = float(pool.topk(max(1, round(weights * len(pool)))).values[-1])
     for change, rows in zip(changes, chosen.split([len(change) for change in changes]), strict=True):
         flat = change.flatten(1)
+        if together:
+            masks.append(((flat >= least) & rows[:, None]).view_as(change))
+            continue
         count = max(1, round(weights * flat.shape[1]))
         mask = torch.zeros_like(flat, dtype=torch.bool).scatter(1, flat.topk(count, dim=1).indices, True)
         masks.append((mask & rows[:, None]).view_as(change))
@@ -102,18 +119,22 @@ class GradientNorm(Objective):
     """Cross-entropy with a penalty of its gradient's norm, without second derivatives.
 
     Its gradient is (1 - alpha) g(w) + alpha g(w + radius g(w) / |g(w)|), where g is the cross-entropy's: Zhao, Zhang,
-    Hu, "Penalizing Gradient Norm for Efficiently Improving Generalization in Deep Learning", ICML 2022.
+    Hu, "Penalizing Gradient Norm for Efficiently Improving Generalization in Deep Learning", ICML 2022. ``norm``: |.|
+    is that of the whole network's gradient, or of each tensor's own.
     """
 
-    def __init__(self, alpha: float, radius: float) -> None:
-        self.alpha, self.radius = alpha, radius
+    def __init__(self, alpha: float, radius: float, norm: Literal["network", "tensor"] = "network") -> None:
+        self.alpha, self.radius, self.norm = alpha, radius, norm
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, share: float) -> Tensor:
         weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         gradients = torch.autograd.grad(F.cross_entropy(model(images), labels), list(weights.values()))
         length = torch.stack([gradient.norm() for gradient in gradients]).norm().clamp_min(1e-12)
         slopes = dict(zip(weights, gradients, strict=True))
-        moved = {name: weight + self.radius / length * slopes[name] for name, weight in weights.items()}
+        lengths = dict.fromkeys(weights, length)
+        if self.norm == "tensor":
+            lengths = {name: slope.norm().clamp_min(1e-12) for name, slope in slopes.items()}
+        moved = {name: weight + self.radius / lengths[name] * slopes[name] for name, weight in weights.items()}
         # batch normalisation keeps the statistics at w: those that the second pass gathers are thrown away
         scratch = {name: buffer.clone() for name, buffer in model.named_buffers()}
         ahead = F.cross_entropy(functional_call(model, moved | scratch, (images,)), labels)

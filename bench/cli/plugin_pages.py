@@ -27,14 +27,14 @@ _INTRODUCTIONS = {
     "attack": """\
 Every attack that comes with defensebench. *Labels*: whether poisoned images get the target's label (dirty) or keep
 their own (clean). *Attacker controls*: the data only, or the training too. *Visible*: whether a person would see the
-trigger, as its source has it. The defaults are the published or commonly used settings; a profile may set others, and
-every record holds those that were used.""",
+trigger, as its source has it. The profile `paper` has the published settings, each with its source
+([profiles](profiles.md)); every record holds the values that were used.""",
     "defense": """\
 Every defense that comes with defensebench. A *repair* changes the network once; a *runtime* defense leaves it as it is
 and guards inference; an *oracle* is no defense but a column to compare with, which is told what no defender knows and
 is never ranked. *Given*: what the defender has in hand, and nothing else. *On a ViT*: whether it works on a network
-without convolutions and batch normalisation. The defaults are the published or commonly used settings where they are
-known; a profile may set others, and every record holds those that were used.""",
+without convolutions and batch normalisation. The defaults are our own form of a method; the profile `paper` has the
+published settings, each with its source ([profiles](profiles.md)). Every record holds the values that were used.""",
     "model": """\
 Every architecture that comes with defensebench, and any of timm's by its name there. Networks take images in [0, 1];
 image size, patch size and stem are fitted to the data set.""",
@@ -113,7 +113,8 @@ def _facts(plugin: type[Plugin], registry: Registry) -> dict[str, str]:
         maps = bound(plugin.model_json_schema()["properties"]["label_map"]).removesuffix(" only")
         return {
             "labels": "clean" if plugin.clean_label else "dirty",
-            "attacker controls": plugin.controls,
+            "attacker controls": plugin.controls
+            + f" (published: {plugin.published_controls})" * bool(plugin.published_controls),
             "visible": "yes" if plugin.visible else "no",
             "label maps": maps.replace(" | ", ", "),
         }

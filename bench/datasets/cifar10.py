@@ -20,7 +20,16 @@ class CIFAR10(CIFAR):
 
     @property
     def spec(self) -> ImageSpec:
-        return ImageSpec(3, 32, 32, classes=10, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+        return ImageSpec(
+            3,
+            32,
+            32,
+            classes=10,
+            mean=(0.4914, 0.4822, 0.4465),
+            std=(0.2470, 0.2435, 0.2616),
+            crop=self.crop,
+            flip=self.flip,
+        )
 
     @property
     def reader(self) -> Any:

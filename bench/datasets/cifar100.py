@@ -30,7 +30,16 @@ class CIFAR100(CIFAR):
 
     @property
     def spec(self) -> ImageSpec:
-        return ImageSpec(3, 32, 32, classes=100, mean=(0.5071, 0.4866, 0.4409), std=(0.2673, 0.2564, 0.2762))
+        return ImageSpec(
+            3,
+            32,
+            32,
+            classes=100,
+            mean=(0.5071, 0.4866, 0.4409),
+            std=(0.2673, 0.2564, 0.2762),
+            crop=self.crop,
+            flip=self.flip,
+        )
 
     @property
     def reader(self) -> Any:

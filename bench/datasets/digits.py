@@ -16,7 +16,7 @@ class Digits(Dataset):
 
     @property
     def spec(self) -> ImageSpec:
-        return ImageSpec(1, 8, 8, classes=10, mean=(0.305,), std=(0.376,))
+        return ImageSpec(1, 8, 8, classes=10, mean=(0.305,), std=(0.376,), crop=self.crop, flip=self.flip)
 
     def training_images(self, folder: Path) -> int:
         return self.train_size or 1438

@@ -28,7 +28,7 @@ class FashionMNIST(Decoded):
 
     @property
     def spec(self) -> ImageSpec:
-        return ImageSpec(1, 28, 28, classes=10, mean=(0.2860,), std=(0.3530,))
+        return ImageSpec(1, 28, 28, classes=10, mean=(0.2860,), std=(0.3530,), crop=self.crop, flip=self.flip)
 
     def find(self, folder: Path) -> Source | None:
         root = folder / "FashionMNIST" / "raw"

@@ -61,7 +61,7 @@ class GTSRB(Decoded):
     @property
     def spec(self) -> ImageSpec:
         mean, std = (0.3403, 0.3121, 0.3214), (0.2724, 0.2608, 0.2669)
-        return ImageSpec(3, self.size, self.size, classes=CLASSES, mean=mean, std=std)
+        return ImageSpec(3, self.size, self.size, classes=CLASSES, mean=mean, std=std, crop=self.crop, flip=self.flip)
 
     def located(self, folder: Path) -> Self:
         count = Decoded.training_images(self.model_copy(update={"train_size": None}), folder)

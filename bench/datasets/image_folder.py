@@ -64,7 +64,7 @@ class ImageFolder(Decoded):
     def spec(self) -> ImageSpec:
         mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
         classes = len(_image_folder_layout.layout(self._root).classes)
-        return ImageSpec(3, self.size, self.size, classes=classes, mean=mean, std=std)
+        return ImageSpec(3, self.size, self.size, classes=classes, mean=mean, std=std, crop=self.crop, flip=self.flip)
 
     def prepare(self, folder: Path) -> None:
         super().prepare(folder)

@@ -41,7 +41,7 @@ class Imagenette(Decoded):
     @property
     def spec(self) -> ImageSpec:
         mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
-        return ImageSpec(3, self.size, self.size, classes=10, mean=mean, std=std)
+        return ImageSpec(3, self.size, self.size, classes=10, mean=mean, std=std, crop=self.crop, flip=self.flip)
 
     @property
     def directory(self) -> str:

@@ -18,7 +18,7 @@ class MNIST5k(Dataset):
 
     @property
     def spec(self) -> ImageSpec:
-        return ImageSpec(1, 28, 28, classes=10, mean=(0.1307,), std=(0.3081,))
+        return ImageSpec(1, 28, 28, classes=10, mean=(0.1307,), std=(0.3081,), crop=self.crop, flip=self.flip)
 
     def training_images(self, folder: Path) -> int:
         return self.train_size or 4000

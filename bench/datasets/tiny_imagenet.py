@@ -36,7 +36,9 @@ class TinyImageNet(Decoded):
     @property
     def spec(self) -> ImageSpec:
         mean, std = (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)
-        return ImageSpec(3, self.size, self.size, classes=self.classes, mean=mean, std=std)
+        return ImageSpec(
+            3, self.size, self.size, classes=self.classes, mean=mean, std=std, crop=self.crop, flip=self.flip
+        )
 
     def find(self, folder: Path) -> Source | None:
         root = folder / DIRECTORY

@@ -1,7 +1,14 @@
-"""Profiles: named defaults for what a request does not set."""
+"""Profiles: named defaults for what a request does not set.
 
+``paper.toml`` holds the published parameters of every plugin, each with its source.
+"""
+
+import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from bench.plan.selection import parse
 
 
 @dataclass(frozen=True)
@@ -15,6 +22,16 @@ class Profile:
     reference: str
     suspects: int
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def _published() -> dict[str, dict[str, Any]]:
+    """The parameters in ``paper.toml``, by the plugin's name. Text there is what it would be in a selection."""
+
+    def read(value: Any) -> Any:
+        return parse(f"any[value={value}]")[0].parameters["value"] if isinstance(value, str) else value
+
+    tables = tomllib.loads(Path(__file__).with_name("paper.toml").read_text(encoding="utf-8"))
+    return {plugin: {name: read(value) for name, value in table.items()} for plugin, table in tables.items()}
 
 
 PROFILES = {
@@ -61,7 +78,7 @@ PROFILES = {
             "strip": {"overlays": 32},
         },
     ),
-    # the papers' setting, for one GPU
+    # the published setting, for one GPU: docs/published-settings.csv has every value with its source
     "paper": Profile(
         datasets="cifar10",
         models="resnet18",
@@ -69,5 +86,6 @@ PROFILES = {
         seeds=(0, 1, 2),
         reference="5%",
         suspects=64,
+        parameters=_published(),
     ),
 }

@@ -61,6 +61,7 @@ class Attack(Plugin):
     kind: ClassVar[str] = "attack"
     clean_label: ClassVar[bool] = False  # do poisoned images keep their labels?
     controls: ClassVar[Literal["data", "training"]] = "data"  # what the attacker must control
+    published_controls: ClassVar[Literal["data", "training"] | None] = None  # in the published form, where that differs
     visible: ClassVar[bool] = True  # would a person see the trigger, according to the source?
 
     label_map: Literal["all-to-one", "all-to-all", "several"] = Field(
@@ -161,12 +162,18 @@ class Attack(Plugin):
     def draw(self, train: LabelledImages, context: AttackContext) -> Tensor:
         """Indices (K,) of the images to poison, drawn at random: a share ``poisoning_rate`` of all of ``train``.
 
-        A clean-label attack draws them from the target class, and takes all of that if it has fewer.
+        A clean-label attack draws them from the target class, and takes all of that, and says so, if it has fewer.
         """
         count = round(self.poisoning_rate * len(train))
         if not self.clean_label:
             return torch.randperm(len(train), generator=context.generator, device=train.labels.device)[:count]
         members = (train.labels == self.target_class).nonzero()[:, 0]
+        if len(members) < count:
+            rate = len(members) / len(train)
+            context.log(
+                f"poisoning_rate={self.poisoning_rate:g} asks for {count} images of class {self.target_class}: "
+                f"it has {len(members)}, all of them are poisoned, a rate of {rate:.4g}"
+            )
         return members[torch.randperm(len(members), generator=context.generator, device=members.device)[:count]]
 
     def objective(self, model: nn.Module, train: LabelledImages, context: AttackContext) -> Objective:

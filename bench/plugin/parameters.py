@@ -4,6 +4,16 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from pydantic import Field
+
+
+def later(default: Any, **rest: Any) -> Any:
+    """A field for a parameter that is added to a plugin of which there are results already: ``pydantic.Field(…)``.
+
+    It is left out of the content key while it has its ``default``, which must do what was done before.
+    """
+    return Field(default, exclude_if=lambda value: value == default, **rest)
+
 
 def spelled(value: Any) -> str:
     """A parameter's value as a selection writes it; a float with four significant digits."""

@@ -15,7 +15,10 @@ from bench.records import notes
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """Shape of a data set's images, number of its classes, and each channel's mean and standard deviation in [0, 1]."""
+    """Shape of a data set's images, number of its classes, and each channel's mean and standard deviation in [0, 1].
+
+    crop, flip: how training may vary the images, as for ``augment``; None where the data set does not say so here.
+    """
 
     channels: int
     height: int
@@ -23,6 +26,8 @@ class ImageSpec:
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    crop: int | None = None
+    flip: bool | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

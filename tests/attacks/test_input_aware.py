@@ -104,3 +104,11 @@ def test_the_generator_learns_to_lead_to_the_target_and_the_mask_stays(images, a
         objective.loss(classifier, images.floats, images.labels, 0.0).backward()
     assert loss_of_target() < before - 0.1
     assert torch.equal(flat_weights(objective.masks), masks)
+
+
+@pytest.mark.parametrize(("schedule", "rate"), [("linear", 0.0025), ("constant", 0.01)])
+def test_the_generators_rate_falls_or_stays(images, attack_context, classifier, schedule, rate):
+    attack = ATTACK.model_copy(update={"schedule": schedule})
+    objective = InputAwareObjective(attack, with_learned(attack, images, attack_context))
+    objective.loss(classifier, images.floats, images.labels, 0.75)
+    assert [group["lr"] for group in objective.optimizer.param_groups] == [pytest.approx(rate)]

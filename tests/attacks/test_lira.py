@@ -67,3 +67,14 @@ def test_the_generator_leads_a_fixed_classifier_to_the_targets(images, attack_co
     for _ in range(20):
         objective.loss(classifier, images.floats, images.labels, 0.0).backward()
     assert loss_of_targets() < before
+
+
+def test_as_published_every_image_of_a_batch_is_triggered_too(images, attack_context, classifier):
+    attack = LIRA(target_class=2, poisoning_rate=1, width=4)
+    objective = LIRAObjective(attack, attack_context)
+    triggered = attack.apply(images.floats, after_training(attack_context, objective))
+    logits = classifier(torch.cat((images.floats, triggered)))
+    clean, attacked = logits.split(60)
+    expected = 0.5 * F.cross_entropy(clean, images.labels) + 0.5 * F.cross_entropy(attacked, torch.full((60,), 2))
+    loss = objective.loss(classifier, images.floats, images.labels, 0.0)
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-4)

@@ -1,6 +1,7 @@
 """SIG: the signal, and its strengths in training and at inference."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -34,3 +35,12 @@ def test_only_the_target_class_is_poisoned_and_at_most_all_of_it(images, attack_
     poisoned = SIG(target_class=3, poisoning_rate=0.9).poison(images, attack_context)
     assert torch.equal(poisoned.poisoned, images.labels == 3)
     assert torch.equal(poisoned.data.labels, images.labels)
+
+
+def test_it_says_so_if_the_target_class_has_too_few_images(images, attack_context):
+    lines: list[str] = []
+    SIG(poisoning_rate=0.2).poison(images, replace(attack_context, log=lines.append))
+    assert not lines
+    SIG(target_class=3, poisoning_rate=0.9).poison(images, replace(attack_context, log=lines.append))
+    [line] = lines
+    assert "asks for 54 images of class 3: it has 12" in line

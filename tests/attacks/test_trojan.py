@@ -50,3 +50,47 @@ def test_the_patch_excites_the_neurons_that_speak_most_for_the_target(images, su
 def test_the_patch_covers_its_share_of_the_image(area, side, images, surrogate_context):
     patch = with_learned(Trojan(area=area, steps=1), images, surrogate_context).learned["patch"]
     assert patch.shape == (3, side, side)
+
+
+def excited(network: nn.Module, context, images, **parameters: object) -> tuple[Tensor, Tensor]:
+    """The latent (16,) of a black image with the patch that an attack on ``network`` learns, and the patch."""
+    attack = Trojan(**{"steps": 60, "target_class": 3, "neurons": 1, **parameters})
+    patch = with_learned(attack, images, replace(context, surrogate=lambda share: network)).learned["patch"]
+    black = attack.apply(torch.zeros(1, 3, 16, 16), replace(context, learned={"patch": patch}))
+    return Latent(network, black).features(black)[0], patch
+
+
+def speaking_network() -> nn.Sequential:
+    """Two latents, of red and of blue pixels: red speaks for the target, blue louder and for another class."""
+    network = nn.Sequential(nn.Conv2d(3, 2, 1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 5))
+    with torch.no_grad():
+        network[0].weight[:, :, 0, 0] = torch.tensor([[1.0, 0, 0], [0, 0, 1.0]])
+        network[3].weight.zero_()
+        network[3].weight[3, 0], network[3].weight[1, 1] = 2, -5
+    return network.requires_grad_(False)
+
+
+def test_the_neurons_are_those_of_the_target_or_the_strongest_of_all(images, surrogate_context):
+    ours, _ = excited(speaking_network(), surrogate_context, images)
+    strongest, _ = excited(speaking_network(), surrogate_context, images, rule="strongest")
+    assert ours[0] > strongest[0]
+    assert strongest[1] > ours[1]
+
+
+def test_on_an_empty_canvas_the_training_images_do_not_matter(images, surrogate_context, surrogate):
+    other = replace(images, images=255 - images.images)
+    patches = {
+        canvas: [
+            excited(
+                surrogate,
+                replace(surrogate_context, generator=torch.Generator().manual_seed(2)),
+                some,
+                canvas=canvas,
+                neurons=144,
+            )[1]
+            for some in (images, other)
+        ]
+        for canvas in ("images", "empty")
+    }
+    assert torch.equal(*patches["empty"])
+    assert not torch.equal(*patches["images"])

@@ -8,7 +8,10 @@ import torch
 from planted import SIX_COLUMNS, column_victim, context
 from torch import Tensor, nn
 
-from bench.defenses.bna import BNA, Detection, respond
+from bench.defenses._bna_alignment import Aligned, Alignment
+from bench.defenses._bna_response import respond
+from bench.defenses._inversion import TRIGGER_MODELS, Triggers
+from bench.defenses.bna import BNA, Detection
 from bench.plugin.values import Context, Known, Prediction
 
 FAST: dict[str, Any] = {"trigger_models": ("patch",), "steps": 80, "refine_steps": 60, "align_steps": 60}
@@ -155,3 +158,36 @@ def test_the_guard_is_deterministic_and_the_same_at_any_batch_size() -> None:
     assert torch.equal(whole, answer(second, images).logits)
     parts = torch.cat([answer(first, part).logits for part in images.split(4)])
     assert torch.allclose(whole, parts, atol=1e-5)
+
+
+def found(norms: list[float], success: list[float]) -> Triggers:
+    """The outcome of a search that was not pruned."""
+    return Triggers(TRIGGER_MODELS["patch"], [], torch.tensor(norms), torch.tensor(success), torch.ones(len(norms)) > 0)
+
+
+def test_a_failed_search_does_not_enter_the_statistic_if_only_successes_are_judged() -> None:
+    triggers = found([10.0, 11, 9, 10.5, 2, 0.1, 0.2], [1.0, 1, 1, 1, 1, 0.3, 0.3])
+    every, outlying = BNA(rule="mad")._judge_counted(triggers)
+    some, outlying_of_some = BNA(rule="mad", judged="successful")._judge_counted(triggers)
+    torch.testing.assert_close(some[:5], BNA(rule="mad")._judge(triggers.norms[:5].double())[0])
+    assert (some[5:] == -torch.inf).all()
+    assert every[5] > every[4]
+    assert not torch.allclose(every[:5], some[:5])
+    assert outlying.tolist() == outlying_of_some.tolist() == [False] * 4 + [True, False, False]
+
+
+@pytest.mark.parametrize(("members", "changed"), [("clean", 50), ("stamped", 60), ("none", 50)])
+def test_the_targets_own_images_are_aligned_without_the_trigger_with_it_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, members: str, changed: int
+) -> None:
+    pairs = []
+
+    def record(self: Alignment, model: nn.Module, clean: Tensor, triggered: Tensor, generator: object) -> Aligned:
+        pairs.append((clean, triggered))
+        return Aligned(model, [0.0])
+
+    monkeypatch.setattr(Alignment, "align", record)
+    guard(column_victim(), members=members, **FAST)
+    [(clean, triggered)] = pairs
+    assert len(clean) == len(triggered) == (50 if members == "none" else 60)
+    assert int((clean != triggered).flatten(1).any(1).sum()) == changed

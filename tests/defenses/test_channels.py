@@ -71,3 +71,18 @@ def test_trained_masks_stay_between_0_and_1_and_the_network_as_it_was() -> None:
     assert torch.equal(mask[direction < 0], torch.ones(int((direction < 0).sum())))
     assert not network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_steps_take_batches_that_are_drawn_with_replacement() -> None:
+    network, data = normalised_victim(), FOUR_CLASSES.draw(40, seed=1)
+    seen: list[Tensor] = []
+
+    def loss(layers: dict[str, Norm], masks: Channels, images: Tensor, labels: Tensor) -> Tensor:
+        seen.append(images)
+        return masks[0].sum()
+
+    settings = {"epochs": 1, "learning_rate": 0.1, "batch_size": 30}
+    trained_masks(network, data, context(), loss, **settings, steps=5, vary=lambda images: images + 1)
+    assert [len(batch) for batch in seen] == [30] * 5
+    assert min(float(batch.min()) for batch in seen) >= 1
+    assert len(torch.cat(seen[:1]).flatten(1).unique(dim=0)) < 30  # some image comes twice

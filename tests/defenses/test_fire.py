@@ -8,6 +8,7 @@ from planted import Task, context, pixel_task
 from small_networks import tiny_vit
 from torch import Tensor, nn
 
+from bench.defenses._fire_repair import Estimate, Samples
 from bench.defenses.fire import FIRE
 from bench.plugin.values import Context, ImageSpec, Known, Prediction
 
@@ -258,3 +259,26 @@ def test_pairs_are_asked_for_only_where_they_are_used() -> None:
     assert not FIRE().learns_from_stream
     with pytest.raises(LookupError):
         FIRE(direction="paired").guard(victim(), known(pairs=False), context())
+
+
+def test_an_unpaired_direction_is_counted_from_the_class_means_or_from_all_clean_images() -> None:
+    model, clean = victim(), TASK.draw(60, seed=1)
+    suspects = TASK.triggered(OTHERS.draw(24, seed=2).floats)
+    for baseline in ("classes", "images"):
+        samples = Samples(
+            clean.floats.flatten(1), model(clean.floats), clean.labels, suspects.flatten(1), model(suspects), None, None
+        )
+        estimate = Estimate.of(samples, torch.arange(CLASSES) == TARGET, baseline)
+        of_classes = torch.stack([clean.floats[clean.labels == label].flatten(1).mean(0) for label in (0, 1)]).mean(0)
+        origin = of_classes if baseline == "classes" else clean.floats.flatten(1).mean(0)
+        torch.testing.assert_close(estimate.direction, suspects.flatten(1).mean(0) - origin)
+
+
+def test_the_baseline_that_is_asked_for_is_the_one_that_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    of = Estimate.of
+    monkeypatch.setattr(
+        Estimate, "of", lambda samples, targets, baseline: seen.append(baseline) or of(samples, targets)
+    )
+    FIRE(baseline="images").guard(victim(), known(pairs=False), context())
+    assert set(seen) == {"images"}

@@ -39,3 +39,14 @@ def test_fine_tuning_is_sgd_with_a_cosine_schedule(monkeypatch: pytest.MonkeyPat
     assert len(order) == epochs * 2
     for one, other in zip(repaired.parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_the_weights_are_decayed_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipes = []
+    monkeypatch.setattr(
+        "bench.defenses._finetuning.train", lambda model, data, recipe, *rest, **more: recipes.append(recipe)
+    )
+    for decay in (5e-4, 0.0):
+        FT(weight_decay=decay).repair(awake_victim(), Known(THREE_CLASSES.draw(40, seed=1)), context())
+    assert [recipe.weight_decay for recipe in recipes] == [5e-4, 0]
+    assert not recipes[0].augment

@@ -1,10 +1,12 @@
 """I-BAU: the hypergradient against problems that can be solved outright, and the perturbation of the planted victim."""
 
+import pytest
 import torch
 from planted import THREE_CLASSES, accuracy, awake_victim, context
 from torch import Tensor
 
-from bench.defenses.i_bau import IBAU, hypergradient
+from bench.defenses.i_bau import IBAU, Loss, hypergradient
+from bench.plugin import Known
 
 
 def quadratic(iterations: int, rate: float = 0.3) -> tuple[Tensor, Tensor]:
@@ -55,3 +57,27 @@ def test_the_universal_perturbation_is_the_trigger() -> None:
     assert bool(THREE_CLASSES.trigger.flatten()[shift.argmax()])
     assert float(shift.norm()) <= 3.0001
     assert accuracy(victim, data.floats + shift, torch.full_like(data.labels, THREE_CLASSES.target)) > 0.95
+
+
+def test_without_a_radius_the_perturbation_is_longer() -> None:
+    data = THREE_CLASSES.draw(60, seed=1)
+    free = IBAU(inner_steps=10, radius=None, inner_rate=1)._perturbation(awake_victim(), data, 20, context())
+    steps = IBAU(inner_steps=10, radius=1e6, inner_rate=1)._perturbation(awake_victim(), data, 20, context())
+    torch.testing.assert_close(free, steps)
+    assert float(free.norm()) > 3.1
+
+
+def test_the_inner_loss_is_that_of_each_batch_or_of_the_rounds_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    at, seen = torch.zeros(1, 1, 6, 6), []
+
+    def record(inner: Loss, outer: Loss, point: Tensor, weights: list[Tensor], **settings: object) -> list[Tensor]:
+        seen.append(round(float(inner(at).detach()), 6))
+        return [torch.zeros_like(weight) for weight in weights]
+
+    monkeypatch.setattr("bench.defenses.i_bau.hypergradient", record)
+    data = THREE_CLASSES.draw(60, seed=1)
+    for inner in ("batch", "first"):
+        IBAU(rounds=2, batch_size=20, inner_steps=1, inner=inner).repair(awake_victim(), Known(data), context())
+    batch, first = seen[:6], seen[6:]
+    assert len(set(batch)) == 6
+    assert first == [batch[0]] * 3 + [batch[3]] * 3

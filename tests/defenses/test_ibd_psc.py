@@ -100,3 +100,12 @@ def test_omega_is_raised_until_there_are_enough_networks() -> None:
         IBDPSC(networks=3, factor=1.1, error=xi, powers=powers).guard(model, Known(reference), notes)
         assert notes.diagnostics["amplified"]["factor"] == pytest.approx(1.1**wanted)
         assert len(notes.diagnostics["amplified"]["layers"]) == 3
+
+
+def test_amplification_may_begin_one_layer_further_on() -> None:
+    reference, layers = labelled_by(network(5)), []
+    for first in ("at", "behind"):
+        notes = context()
+        IBDPSC(networks=2, factor=3, error=0.1, powers=1, first=first).guard(network(5), Known(reference), notes)
+        layers.append(notes.diagnostics["amplified"]["layers"])
+    assert layers[1][0] == layers[0][0] + 1

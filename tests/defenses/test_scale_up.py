@@ -53,3 +53,15 @@ def test_moments_are_by_class_and_of_all_values_for_a_class_with_fewer_than_two(
     np.testing.assert_allclose(mean, [first.mean(), second.mean(), every.mean(), every.mean()], rtol=1e-5)
     deviations = [first.std(ddof=1), second.std(ddof=1), every.std(), every.std()]
     np.testing.assert_allclose(deviation, deviations, rtol=1e-4)
+
+
+def test_moments_of_all_clean_images_order_inputs_as_without_data() -> None:
+    model = random_convolutions(TASK.draw(60, seed=9).floats, TASK.classes)
+    reference, images = TASK.draw(60, seed=1, noise=0.4), TASK.draw(40, seed=3, noise=0.6).floats
+    free, every, by_class = (
+        judgement(ScaleUp(**form).guard(model, Known(reference), context())(images))[0]
+        for form in ({"data_free": True}, {"moments": "all"}, {})
+    )
+    clean = consistency(model, reference.floats, model(reference.floats).argmax(1), (3, 5, 7, 9, 11))
+    torch.testing.assert_close(every, (free - clean.mean()) / clean.std())
+    assert not torch.allclose(by_class, every)

@@ -1,23 +1,36 @@
 """TAC: its tests for the poisoned class, and its unlearning, on networks with a planted trigger."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from planted import Victim, context, pixel_task
+from scipy import stats
 from torch import nn
 
+from bench.defenses._quadratic_program import smallest_shifts
 from bench.defenses._shift_tuning import shifted_loss
 from bench.defenses.tac import TAC
 from bench.errors import RequestError
 from bench.plan.plan import Request, make_plan
 from bench.plan.registry import Registry
 from bench.plugin.values import ImageSpec, Known
+from bench.toolbox.networks import Latent
 
 TASK = pixel_task(classes=8, side=6, target=3, trigger=35)
 SPEC = ImageSpec(*TASK.shape, classes=TASK.classes, mean=(0.5,), std=(0.25,))
 TARGET = TASK.target
+PLAIN: dict[str, Any] = {  # the paper's rule
+    "evidence": "latent",
+    "quantile": 1,
+    "logarithm": False,
+    "test": "extreme",
+    "targets": 1,
+    "pairs": False,
+    "controls": 0,
+}
 
 
 @pytest.fixture
@@ -144,3 +157,55 @@ def test_beta_is_raised_until_the_class_is_no_outlier(known):
     trials = around.diagnostics["betas"]
     assert [trial["beta"] for trial in trials] == [1.0, 2.0, 4.0, 8.0, 16.0][: len(trials)]
     assert all(trial["outliers"] for trial in trials[:-1])
+
+
+def test_without_an_outlier_the_smallest_class_is_repaired_only_if_that_is_always_done(known):
+    flagged = {}
+    for flag in ("test", "always"):
+        around = context()
+        defense = TAC(**PLAIN, flag=flag, significance=1e-6, epochs=1)
+        defense.repair(network(trigger=20), known, around)
+        flagged[flag] = around.diagnostics["flagged"]
+        assert around.diagnostics["norms"][TARGET] == min(around.diagnostics["norms"])
+    assert flagged == {"test": [], "always": [TARGET]}
+
+
+def test_the_plain_rule_is_the_extreme_value_test_of_the_norms_over_all_images(known):
+    around, victim = context(), network(trigger=20)
+    TAC(**PLAIN, epochs=1).repair(victim, known, around)
+    data = known.reference()
+    latent = Latent(network(trigger=20), data.example)
+    arrays = (latent.features(data.floats), latent.linear.weight, latent.linear.bias)
+    shifts = smallest_shifts(*(part.detach().double().numpy() for part in arrays), quantile=1, margin=0, solver="nnls")
+    norms = np.array([np.linalg.norm(shift) for shift in shifts])
+    z = (norms - norms.mean()) / norms.std(ddof=1)
+    p_value = 1 - (1 - stats.norm.cdf(z.min())) ** len(norms)
+    assert around.diagnostics["norms"] == pytest.approx(norms.tolist())
+    assert around.diagnostics["z"] == pytest.approx(z.tolist())
+    assert around.diagnostics["p_value"] == pytest.approx(p_value)
+    assert not {"stage_distances", "natural_distances"} & set(around.diagnostics)
+
+
+def test_the_learning_rate_stays_or_follows_a_cosine():
+    constant, cosine = (TAC(schedule=schedule)._rate for schedule in ("constant", "cosine"))
+    assert [constant(done) for done in (0, 0.5, 0.9)] == [1, 1, 1]
+    assert [cosine(done) for done in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
+
+
+def test_a_normalised_loss_is_divided_by_one_plus_beta(known):
+    data, latent = known.reference(), Latent(network(20), known.reference().example)
+    added, targets = torch.rand(1, TASK.classes, latent.linear.in_features), torch.zeros(1, TASK.classes).long()
+    plain, divided = (
+        TAC(normalise=flag)._loss(latent, data.floats, data.labels, added, targets, 3.0) for flag in (False, True)
+    )
+    torch.testing.assert_close(divided, plain / 4)
+
+
+def test_the_schedule_moves_the_steps_of_the_unlearning(known):
+    ends = [
+        TAC(poisoned_class=TARGET, epochs=2, schedule=schedule).repair(network(20), known, context())
+        for schedule in ("constant", "cosine")
+    ]
+    weights = [torch.cat([weight.flatten() for weight in end.parameters()]) for end in ends]
+    start = torch.cat([weight.flatten() for weight in network(20).parameters()])
+    assert 0 < (weights[1] - start).norm() < (weights[0] - start).norm()

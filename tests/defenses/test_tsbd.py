@@ -4,12 +4,14 @@ import copy
 from collections.abc import Sequence
 from typing import cast
 
+import pytest
 import torch
 import torch.nn.functional as F
-from planted import FOUR_CLASSES, normalised_victim
-from torch import Tensor
+from planted import FOUR_CLASSES, context, normalised_victim
+from torch import Tensor, nn
 
-from bench.defenses.tsbd import GradientNorm, most_changed
+from bench.defenses.tsbd import TSBD, GradientNorm, most_changed
+from bench.plugin import Known
 
 
 def test_the_most_changed_weights_of_the_most_changed_neurons_are_chosen() -> None:
@@ -47,3 +49,50 @@ def test_the_penalised_gradient_is_taken_partly_ahead() -> None:
     ours = torch.cat([cast(Tensor, weight.grad).flatten() for weight in weights])
     torch.testing.assert_close(ours, 0.3 * here + 0.7 * ahead)
     assert not torch.allclose(here, ahead, rtol=1e-3)
+
+
+def test_weights_may_be_ranked_over_all_chosen_neurons_together() -> None:
+    changes = [torch.rand(6, 2, 3, 3), torch.rand(4, 10) * 3]
+    apart, together = (most_changed(changes, 0.5, 0.4, together=flag) for flag in (False, True))
+    rows = [(layer, number) for layer in (0, 1) for number in range(len(changes[layer]))]
+    chosen = [(layer, number) for layer, number in rows if apart[layer][number].any()]
+    pool = torch.cat([changes[layer][number].flatten() for layer, number in chosen])
+    least = pool.sort(descending=True).values[round(0.4 * len(pool)) - 1]
+    for layer, number in rows:
+        wanted = (changes[layer][number] >= least) & ((layer, number) in chosen)
+        assert torch.equal(together[layer][number], wanted)
+    assert any(not torch.equal(one, other) for one, other in zip(apart, together, strict=True))
+
+
+def test_the_look_ahead_may_have_its_length_in_every_tensor() -> None:
+    model, images = normalised_victim().double(), FOUR_CLASSES.draw(20, seed=3).floats.double()
+    labels, seen = torch.arange(20) % FOUR_CLASSES.classes, []
+    slopes = torch.autograd.grad(F.cross_entropy(model(images), labels), list(model.parameters()))
+    moved = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight, slope in zip(moved.parameters(), slopes, strict=True):
+            weight += 0.05 * slope / slope.norm().clamp_min(1e-12)
+    ahead = torch.autograd.grad(F.cross_entropy(moved(images), labels), list(moved.parameters()))
+    GradientNorm(1.0, 0.05, "tensor").loss(model, images, labels, 0.0).backward()
+    for weight, slope in zip(model.parameters(), ahead, strict=True):
+        torch.testing.assert_close(weight.grad, slope)
+    GradientNorm(1.0, 0.05).loss(model, images, labels, 0.0).backward()
+    seen = [
+        torch.allclose(cast(Tensor, weight.grad), 2 * slope)
+        for weight, slope in zip(model.parameters(), ahead, strict=True)
+    ]
+    assert not all(seen)
+
+
+def test_the_unlearning_is_by_whole_epochs_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def record(model: nn.Module, *rest: object, **settings: object) -> tuple[nn.Module, float]:
+        seen.append(settings["whole_epochs"])
+        return copy.deepcopy(model), 0.0
+
+    monkeypatch.setattr("bench.defenses.tsbd.unlearned", record)
+    for whole in (False, True):
+        defense = TSBD(whole_epochs=whole, epochs=0)
+        defense.repair(normalised_victim(), Known(FOUR_CLASSES.draw(40, seed=1)), context())
+    assert seen == [False, True]

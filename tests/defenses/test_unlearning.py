@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from planted import FOUR_CLASSES, accuracy, context, normalised_victim
 
@@ -17,3 +18,23 @@ def test_unlearning_changes_a_copy_until_it_fails() -> None:
     assert not network.training
     assert not model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_whole_epochs_end_after_an_epoch_that_failed_on_the_whole_and_clip_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clipped: list[float] = []
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda weights, norm: clipped.append(norm))
+    model, data = normalised_victim(), FOUR_CLASSES.draw(120, 1)
+    ends = {}
+    for whole in (False, True):
+        notes = context()
+        before = notes.generator.get_state()
+        _, reached = unlearned(
+            model, data, notes, accuracy=0.3, epochs=50, learning_rate=0.01, batch_size=40, whole_epochs=whole
+        )
+        ends[whole] = (reached, bool(clipped), notes.generator.get_state().equal(before))
+        clipped.clear()
+    assert ends[True][0] <= 0.3
+    assert ends[True][0] * 120 == pytest.approx(round(ends[True][0] * 120))  # of all images
+    assert (ends[False][1], ends[True][1]) == (True, False)
