@@ -54,3 +54,16 @@ def split_at_zero(counts: list[int]) -> list[list[int]]:
     for count in counts:
         runs.append([]) if count == 0 else runs[-1].append(count)
     return runs
+
+
+def test_the_perturbation_of_a_step_is_clamped_unless_that_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def record(*arguments: object, clamp: bool = True) -> object:
+        seen.append(clamp)
+        return worst_noise(*arguments, clamp=clamp)
+
+    monkeypatch.setattr("bench.defenses.anp.worst_noise", record)
+    for clamp in (True, False):
+        ANP(clamp=clamp, steps=1).repair(normalised_victim(), Known(FOUR_CLASSES.draw(40, 1)), context())
+    assert seen == [True, False]

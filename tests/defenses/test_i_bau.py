@@ -81,3 +81,12 @@ def test_the_inner_loss_is_that_of_each_batch_or_of_the_rounds_first(monkeypatch
     batch, first = seen[:6], seen[6:]
     assert len(set(batch)) == 6
     assert first == [batch[0]] * 3 + [batch[3]] * 3
+
+
+def test_the_perturbation_is_sought_on_varied_images() -> None:
+    data = THREE_CLASSES.draw(60, seed=1)
+    plain, cropped = (
+        IBAU(inner_steps=2, inner_rate=1, **form)._perturbation(awake_victim(), data, 20, context())
+        for form in ({}, {"augment": True, "crop": 2})
+    )
+    assert not torch.equal(plain, cropped)

@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from planted import FOUR_CLASSES, context, normalised_victim
 from small_networks import random_convolutions
@@ -116,3 +117,19 @@ def test_the_runner_ups_weight_changes_what_is_learned() -> None:
     same = [polarizer_of(weight_runner_up=weight).mix.weight for weight in (0.0, 0.0, 2.0)]
     assert torch.equal(same[0], same[1])
     assert not torch.equal(same[0], same[2])
+
+
+def test_what_is_asked_of_warm_up_and_attack_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    attacks = []
+
+    def record(*arguments: object) -> Tensor:
+        attacks.append(arguments[-1])
+        return attacked(*arguments)
+
+    monkeypatch.setattr("bench.defenses.npd.attacked", record)
+    cold = polarizer_of(statistics="kept", epochs=1)
+    warm = polarizer_of(statistics="kept", epochs=1, warm_up=2)
+    assert not torch.equal(cold.norm.running_mean, warm.norm.running_mean)
+    for perturbation in ("universal", "image"):
+        polarizer_of(attack="sign", perturbation=perturbation, epochs=1)
+    assert attacks == ["gradient"] * 6 + ["sign"] * 6

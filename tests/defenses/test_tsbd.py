@@ -96,3 +96,17 @@ def test_the_unlearning_is_by_whole_epochs_if_asked(monkeypatch: pytest.MonkeyPa
         defense = TSBD(whole_epochs=whole, epochs=0)
         defense.repair(normalised_victim(), Known(FOUR_CLASSES.draw(40, seed=1)), context())
     assert seen == [False, True]
+
+
+def test_ranking_and_look_ahead_are_those_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranked, norms = [], []
+
+    def record(changes: list[Tensor], neurons: float, weights: float, *, together: bool) -> list[Tensor]:
+        ranked.append(together)
+        return most_changed(changes, neurons, weights, together=together)
+
+    monkeypatch.setattr("bench.defenses.tsbd.most_changed", record)
+    monkeypatch.setattr(TSBD, "fine_tune", lambda self, *rest, objective: norms.append(objective.norm))
+    for form in ({}, {"ranked": "together", "look_ahead": "tensor"}):
+        TSBD(**form).repair(normalised_victim(), Known(FOUR_CLASSES.draw(40, seed=1)), context())
+    assert (ranked, norms) == ([False, True], ["network", "tensor"])

@@ -7,6 +7,7 @@ import torch
 from planted import FOUR_CLASSES, accuracy, context, normalised_victim
 
 from bench.defenses._unlearning import unlearned
+from bench.plugin import LabelledImages
 
 
 def test_unlearning_changes_a_copy_until_it_fails() -> None:
@@ -38,3 +39,17 @@ def test_whole_epochs_end_after_an_epoch_that_failed_on_the_whole_and_clip_nothi
     assert ends[True][0] <= 0.3
     assert ends[True][0] * 120 == pytest.approx(round(ends[True][0] * 120))  # of all images
     assert (ends[False][1], ends[True][1]) == (True, False)
+
+
+@pytest.mark.parametrize(("whole", "batches"), [(False, 1), (True, 3)])
+def test_an_accuracy_that_is_low_at_once_ends_it_at_the_first_batch_or_after_the_first_epoch(
+    whole: bool, batches: int
+) -> None:
+    data = FOUR_CLASSES.draw(120, 1)
+    wrong = LabelledImages(data.images, (data.labels + 1) % 4)  # the network is wrong from the start
+    passes = []
+    model = normalised_victim()
+    settings = {"accuracy": 0.3, "epochs": 5, "learning_rate": 1e-6, "batch_size": 40, "whole_epochs": whole}
+    model.register_forward_hook(lambda *_: passes.append(1))
+    unlearned(model, wrong, context(), **settings)
+    assert len(passes) == batches
