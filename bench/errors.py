@@ -1,5 +1,6 @@
 """The errors that callers can act on: a request that cannot be met, and a stored file that cannot be used."""
 
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -33,11 +34,20 @@ class Damaged(Exception):
 
 def one_line(error: BaseException) -> str:
     """The type of an error and its message, on one printable line of bounded length, whatever the message holds."""
+    kind = type.__getattribute__(type(error), "__name__")  # its class, and the class of that, may be anybody's
     try:
-        message = str(error)
-    except Exception:  # its class may be anybody's
+        message = " ".join(str(error)[:_LOOKED_AT].split())
+    except BaseException:
         message = "its message cannot be read"
-    return printable(f"{type(error).__name__}: {' '.join(message[:_LOOKED_AT].split())}".removesuffix(": "))
+    return printable(f"{kind}: {message}".removesuffix(": "))
+
+
+def whole_trace(error: BaseException) -> str:
+    """The traceback of an error that is being handled, whatever its class does while it is looked at."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException:
+        return f"{one_line(error)}\n(its traceback cannot be shown)\n"
 
 
 def shortened(text: str, length: int = 200) -> str:

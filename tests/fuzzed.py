@@ -54,6 +54,8 @@ def _assignment(draw: random.Random) -> str:
 def value(draw: random.Random) -> str:
     """What may stand behind the equals sign of a parameter."""
     chance = draw.random()
+    if chance < 0.02:  # a sweep that nobody can compute
+        return "|".join(["0.1"] * draw.choice([100, 5000, 20_000]))
     if chance < 0.55:
         return draw.choice(NUMBERS)
     if chance < 0.8:
@@ -87,6 +89,7 @@ def options(draw: random.Random) -> dict[str, object]:
     if draw.random() < 0.15:
         odd[draw.choice(["seeds", "seeds", "reference", "suspects", "profile"])] = draw.choice(
             [draw.choice(NUMBERS), draw.choice(TEXTS), f"0-{draw.choice(NUMBERS)}", f"{draw.choice(NUMBERS)}%"]
+            + ["0-1000000000", "-9-9", "0-9," * 900 + "0", "0-9999,0", ",".join(map(str, range(10_001)))]
         )
     return {**small, **odd}
 
