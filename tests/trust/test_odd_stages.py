@@ -1,10 +1,10 @@
 """Plugins that misbehave while a stage is made: their own cells fail, each with one line, and all others are done.
 
-``plugins/odd_plugins.py`` has the ways. The suite tries them in one process; ``-m slow`` tries all of them in workers.
+``plugins/odd_*.py`` have the ways. The suite tries them in one process; ``-m slow`` tries all of them in workers.
 """
 
-import importlib.util
-import shutil
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,14 +13,13 @@ import tiny
 import bench
 from bench.errors import one_line, shortened, whole_trace
 
-FILE = tiny.PLUGIN_FOLDER / "odd_plugins.py"
-SPEC = importlib.util.spec_from_file_location("odd_plugins", FILE)
-odd = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(odd)
-RAISED = [f"raise.{name}" for name in odd.RAISING]
-GIVEN = [f"give.{name}" for name in odd.GIVEN]
-SAID = [f"say.{name}" for name in odd.SAID]
-DONE = [f"do.{name}" for name in odd.DONE]
+FOLDER = tiny.PLUGIN_FOLDER
+sys.path.append(str(FOLDER))  # a plugin imports what lies beside it
+raises, defenses, victims = map(importlib.import_module, ("odd_raises", "odd_defenses", "odd_victims"))
+RAISED = [f"raise.{name}" for name in raises.RAISING]
+GIVEN = [f"give.{name}" for name in defenses.GIVEN]
+SAID = [f"say.{name}" for name in defenses.SAID]
+DONE = [f"do.{name}" for name in defenses.DONE]
 
 
 def table(kind: str, name: str, ways, *neighbours: str) -> dict[str, object]:
@@ -30,10 +29,10 @@ def table(kind: str, name: str, ways, *neighbours: str) -> dict[str, object]:
 
 SMALL = {
     "what a defense raises": table("defenses", "odd_repair", RAISED, "plain", "plain[n=1]"),
-    "what a guard answers": table("defenses", "odd_guard", odd.GUARDS, "plain", "plain[n=1]"),
-    "an attack": table("attacks", "odd_attack", odd.ATTACKS, "corner", "corner[n=1]"),
-    "a model": table("models", "odd_model", odd.MODELS, "linear"),
-    "a data set": table("datasets", "odd_data", odd.DATA, "dots"),
+    "what a guard answers": table("defenses", "odd_guard", defenses.GUARDS, "plain", "plain[n=1]"),
+    "an attack": table("attacks", "odd_attack", victims.ATTACKS, "corner", "corner[n=1]"),
+    "a model": table("models", "odd_model", victims.MODELS, "linear"),
+    "a data set": table("datasets", "odd_data", victims.DATA, "dots"),
 }
 LARGE = SMALL | {
     "what a defense gives": table("defenses", "odd_repair", GIVEN, "plain", "plain[n=1]"),
@@ -44,7 +43,7 @@ LARGE = SMALL | {
 
 def check(folder: Path, selected: dict[str, object], capfd, **how: object) -> None:
     """Run the cells: what misbehaves has failed with a line, its neighbours are done, and no traceback is shown."""
-    plugin = [tiny.plugins(folder), Path(shutil.copy(FILE, folder))]
+    plugin = [tiny.plugins(folder), FOLDER / "odd_defenses.py", FOLDER / "odd_victims.py"]
     grid = {
         "datasets": "dots",
         "models": "linear",
@@ -56,7 +55,7 @@ def check(folder: Path, selected: dict[str, object], capfd, **how: object) -> No
     assert len(results.records) > 3
     for record in results.records:
         odd_ways = [value for label in _labels(record) if (value := label.partition("[how=")[2].removesuffix("]"))]
-        harmless = odd.WORKING | (odd.UNSEEN if how["executor"] == "inline" else set())
+        harmless = defenses.WORKING | (defenses.UNSEEN if how["executor"] == "inline" else set())
         expected = "done" if not odd_ways or odd_ways[0] in harmless else "failed"
         assert record.status == expected, (_labels(record), record.reason)
         if expected == "failed":
@@ -84,13 +83,15 @@ def test_what_misbehaves_fails_alone_in_workers(tmp_path, capfd, what):
 
 
 def test_there_are_at_least_sixty_ways():
-    assert len({*RAISED, *GIVEN, *SAID, *DONE, *odd.GUARDS, *odd.ATTACKS, *odd.MODELS, *odd.DATA}) >= 60
+    assert (
+        len({*RAISED, *GIVEN, *SAID, *DONE, *defenses.GUARDS, *victims.ATTACKS, *victims.MODELS, *victims.DATA}) >= 60
+    )
 
 
-@pytest.mark.parametrize("name", odd.RAISING)
+@pytest.mark.parametrize("name", raises.RAISING)
 def test_any_error_has_a_line_and_a_trace(name):
     with pytest.raises(BaseException) as caught:  # noqa: PT011 - any of them
-        odd.RAISING[name]()
+        raises.RAISING[name]()
     line = one_line(caught.value)
     assert line
     assert shortened(line, len(line)) == line
