@@ -65,10 +65,11 @@ def state(content: bytes, device: "torch.device") -> dict[str, Any]:
     """
     import torch
 
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > len(content):
-        raise ValueError(f"unpacks to {unpacked} bytes, expected at most its own {len(content)}")
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > len(content):
+            raise ValueError(f"unpacks to {unpacked} bytes, expected at most its own {len(content)}")
     # an optimizer's state does not fit into safetensors; with weights_only, reading it runs no code
     loaded: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     return loaded
