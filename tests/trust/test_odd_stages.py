@@ -11,7 +11,7 @@ import pytest
 import tiny
 
 import bench
-from bench.errors import one_line, shortened, whole_trace
+from bench.errors import RequestError, one_line, shortened, whole_trace
 
 FOLDER = tiny.PLUGIN_FOLDER
 sys.path.append(str(FOLDER))  # a plugin imports what lies beside it
@@ -32,7 +32,6 @@ SMALL = {
     "what a guard answers": table("defenses", "odd_guard", defenses.GUARDS, "plain", "plain[n=1]"),
     "an attack": table("attacks", "odd_attack", victims.ATTACKS, "corner", "corner[n=1]"),
     "a model": table("models", "odd_model", victims.MODELS, "linear"),
-    "a data set": table("datasets", "odd_data", victims.DATA, "dots"),
 }
 LARGE = SMALL | {
     "what a defense gives": table("defenses", "odd_repair", GIVEN, "plain", "plain[n=1]"),
@@ -41,7 +40,7 @@ LARGE = SMALL | {
 }
 
 
-def check(folder: Path, selected: dict[str, object], capfd, **how: object) -> None:
+def check(folder: Path, selected: dict[str, object], capfd, least: int = 4, **how: object) -> None:
     """Run the cells: what misbehaves has failed with a line, its neighbours are done, and no traceback is shown."""
     plugin = [tiny.plugins(folder), FOLDER / "odd_defenses.py", FOLDER / "odd_victims.py"]
     grid = {
@@ -52,7 +51,7 @@ def check(folder: Path, selected: dict[str, object], capfd, **how: object) -> No
         "recipes": "quick[epochs=1]",
     }
     results = bench.run(**{**grid, **selected}, plugin=plugin, reference=8, store=folder / "store", **how)
-    assert len(results.records) > 3
+    assert len(results.records) >= least
     for record in results.records:
         odd_ways = [value for label in _labels(record) if (value := label.partition("[how=")[2].removesuffix("]"))]
         harmless = defenses.WORKING | (defenses.UNSEEN if how["executor"] == "inline" else set())
@@ -80,6 +79,16 @@ def test_what_misbehaves_fails_alone(tmp_path, capfd, what):
 @pytest.mark.parametrize("what", LARGE)
 def test_what_misbehaves_fails_alone_in_workers(tmp_path, capfd, what):
     check(tmp_path, LARGE[what], capfd, executor="local", workers=1)
+
+
+@pytest.mark.parametrize("way", victims.DATA)
+def test_a_data_set_that_cannot_be_loaded_is_refused_or_fails_in_one_line(tmp_path, capfd, way):
+    try:
+        check(tmp_path, table("datasets", "odd_data", [way], "dots"), capfd, least=2, executor="inline")
+    except RequestError as error:
+        assert "odd_data" in str(error)
+        assert shortened(str(error), 2000) == str(error)
+        assert "\n" not in str(error)
 
 
 def test_there_are_at_least_sixty_ways():
