@@ -1,6 +1,7 @@
 """The errors that callers can act on: a request that cannot be met, and a stored file that cannot be used."""
 
 import signal
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -73,20 +74,30 @@ def how_ended(code: int) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: Python's own, a GPU's, or in torch's allocator on the CPU, which has no error class."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    line = one_line(error)
+    return isinstance(error, RuntimeError) and (line.startswith("OutOfMemoryError") or "DefaultCPUAllocator" in line)
 
 
 def one_line(error: BaseException) -> str:
     """The type of an error and its message, on one printable line of bounded length, whatever the message holds."""
     if isinstance(error, Elsewhere | Died):
         return printable(str(error))
+    kind = type.__getattribute__(type(error), "__name__")  # its class, and the class of that, may be anybody's
     try:
-        message = str(error)
-    except Exception:  # its class may be anybody's
+        message = " ".join(str(error)[:_LOOKED_AT].split())
+    except BaseException:
         message = "its message cannot be read"
-    return printable(f"{type(error).__name__}: {' '.join(message[:_LOOKED_AT].split())}".removesuffix(": "))
+    return printable(f"{kind}: {message}".removesuffix(": "))
+
+
+def whole_trace(error: BaseException) -> str:
+    """The traceback of an error that is being handled, whatever its class does while it is looked at."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException:
+        return f"{one_line(error)}\n(its traceback cannot be shown)\n"
 
 
 def shortened(text: str, length: int = 200) -> str:

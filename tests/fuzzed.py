@@ -28,6 +28,9 @@ NUMBERS = ["0", "1", "-1", "2", "10", "0.1", "1e999", "-1e999", "1e308", "1e-400
            "-0", "-0.0", "1e5", "5%", ".5", "5."]  # fmt: skip
 
 
+SEEDS = ["0-1000000000", "-9-9", "0-9," * 900 + "0", "0-9999,0", ",".join(map(str, range(10_001)))]
+
+
 def selection(draw: random.Random, kind: str) -> str:
     """A selection for the option ``kind``."""
     parts = [_part(draw, kind) for _ in range(draw.choice([1, 1, 1, 1, 2, 3]))]
@@ -54,6 +57,8 @@ def _assignment(draw: random.Random) -> str:
 def value(draw: random.Random) -> str:
     """What may stand behind the equals sign of a parameter."""
     chance = draw.random()
+    if chance < 0.02:  # a sweep that nobody can compute
+        return "|".join(["0.1"] * draw.choice([100, 5000, 20_000]))
     if chance < 0.55:
         return draw.choice(NUMBERS)
     if chance < 0.8:
@@ -86,7 +91,7 @@ def options(draw: random.Random) -> dict[str, object]:
     odd: dict[str, object] = {kind: selection(draw, kind) for kind in draw.sample([*NAMES], draw.choice([1, 1, 2]))}
     if draw.random() < 0.15:
         odd[draw.choice(["seeds", "seeds", "reference", "suspects", "profile"])] = draw.choice(
-            [draw.choice(NUMBERS), draw.choice(TEXTS), f"0-{draw.choice(NUMBERS)}", f"{draw.choice(NUMBERS)}%"]
+            [draw.choice(NUMBERS), draw.choice(TEXTS), f"0-{draw.choice(NUMBERS)}", f"{draw.choice(NUMBERS)}%", *SEEDS]
         )
     return {**small, **odd}
 

@@ -43,6 +43,9 @@ def _guarded(command: Callable[[], Any]) -> int:
     except Damaged as error:
         complain(f"damaged: {error}")
         return 1
+    except MemoryError:
+        complain("out of memory")
+        return 1
     except KeyboardInterrupt:
         complain("interrupted; finished work is kept, and the same command continues from there")
         return 130

@@ -2,7 +2,6 @@
 
 import gc
 import time
-import traceback
 from collections.abc import Callable
 from functools import partial
 
@@ -15,12 +14,12 @@ from bench.cell.apart.stage import make_stage
 from bench.cell.workshop import Workshop
 from bench.engine import devices
 from bench.engine.executor import Outcome, Status, WorkerSettings
-from bench.errors import Damaged, Died, Elsewhere, is_out_of_memory, one_line, shortened
+from bench.errors import Damaged, Died, Elsewhere, is_out_of_memory, one_line, shortened, whole_trace
 from bench.plan.registry import Registry
 from bench.plan.stages import CellStage, Stage
 from bench.provenance import Maker
 from bench.store import locks
-from bench.store.store import Store
+from bench.store.store import SECTIONS, Store
 
 
 def open_workshop(settings: WorkerSettings, device: str, progress: Callable[[float], None]) -> Workshop:
@@ -68,15 +67,22 @@ def _outcome(stage: Stage, workshop: Workshop, slot: int) -> Outcome:
             began = time.perf_counter()
             log = make_stage(stage, workshop)
             return Outcome(slot, stage, "done", time.perf_counter() - began, log=tuple(log.lines))
-    except Damaged as error:
-        return Outcome(slot, stage, "damaged", 0.0, str(error), damaged=(error.section, error.key))
-    except (Exception, SystemExit, GeneratorExit) as error:  # whatever a plugin raises fails only its own stage
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a plugin raises fails only its own stage
+        if isinstance(error, Damaged) and _is_of(error, stage):
+            return Outcome(slot, stage, "damaged", 0.0, str(error), damaged=(error.section, error.key))
         if isinstance(stage, CellStage) and not workshop.store.has("victims", stage.victim.key):
             victim = "victims", stage.victim.key
             return Outcome(slot, stage, "damaged", 0.0, f"{'/'.join(victim)}: is no longer there", damaged=victim)
-        trace = error.trace if isinstance(error, Elsewhere) else traceback.format_exc()
+        trace = error.trace if isinstance(error, Elsewhere) else whole_trace(error)
         trace = shortened(trace, LONGEST_TRACEBACK)
         return Outcome(slot, stage, _status(error), time.perf_counter() - began, one_line(error), trace)
+
+
+def _is_of(error: Damaged, stage: Stage) -> bool:
+    """Whether what is damaged is the stage's own, or its victim's: a plugin may raise anything."""
+    return error.section in SECTIONS and error.key in (stage.key, getattr(stage, "victim", stage).key)
 
 
 def _status(error: BaseException) -> Status:

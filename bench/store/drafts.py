@@ -6,6 +6,7 @@ next run can remove those of processes that are no longer there.
 
 import os
 import platform
+import re
 import uuid
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import psutil
 from bench.store import files, paths
 
 FOLDER = "tmp"
+_PID = re.compile(r"([0-9]{1,9})-")  # other digits and larger numbers are nobody's
 
 
 def new(store: Path) -> Path:
@@ -23,8 +25,8 @@ def new(store: Path) -> Path:
 
 def leftovers(store: Path) -> list[Path]:
     """The drafts that dead processes of this machine left behind."""
-    owners = {draft: draft.name.partition("-")[0] for draft in (store / FOLDER).glob(f"*-*@{platform.node()}")}
-    return [draft for draft, pid in owners.items() if pid.isdigit() and not is_alive(int(pid))]
+    owners = {draft: _PID.match(draft.name) for draft in (store / FOLDER).glob(f"*-*@{platform.node()}")}
+    return [draft for draft, pid in owners.items() if pid and not is_alive(int(pid[1]))]
 
 
 def sweep(store: Path) -> None:

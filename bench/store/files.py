@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 LARGEST_TEXT, LARGEST_TENSORS = 2**26, 2**33  # bytes of a file
+LARGEST_HEADER = 2**22  # bytes: the names and shapes of 40,000 tensors; parsing 90 MB of them takes a minute
+_AT_ONCE = 2**31 - 2**12  # the most bytes that one call of the system reads
 
 
 def encode(name: str, content: Any) -> bytes:
@@ -44,23 +47,29 @@ def tensors(content: bytes) -> "dict[str, torch.Tensor]":
     """The tensors of a safetensors file, on the CPU."""
     from safetensors.torch import load
 
-    return load(content)
+    return load(_of_short_header(content))
 
 
 def arrays(content: bytes) -> "dict[str, np.ndarray[Any, Any]]":
     """The tensors of a safetensors file as numpy arrays, without torch."""
     from safetensors.numpy import load
 
-    return load(content)
+    return load(_of_short_header(content))
 
 
 def state(content: bytes, device: "torch.device") -> dict[str, Any]:
     """What torch.save wrote, its tensors on ``device``.
 
-    Raises UnpicklingError for anything but tensors and plain values: it could run code.
+    Raises UnpicklingError for anything but tensors and plain values: it could run code. Raises ValueError for an
+    archive that is larger unpacked: torch never packs, and a small file could fill the memory.
     """
     import torch
 
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > len(content):
+            raise ValueError(f"unpacks to {unpacked} bytes, expected at most its own {len(content)}")
     # an optimizer's state does not fit into safetensors; with weights_only, reading it runs no code
     loaded: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     return loaded
@@ -84,9 +93,11 @@ def read(path: str) -> bytes:
             raise NotPlain("is no regular file")
         if found.st_size > largest(path):
             raise NotPlain(f"has {found.st_size} bytes, expected at most {largest(path)}")
-        content = os.read(descriptor, found.st_size + 1)  # a third of the time of a file object
-        if len(content) == found.st_size:
-            return content
+        content = b""
+        if found.st_size < _AT_ONCE:
+            content = os.read(descriptor, found.st_size + 1)  # a third of the time of a file object
+            if len(content) == found.st_size:
+                return content
         with open(descriptor, "rb", buffering=0, closefd=False) as file:  # of more than 2 GiB, or growing
             return content + file.read()
     finally:
@@ -135,18 +146,26 @@ def names(folder: Path) -> list[str]:
 
 
 def size(path: str | Path) -> int:
-    """Bytes of a file, or of all files in a directory. What disappears meanwhile counts as 0 bytes."""
+    """Bytes of a file, or of all files in a directory. What disappears meanwhile, or may not be read, counts as 0."""
     try:
         with os.scandir(path) as entries:
             return sum(size(entry.path) if entry.is_dir(follow_symlinks=False) else _size(entry) for entry in entries)
     except NotADirectoryError:
         return Path(path).stat().st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return 0
+
+
+def _of_short_header(content: bytes) -> bytes:
+    """A safetensors file, which begins with the length of its header."""
+    length = int.from_bytes(content[:8], "little")
+    if length > LARGEST_HEADER:
+        raise ValueError(f"has a header of {length} bytes, expected at most {LARGEST_HEADER}")
+    return content
 
 
 def _size(entry: "os.DirEntry[str]") -> int:
     try:
         return entry.stat(follow_symlinks=False).st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return 0

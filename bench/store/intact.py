@@ -1,5 +1,6 @@
 """The files of one stage, each compared with its hash. Whatever is not what was written is Damaged."""
 
+import errno
 import os
 import stat
 
@@ -10,9 +11,14 @@ from bench.store import hashes as manifest
 
 def hashes(folder: str, section: str, key: str) -> dict[str, str]:
     """The SHA-256 of each file of the stage in ``folder``, by name. Raises FileNotFoundError if it is not there."""
-    if not stat.S_ISDIR(os.lstat(folder).st_mode):
-        raise Damaged(section, key, "the folder", "is a link or a file, expected a directory")
-    present = {name for name in os.listdir(folder) if not name.startswith(".")}  # noqa: PTH208 - quicker
+    try:
+        if not stat.S_ISDIR(os.lstat(folder).st_mode):
+            raise Damaged(section, key, "the folder", "is a link or a file, expected a directory")
+        present = {name for name in os.listdir(folder) if not name.startswith(".")}  # noqa: PTH208 - quicker
+    except NotADirectoryError as error:  # a file has the name of the directory above
+        raise FileNotFoundError(error.errno, error.strerror, folder) from None
+    except OSError as error:
+        raise _damage(error, section, key, "the folder") from None
     content = _read(folder, section, key, manifest.NAME)
     try:
         listed = manifest.unseal(content, f"{section}/{key}")
@@ -39,8 +45,17 @@ def _read(folder: str, section: str, key: str, name: str) -> bytes:
         return files.read(f"{folder}/{name}")
     except FileNotFoundError:
         raise Damaged(section, key, name, "is missing") from None
+    except OSError as error:
+        raise _damage(error, section, key, name) from None
     except files.NotPlain as error:
         raise Damaged(section, key, name, str(error)) from None
+
+
+def _damage(error: OSError, section: str, key: str, name: str) -> Exception:
+    """What to raise for a stage of which the system gives an error: others than these say nothing of this stage."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
+        return Damaged(section, key, name, f"cannot be read: {error.strerror}")
+    return error
 
 
 def _foreign(name: str) -> tuple[str, str]:

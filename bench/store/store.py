@@ -172,6 +172,8 @@ class Store:
                 except OSError as error:
                     raise OSError(error.errno, error.strerror, str(target / name)) from error
             is_first = not target.parent.is_dir()
+            if is_first:
+                paths.within(self.root, target.parent).unlink(missing_ok=True)  # no file of a store has this name
             target.parent.mkdir(parents=True, exist_ok=True)
             paths.within(self.root, target)
             if durable:

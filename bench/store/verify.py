@@ -78,7 +78,7 @@ def last(store: Store) -> Verified | None:
     """What was noted last; None where there is nothing, or nothing that can be read."""
     try:
         return Verified.model_validate_json(files.read(str(store.root / NAME)))
-    except (FileNotFoundError, files.NotPlain, ValidationError):
+    except (OSError, files.NotPlain, ValidationError):
         return None
 
 

@@ -57,6 +57,67 @@ class TwoOutputs(nn.Module):
         return self.head(self.pair(images)[1])
 
 
+class Repeated(nn.Module):
+    """The same convolution and normalisation three times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.conv = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.norm, self.head = nn.BatchNorm2d(4), nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out = self.first(images)
+        for _ in range(3):
+            out = self.norm(self.conv(out)).relu()
+        return self.head(out.mean((2, 3)))
+
+
+class Tied(nn.Module):
+    """Two convolutions that share their weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(1, 4, 3, padding=1)
+        self.two.weight = self.one.weight
+        self.norm, self.head = nn.BatchNorm2d(4), nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.norm(self.one(images) + self.two(images)).relu().mean((2, 3)))
+
+
+class OneAxis(nn.Module):
+    """Convolutions along rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv1d(12, 6, 3), nn.BatchNorm1d(6), nn.Linear(6, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.norm(self.conv(images[:, 0])).relu().mean(2))
+
+
+class Listed(nn.Module):
+    """Weights that belong to no layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList([nn.Parameter(torch.randn(3, 144))])
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.linear(images.flatten(1), self.weights[0])
+
+
+class Recurrent(nn.Module):
+    """A layer that gives a tuple."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.head = nn.LSTM(12, 8, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.rows(images[:, 0])[0][:, -1])
+
+
 def _block(norm: nn.Module, before: int = 1) -> list[nn.Module]:
     return [nn.Conv2d(before, 4, 3, padding=1), norm, nn.ReLU()]
 
@@ -82,6 +143,11 @@ NETWORKS = {
     "one linear layer": lambda: nn.Sequential(nn.Flatten(), nn.Linear(144, 3)),
     "two linear layers": lambda: nn.Sequential(nn.Flatten(), nn.Linear(144, 8), nn.ReLU(), nn.Linear(8, 3)),
     "a stage with two outputs": TwoOutputs,
+    "a layer run three times": Repeated,
+    "two layers of one weight": Tied,
+    "one axis": OneAxis,
+    "parameters in a list": Listed,
+    "a recurrent layer": Recurrent,
 }
 
 
@@ -110,7 +176,8 @@ def test_a_defense_works_on_an_odd_network_or_says_why_not(name, kind):
     if reason is not None:
         assert len(reason) > 20, "a reason in words"
         return
-    assert not (name in NO_LATENT and kind in ("convolution at the end", "softmax at the end", "linear but no module"))
+    no_latent = ("convolution at the end", "softmax at the end", "linear but no module", "parameters in a list")
+    assert not (name in NO_LATENT and kind in no_latent)
     assert not (name in RUNNING and kind in ("no running statistics", "some running statistics", "no gains"))
     suspects = data(9, 2).floats.clone()
     suspects[:, :, -3:, -3:] = 1

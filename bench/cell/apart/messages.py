@@ -2,7 +2,6 @@
 
 import io
 import pickle
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.errors import Damaged, Elsewhere, MemoryElsewhere, is_out_of_memory, one_line, shortened
+from bench.errors import Damaged, Elsewhere, MemoryElsewhere, is_out_of_memory, one_line, shortened, whole_trace
 
 LONGEST_TRACEBACK = 100_000  # characters; beyond these its middle is left out
 
@@ -46,7 +45,7 @@ class Raised:
     def of(cls, error: BaseException) -> "Raised":
         """The message about an error that is being handled."""
         damaged = tuple(map(str, error.args)) if isinstance(error, Damaged) else None
-        trace = shortened("".join(traceback.format_exception(error)), LONGEST_TRACEBACK)
+        trace = shortened(whole_trace(error), LONGEST_TRACEBACK)
         return cls(one_line(error), trace, is_out_of_memory(error), damaged)
 
     @property
