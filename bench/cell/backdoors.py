@@ -6,6 +6,7 @@ prefix.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -103,8 +104,18 @@ def targets(backdoors: Sequence[Attack], labels: Tensor, assignment: Tensor) -> 
     """The target (N,) of every image of true class ``labels`` (N,), by the backdoor that it is assigned to (N,)."""
     new_labels = labels.clone()
     for number, backdoor in enumerate(backdoors):
-        new_labels[assignment == number] = backdoor.target(labels[assignment == number])
+        own = labels[assignment == number]
+        new_labels[assignment == number] = _labels(backdoor.target(own), own, backdoor)
     return new_labels
+
+
+def _labels(given: Any, own: Tensor, backdoor: Attack) -> Tensor:
+    """What a backdoor's ``target`` has given for images of these classes (N,), if it is one label for each."""
+    if isinstance(given, Tensor) and given.shape == own.shape and given.dtype == own.dtype:
+        return given
+    tensor = isinstance(given, Tensor)
+    got = f"{given.dtype} {tuple(given.shape)}".removeprefix("torch.") if tensor else f"a {type(given).__name__}"
+    raise ValueError(f"{backdoor.name}: target gave {got}, expected int64 {tuple(own.shape)}")
 
 
 def learn(attack: Attack, train: LabelledImages, context: AttackContext) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Label maps, several targets with a trigger each, and attacks that control the training of their victim."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,33 @@ def test_images_are_assigned_in_equal_shares_and_follow_the_label_map_of_their_t
     labels = torch.arange(images) % 5
     targets = backdoors.targets(attack.backdoors(), labels, assignment)
     assert targets.tolist() == assignment.tolist()  # target number k is class k here
+
+
+class Odd(BadNets):
+    """An attack whose targets are what it was made with."""
+
+    given: object = None
+
+    def target(self, labels):
+        return self.given
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (torch.tensor([1]), "int64 (1,)"),
+        (torch.tensor(1), "int64 ()"),
+        (torch.ones(3, 1, dtype=torch.int64), "int64 (3, 1)"),
+        (torch.ones(3), "float32 (3,)"),
+        ([1, 1, 1], "a list"),
+        (None, "a NoneType"),
+    ],
+    ids=["one", "a number", "a column", "floats", "a list", "nothing"],
+)
+def test_targets_that_are_not_a_label_for_each_image_are_refused(given, said):
+    wanted = rf"badnets: target gave {re.escape(said)}, expected int64 \(3,\)"
+    with pytest.raises(ValueError, match=wanted):
+        backdoors.targets([Odd(given=given)], torch.zeros(3, dtype=torch.int64), torch.zeros(3, dtype=torch.int64))
 
 
 def test_metrics_of_several_targets_against_a_case_worked_out_by_hand():
