@@ -149,6 +149,7 @@ def _set_hooks(value: list[dict[Any, Any]]) -> None:
 
 # --- the process ---------------------------------------------------------------------------------------
 
+_SET_BY_LIBRARIES = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")  # scikit-learn does, when it is imported
 _ONE, _HALF_STEP, _SMALLEST = 1.0, 2.0**-53, 5e-324
 
 
@@ -156,7 +157,7 @@ def _process_facts() -> Iterator[Fact]:
     yield Fact("the rounding of floats", _rounding, is_short=False)
     yield Fact("denormal numbers", lambda: _SMALLEST * _ONE != 0, lambda kept: torch.set_flush_denormal(not kept))
     yield Fact("numpy's reaction to errors", np.geterr, lambda value: np.seterr(**value))
-    yield Fact("the environment", lambda: dict(os.environ), _set_environment)
+    yield Fact("the environment", _environment, _set_environment)
     yield Fact("the working directory", os.getcwd, os.chdir)
     yield Fact("the umask", _umask, os.umask)
     yield Fact(
@@ -189,8 +190,14 @@ def _rounding() -> tuple[float, ...]:
     return _ONE + _HALF_STEP, -_ONE - _HALF_STEP, _ONE - _HALF_STEP / 2
 
 
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _SET_BY_LIBRARIES}
+
+
 def _set_environment(value: dict[str, str]) -> None:
-    os.environ.clear()
+    for name in {**os.environ, **value}:
+        if name not in value and name not in _SET_BY_LIBRARIES:
+            del os.environ[name]
     os.environ.update(value)
 
 

@@ -1,5 +1,6 @@
 """Functions and classes that a stage replaced: in torch, in what results are computed with, and in the harness."""
 
+import builtins
 import sys
 from collections.abc import Iterator
 from types import FunctionType, ModuleType
@@ -70,10 +71,10 @@ class Loaded:
         for owner, names, held in self.spaces:
             now = dict(names)
             other = [(name, value) for name, value in held.items() if now.get(name, _ABSENT) is not value]
-            found += [(owner, name, value) for name, value in other if _counts(owner, name, value)]
-            if isinstance(owner, type) or owner.__name__.startswith("bench."):
-                added = [name for name in now if name not in held and _counts(owner, name, now[name])]
-                found += [(owner, name, _ABSENT) for name in added]
+            counting = [(name, value) for name, value in other if _counts(owner, name, value)]
+            found += [(owner, name, value) for name, value in counting if not _is_hooked(now.get(name), value)]
+            added = [name for name in now if name not in held and _counts(owner, name, now[name])]
+            found += [(owner, name, _ABSENT) for name in added if isinstance(owner, type) or hasattr(builtins, name)]
         return found
 
 
@@ -111,6 +112,11 @@ def _counts(owner: Any, name: str, value: Any) -> bool:
         return False
     is_code = callable(value) or isinstance(value, staticmethod | classmethod | property)
     return is_code or (isinstance(owner, ModuleType) and owner.__name__.startswith(("bench.", "math")))
+
+
+def _is_hooked(now: Any, before: Any) -> bool:
+    """Whether this is the step of an optimizer, which torch wraps when the first one of its class is made."""
+    return bool(getattr(now, "hooked", False)) and getattr(now, "__wrapped__", None) is before
 
 
 def _defined_in(module: ModuleType) -> Iterator[type]:
