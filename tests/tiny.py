@@ -49,8 +49,13 @@ def command(folder: Path, store: str = "store", **options: object) -> list[str]:
 
 def start(folder: Path, store: str = "store", **options: object) -> subprocess.Popen[str]:
     """The command in a session of its own, so that it can be signalled with all its workers."""
+    return popen(command(folder, store, **options))
+
+
+def popen(words: list[str]) -> subprocess.Popen[str]:
+    """A command in a session of its own."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command(folder, store, **options), text=True, start_new_session=True, **pipes)
+    return subprocess.Popen(words, text=True, start_new_session=True, **pipes)
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -19,11 +19,13 @@ from bench.engine.worker import open_workshop, work
 from bench.plan.stages import Stage
 
 _workshop: Workshop | None = None  # of this process
+_spool: Spool | None = None
 
 
 def begin(settings: WorkerSettings, device: str, progress: Any, pid: Any, spool: Spool) -> None:
     """Prepare this process for stages. ``progress`` and ``pid``: shared numbers that the parent reads, as ``spool``."""
-    global _workshop
+    global _workshop, _spool
+    _spool = spool
     spool.take_over()
     faulthandler.enable(2)  # where it is when it crashes
     _die_with_the_parent()
@@ -41,8 +43,9 @@ def begin(settings: WorkerSettings, device: str, progress: Any, pid: Any, spool:
 
 def run(stage: Stage, slot: int) -> Outcome:
     """How the stage ended; see ``bench.engine.worker.work``. Nothing that it started is left."""
-    if _workshop is None:
+    if _workshop is None or _spool is None:
         raise RuntimeError("the worker was not initialised")
+    _spool.take()  # what was printed while plugins were imported the run itself has shown
     outcome = work(stage, _workshop, slot)
     printed.flush()
     return outcome

@@ -69,7 +69,10 @@ class Spool:
         return neutral(text).strip()
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        """End it here; it may be ended already."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def _empty(self) -> None:
         size = os.fstat(self._descriptor).st_size

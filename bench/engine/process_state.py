@@ -7,8 +7,13 @@ a hook registered or a function replaced would change the figures of all that is
 from dataclasses import dataclass
 from typing import Any
 
-from bench.engine import process_facts, replaced
+from bench.engine import replaced
+from bench.engine.fact import UNREADABLE, value
+from bench.engine.process_facts import process_facts
 from bench.engine.replaced import Loaded
+from bench.engine.torch_facts import torch_facts
+
+FACTS = [*torch_facts(), *process_facts()]
 
 
 @dataclass(frozen=True)
@@ -20,15 +25,15 @@ class Snapshot:
 
     @classmethod
     def take(cls) -> "Snapshot":
-        """Now. Takes about a millisecond."""
-        return cls(process_facts.values(), replaced.take())
+        """Now. Takes a millisecond or two."""
+        return cls([value(fact) for fact in FACTS], replaced.take())
 
     def changes(self) -> tuple[str, ...]:
         """What has changed since, in words that go on after "left"; empty if nothing has."""
         told = []
-        for fact, before, after in zip(process_facts.FACTS, self._values, process_facts.values(), strict=True):
+        for fact, before in zip(FACTS, self._values, strict=True):
             try:
-                words = fact.told(fact, before, after)
+                words = fact.told(fact, before, value(fact))
             except Exception:  # of what a plugin put there
                 words = f"{fact.what} changed"
             if words is not None:
@@ -36,12 +41,13 @@ class Snapshot:
         return *told, *replaced.told(self._modules)
 
     def restore(self) -> None:
-        """Put back what can be put back."""
+        """Put back what can be put back. ``changes`` then says what could not."""
         replaced.restore(self._modules)
-        for fact, before, after in zip(process_facts.FACTS, self._values, process_facts.values(), strict=True):
-            if fact.restore is not None and before is not process_facts.UNREADABLE:
-                try:
-                    if fact.told(fact, before, after) is not None:
-                        fact.restore(before)
-                except Exception:  # another look afterwards says what is still changed
-                    continue
+        for fact, before in zip(FACTS, self._values, strict=True):
+            if fact.restore is None or before is UNREADABLE:
+                continue
+            try:
+                if fact.told(fact, before, value(fact)) is not None:
+                    fact.restore(before)
+            except Exception:  # the others can still be
+                continue

@@ -3,8 +3,11 @@
 import builtins
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
+
+import torch
 
 # modules whose functions, and classes with their methods, are compared
 _EXACT = frozenset({
@@ -21,6 +24,7 @@ _MOST = 3  # that are named
 # what Python, pydantic and warnings write into a namespace when it is used
 _KEPT_BY_OTHERS = ("__pydantic", "__warningregistry__", "__annotations__", "__abstractmethods__", "__signature__",
                    "_abc_impl", "__doc__", "__class_vars__", "__private_attributes__")  # fmt: skip
+_TORCH = str(Path(torch.__file__).parent)
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made in Python, so that it can be changed
 
 
@@ -72,9 +76,13 @@ class Loaded:
             now = dict(names)
             other = [(name, value) for name, value in held.items() if now.get(name, _ABSENT) is not value]
             counting = [(name, value) for name, value in other if _counts(owner, name, value)]
-            found += [(owner, name, value) for name, value in counting if not _is_hooked(now.get(name), value)]
+            found += [
+                (owner, name, value) for name, value in counting if not _is_wrapped_by_torch(now.get(name), value)
+            ]
             added = [name for name in now if name not in held and _counts(owner, name, now[name])]
-            found += [(owner, name, _ABSENT) for name in added if isinstance(owner, type) or hasattr(builtins, name)]
+            hiding = [name for name in added if isinstance(owner, type) or hasattr(builtins, name)]
+            own = [name for name in hiding if not _is_wrapped_by_torch(now[name], name)]
+            found += [(owner, name, _ABSENT) for name in own]
         return found
 
 
@@ -114,9 +122,15 @@ def _counts(owner: Any, name: str, value: Any) -> bool:
     return is_code or (isinstance(owner, ModuleType) and owner.__name__.startswith(("bench.", "math")))
 
 
-def _is_hooked(now: Any, before: Any) -> bool:
-    """Whether this is the step of an optimizer, which torch wraps when the first one of its class is made."""
-    return bool(getattr(now, "hooked", False)) and getattr(now, "__wrapped__", None) is before
+def _is_wrapped_by_torch(now: Any, before: Any) -> bool:
+    """Whether torch did it itself: to an optimizer's step when the first one is made, to much more when it compiles.
+
+    ``before``: what was there, or the name of a method that was inherited.
+    """
+    if type(now) is not FunctionType or not now.__code__.co_filename.startswith(_TORCH):
+        return False
+    inside = [cell.cell_contents for cell in now.__closure__ or ()]
+    return any(value is before or getattr(value, "__name__", "") == before for value in inside)
 
 
 def _defined_in(module: ModuleType) -> Iterator[type]:

@@ -96,7 +96,7 @@ def _ended() -> tuple[str, ...]:
     if (compiling := sys.modules.get("torch._inductor.async_compile")) is not None:
         compiling.shutdown_compile_workers()  # torch starts them again when it needs them
     count = process_group.end_others()
-    return (f"{count} processes running",) if count else ()
+    return (f"{count} process{'es' if count > 1 else ''} running",) if count else ()
 
 
 def _seed_globally(key: str) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -94,7 +94,7 @@ class Slot:
             return Outcome(slot, stage, *self._death(error, seconds))
         except RayError as error:  # such as an outcome that could not be sent
             return Outcome(slot, stage, "failed", seconds, one_line(error), str(error))
-        return outcome
+        return replace(outcome, remedy="its worker was replaced")
 
     def overdue(self, slot: int, timeout: float | None) -> Outcome | None:
         """The outcome of a stage that has run longer than ``timeout`` seconds, or None."""
