@@ -23,6 +23,7 @@ import psutil
 LONGEST = 5.0  # seconds for what was killed to be gone: a process that waits for a disk cannot be killed before
 WATCHER = Path(__file__).with_name("group_watcher.py")
 
+_leader: int | None = None  # this process, once it leads
 _spared: set[int] = set()  # processes that the harness itself keeps beside its stages
 
 
@@ -31,6 +32,8 @@ def lead() -> None:
 
     Where the program that watches over it cannot be started, all else holds.
     """
+    global _leader
+    _leader = os.getpid()
     if os.getpgrp() != os.getpid():
         with suppress(PermissionError):  # it leads a session, and so a group
             os.setpgid(0, 0)
@@ -47,7 +50,12 @@ def spare(pid: int) -> None:
 
 
 def end_others() -> int:
-    """Kill what descends from this process, and wait until it is gone; returns how many processes these were."""
+    """Kill what descends from this process, and wait until it is gone; returns how many processes these were.
+
+    Nothing is done in a process that leads no group, such as a forked copy of a worker, or a user's own.
+    """
+    if _leader != os.getpid():
+        return 0
     ended: set[int] = set()
     until = time.monotonic() + LONGEST
     while found := _descendants():

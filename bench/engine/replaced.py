@@ -21,9 +21,9 @@ _EXACT = frozenset({
 _BEGINNINGS = ("bench.", "torch.nn.modules.", "torch.nn.utils.", "torch.optim.", "timm.layers.")
 _MOST = 3  # that are named
 
-# what Python, pydantic and warnings write into a namespace when it is used
+# what Python, pydantic and warnings write into a namespace when it is used, and torch when the default dtype changes
 _KEPT_BY_OTHERS = ("__pydantic", "__warningregistry__", "__annotations__", "__abstractmethods__", "__signature__",
-                   "_abc_impl", "__doc__", "__class_vars__", "__private_attributes__")  # fmt: skip
+                   "_abc_impl", "__doc__", "__class_vars__", "__private_attributes__", "Storage")  # fmt: skip
 _TORCH = str(Path(torch.__file__).parent)
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made in Python, so that it can be changed
 

@@ -46,8 +46,9 @@ def work(stage: Stage, workshop: Workshop, slot: int, *, restoring: bool = False
     """Run a stage, unless another process is computing it or has just finished it.
 
     What the stage raises becomes its outcome, except KeyboardInterrupt. The outcome says what the stage left changed in
-    this process, which is then to be replaced. Processes that it left running are ended. With ``restoring``, for a
-    process that is not a worker's alone, they are left, and what was changed is put back as far as that is possible.
+    this process, which is then to be replaced. Processes that it left running are ended if this one leads a group
+    (``bench.engine.process_group``). With ``restoring``, for a process that cannot be replaced, what was changed is put
+    back as far as that is possible.
     """
     workshop.progress(0.0)
     process, before = os.getpid(), Snapshot.take()
@@ -60,8 +61,7 @@ def work(stage: Stage, workshop: Workshop, slot: int, *, restoring: bool = False
     changed = before.changes()
     if restoring:
         before.restore()
-    else:
-        changed += _ended()
+    changed += _ended()
     if workshop.device.type == "cuda":  # for the other workers of this GPU, and for this one's next stage
         if outcome.status == "memory":
             gc.collect()

@@ -9,7 +9,6 @@ import torch
 
 from bench import __version__
 from bench.cell.workshop import Workshop
-from bench.engine import process_group
 from bench.engine.executor import Outcome, WorkerSettings
 from bench.engine.worker import open_workshop, work
 from bench.plan.stages import Stage
@@ -55,7 +54,6 @@ class Worker:
 
     def open(self, order: RayOrder) -> Opened:
         """Check that this node has what stages need, and make the workshop. A problem is returned, not raised."""
-        process_group.lead()
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         device = "cuda:0" if order.gpu and torch.cuda.is_available() else "cpu"  # a worker sees only its own GPU
         opened = Opened("cpu" if device == "cpu" else f"cuda:{gpus}", gpus, _problem(order, device))

@@ -9,6 +9,7 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from bench.engine import process_group
 from bench.engine.executor import Outcome, Status
 from bench.engine.ray.actor import Opened, RayOrder, Worker
 from bench.engine.ray.nodes import Reservation
@@ -144,6 +145,10 @@ class Slot:
 
 
 class _Watched(Worker):
+    def open(self, order: RayOrder) -> Opened:
+        process_group.lead()
+        return super().open(order)
+
     @ray.method(concurrency_group=WATCH)
     def progress(self) -> float:  # type: ignore[override]  # the decorator only marks it
         return super().progress()
