@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +25,6 @@ LONGEST = 5.0  # seconds for what was killed to be gone: a process that waits fo
 WATCHER = Path(__file__).with_name("group_watcher.py")
 
 _leader: int | None = None  # this process, once it leads
-_spared: set[int] = set()  # processes that the harness itself keeps beside its stages
 
 
 def lead() -> None:
@@ -44,21 +44,16 @@ def lead() -> None:
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
-def spare(pid: int) -> None:
-    """Do not end this child, which belongs to the harness. What it starts is ended like all else."""
-    _spared.add(pid)
-
-
-def end_others() -> int:
+def end_others(spared: Collection[int] = ()) -> int:
     """Kill what descends from this process, and wait until it is gone; returns how many processes these were.
 
-    Nothing is done in a process that leads no group, such as a forked copy of a worker, or a user's own.
+    spared: the numbers of children that belong to the harness; what these have started is not spared. Nothing is done in a process that leads no group, such as a forked copy of a worker, or a user's own.
     """
     if _leader != os.getpid():
         return 0
     ended: set[int] = set()
     until = time.monotonic() + LONGEST
-    while found := _descendants():
+    while found := _descendants(spared):
         for process in found:
             with suppress(psutil.Error):
                 process.kill()  # psutil makes sure that the number has not been given to another process
@@ -82,7 +77,7 @@ def end_group(leader: int) -> None:
             os.killpg(leader, signal.SIGKILL)
 
 
-def _descendants() -> list[psutil.Process]:
+def _descendants(spared: Collection[int]) -> list[psutil.Process]:
     """What is to be ended. A dead child of a spared process is left to that process."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -91,7 +86,7 @@ def _descendants() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            is_left = process.ppid() in _spared and process.status() == psutil.STATUS_ZOMBIE
-            if process.pid not in _spared and not is_left:
+            is_left = process.ppid() in spared and process.status() == psutil.STATUS_ZOMBIE
+            if process.pid not in spared and not is_left:
                 found.append(process)
     return found
