@@ -81,8 +81,9 @@ class Local:
         spool = self._workers[outcome.slot].spool
         starved = outcome.status == "memory" and self.devices[outcome.slot] == "cpu"  # killed, or still holding it
         lost = outcome.status in ("died", "timeout") or starved
-        if lost and outcome.traceback is None and (text := spool.end()):
-            outcome = replace(outcome, traceback=f"{outcome.reason}\n\nthe end of what it printed:\n{text}")
+        if lost and (text := spool.end()):
+            said = f"{outcome.traceback or outcome.reason}\n\nthe end of what was printed:\n{text}"
+            outcome = replace(outcome, traceback=said)
         outcome = replace(outcome, printed=spool.take(), remedy="its worker was replaced")
         if lost or outcome.changed:
             self._replace(outcome.slot)

@@ -47,7 +47,8 @@ def lead() -> None:
 def end_others(spared: Collection[int] = ()) -> int:
     """Kill what descends from this process, and wait until it is gone; returns how many processes these were.
 
-    spared: the numbers of children that belong to the harness; what these have started is not spared. Nothing is done in a process that leads no group, such as a forked copy of a worker, or a user's own.
+    spared: the numbers of children that belong to the harness; what these have started is not spared. Nothing is done
+    in a process that leads no group, such as a forked copy of a worker, or a user's own.
     """
     if _leader != os.getpid():
         return 0
