@@ -1,6 +1,7 @@
 """What a stage starts, prints or changes in its worker is not there for the next stage, nor after the run."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import tiny
 
 import bench
 from bench.engine.display import Silent
+from bench.plan.stages import Ref
 from bench.store.store import Store
 
 
@@ -42,7 +44,21 @@ def check_neighbour(results, neighbour) -> None:
     assert frame[frame.defense_label == "halve"].reset_index(drop=True).equals(neighbour)
 
 
-def test_a_stage_that_leaves_something_behind_changes_nothing_for_the_next(tmp_path, neighbour):
+@pytest.fixture
+def built_in(monkeypatch):
+    """Plugins pass for this project's own: their stages run in the worker itself."""
+    monkeypatch.setattr("bench.plan.plan.Ref", lambda *values: replace(Ref(*values), foreign=False))
+
+
+def test_a_foreign_stage_that_leaves_something_behind_changes_nothing_for_the_next(tmp_path, neighbour):
+    results, _ = run(tmp_path, "leaves[how=children+thread+dtype+relu+draw],halve")
+    check_neighbour(results, neighbour)
+    assert len(tiny.children(tmp_path)) == 4
+    assert not tiny.alive(tiny.children(tmp_path), 0)
+
+
+@pytest.mark.usefixtures("built_in")
+def test_a_stage_that_leaves_something_behind_in_its_worker_changes_nothing_for_the_next(tmp_path, neighbour):
     hows = ["children+twin+thread", "dtype+relu+draw", "prints"]
     results, notes = run(tmp_path, ",".join([*(f"leaves[how={how}]" for how in hows), "halve"]))
     check_neighbour(results, neighbour)
