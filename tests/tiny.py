@@ -50,8 +50,43 @@ def command(folder: Path, store: str = "store", **options: object) -> list[str]:
 
 def start(folder: Path, store: str = "store", **options: object) -> subprocess.Popen[str]:
     """The command in a session of its own, so that it can be signalled with all its workers."""
+    return popen(command(folder, store, **options))
+
+
+def popen(words: list[str]) -> subprocess.Popen[str]:
+    """A command in a session of its own."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command(folder, store, **options), text=True, start_new_session=True, **pipes)
+    return subprocess.Popen(words, text=True, start_new_session=True, **pipes)
+
+
+def with_leaves(folder: Path) -> list[Path]:
+    """The files of the plugins and of ``leaves.py``, a defense that leaves something behind."""
+    return [plugins(folder), Path(shutil.copy(PLUGIN_FOLDER / "leaves.py", folder))]
+
+
+def start_leaving(folder: Path, defenses: str, **options: object) -> subprocess.Popen[str]:
+    """As ``start``, with the plugins of ``with_leaves``; one worker on one victim unless the options say otherwise."""
+    _, file = with_leaves(folder)
+    chosen = {"attacks": "corner", "workers": 1, **options, "defenses": defenses}
+    return popen([*command(folder, **chosen), "--plugin", str(file)])
+
+
+def children(folder: Path) -> list[int]:
+    """The processes that plugins have started, as they wrote them down."""
+    return [int(line.split()[1]) for line in log(folder) if line.startswith("pid ")]
+
+
+def alive(pids: list[int], seconds: float = 10) -> list[int]:
+    """Those that are still there after at most so many seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        left = []
+        for pid in pids:
+            with suppress(psutil.NoSuchProcess):
+                left += [pid] if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE else []
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.05)
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:

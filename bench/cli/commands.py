@@ -49,15 +49,17 @@ def run(study: Path | None = None, /, *, with_invalid: WithInvalid = False, **op
 
     from bench.api import run_request
     from bench.engine.display import Lines, Screen
+    from bench.engine.printed import to_stderr
     from bench.reports import terminal_table
 
     request, how = merge_options(study, options)
     out, err = Console(), Console(stderr=True)
     if err.is_terminal:
-        with Screen(err) as screen:
+        with Screen(err) as screen, to_stderr():
             results = run_request(request, how, screen)
     else:
-        results = run_request(request, how, Lines(err))
+        with to_stderr():
+            results = run_request(request, how, Lines(err))
     failed = [record for record in results.records if record.status in ("failed", "timeout")]
     try:
         for table in terminal_table(results.frame, with_invalid=with_invalid):

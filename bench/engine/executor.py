@@ -9,7 +9,7 @@ An outcome's status says what became of a stage; the scheduler decides what foll
     done, failed      over; what a plugin raises is a failure, and is not tried again
     died, timeout     the worker is gone, and the executor has replaced it: tried once more
     memory            out of memory, or killed as if it were: tried once more, alone on its device
-    busy              another process is computing it: looked at again later
+    busy              another process, which the reason names, is computing it: looked at again later
     damaged           a stage of the store that it needs is damaged or gone: that one is made again first
 
 ``bench.engine.worker.work`` tells done, failed, memory, busy and damaged apart. The executor itself tells died and
@@ -33,7 +33,8 @@ class Outcome:
 
     ``seconds``: what the stage itself took. ``reason``: of anything but done, in one line. ``traceback``: the whole
     text of a failure. ``damaged``: section and key of the stage that has to be made again. ``log``: what its plugin
-    logged.
+    logged. ``printed``: what it printed, in lines that go on after the stage's title. ``changed``: what the stage left
+    changed in its process, in words that go on after "left"; ``remedy``: what the executor did about it.
     """
 
     slot: int
@@ -44,6 +45,9 @@ class Outcome:
     traceback: str | None = None
     damaged: tuple[str, str] | None = None
     log: tuple[str, ...] = ()
+    printed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    remedy: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,17 @@
-"""Runs stages in this process, one after the other: for debugging and tests. It cannot enforce a timeout."""
+"""Runs stages in this process, one after the other: for debugging and tests.
 
+It cannot enforce a timeout, and it does not end what a plugin leaves running. What a stage leaves changed in the
+process is put back as far as that is possible. What a plugin prints goes to the standard error output at once, so that
+the standard output has the run's table alone and ``breakpoint()`` works as ever; only what C code prints is not caught.
+"""
+
+import random
+from dataclasses import replace
+
+import numpy as np
 import torch
 
+from bench.engine import printed
 from bench.engine.devices import set_deterministic
 from bench.engine.executor import Outcome, WorkerSettings
 from bench.engine.worker import open_workshop, work
@@ -24,7 +34,15 @@ class Inline:
         return True
 
     def start(self, slot: int, stage: Stage) -> None:
-        self._ended.append(work(stage, self._workshop, slot))
+        states = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
+        try:
+            with printed.to_stderr():
+                outcome = work(stage, self._workshop, slot, restoring=True)
+        finally:
+            torch.set_rng_state(states[0])
+            random.setstate(states[1])
+            np.random.set_state(states[2])  # noqa: NPY002
+        self._ended.append(replace(outcome, remedy="put back as far as possible"))
 
     def wait(self, seconds: float) -> list[Outcome]:
         ended, self._ended = self._ended, []

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 
 from pebble import ProcessExpired, ProcessPool
 
-from bench.engine import local_worker
+from bench.engine import local_worker, process_group
 from bench.engine.executor import Outcome, Status, WorkerSettings
+from bench.engine.printed import Spool
 from bench.plan.stages import Stage
 
 _SPAWN = multiprocessing.get_context("spawn")  # the only start method that is safe with CUDA and threads
@@ -62,11 +63,9 @@ class Local:
         outcomes += [_died(self._running[future], death) for future, death in lost.items()]
         for future in (*ended, *lost):
             del self._running[future]
-        for outcome in outcomes:
-            starved = outcome.status == "memory" and self.devices[outcome.slot] == "cpu"  # killed, or still holding it
-            if outcome.status in ("died", "timeout") or starved:
-                self._replace(outcome.slot)
-        return outcomes
+        for worker in self._workers:
+            worker.spool.bound()
+        return [self._settled(outcome) for outcome in outcomes]
 
     def progress(self, slot: int) -> float:
         return self._workers[slot].progress
@@ -76,6 +75,19 @@ class Local:
             worker.stop()
         for worker in self._workers:
             worker.join()
+
+    def _settled(self, outcome: Outcome) -> Outcome:
+        """The outcome with what its stage printed, after the worker was replaced if it cannot go on."""
+        spool = self._workers[outcome.slot].spool
+        starved = outcome.status == "memory" and self.devices[outcome.slot] == "cpu"  # killed, or still holding it
+        lost = outcome.status in ("died", "timeout") or starved
+        if lost and (text := spool.end()):
+            said = f"{outcome.traceback or outcome.reason}\n\nthe end of what was printed:\n{text}"
+            outcome = replace(outcome, traceback=said)
+        outcome = replace(outcome, printed=spool.take(), remedy="its worker was replaced")
+        if lost or outcome.changed:
+            self._replace(outcome.slot)
+        return outcome
 
     def _replace(self, slot: int) -> None:
         """Start another pool, and not only another process: the dead one may hold a lock of its pool's pipes."""
@@ -98,9 +110,10 @@ class _Worker:
         # without locks: a worker that is killed while it holds one would never release it
         self._progress = _SPAWN.Value("d", 0.0, lock=False)
         self._pid = _SPAWN.Value("q", 0, lock=False)
+        self.spool = Spool()
         self._process: BaseProcess | None = None
         self._begun = False
-        arguments = settings, device, self._progress, self._pid
+        arguments = settings, device, self._progress, self._pid, self.spool
         self._pool = ProcessPool(max_workers=1, context=_SPAWN, initializer=local_worker.begin, initargs=arguments)
 
     def schedule(self, stage: Stage, slot: int, timeout: float | None) -> "Future[Outcome]":
@@ -130,10 +143,14 @@ class _Worker:
         return None if self._process.exitcode is None else _how(self._process.exitcode)
 
     def stop(self) -> None:
+        """End the process and all that its stage has started."""
         self._pool.stop()  # type: ignore[no-untyped-call]
+        if self._pid.value:
+            process_group.end_group(self._pid.value)
 
     def join(self) -> None:
         self._pool.join()
+        self.spool.close()
 
 
 def _outcome(future: "Future[Outcome]", task: _Task, timeout: float | None) -> Outcome:

@@ -1,28 +1,38 @@
 """What runs in a worker process of the local executor."""
 
 import ctypes
+import faulthandler
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from multiprocessing import connection
+from types import FrameType
 from typing import Any
 
 from bench.cell.workshop import Workshop
+from bench.engine import printed, process_group
 from bench.engine.executor import Outcome, WorkerSettings
+from bench.engine.printed import Spool
 from bench.engine.worker import open_workshop, work
 from bench.plan.stages import Stage
 
 _workshop: Workshop | None = None  # of this process
+_spool: Spool | None = None
 
 
-def begin(settings: WorkerSettings, device: str, progress: Any, pid: Any) -> None:
-    """Prepare this process for stages. ``progress`` and ``pid``: shared numbers that the parent reads."""
-    global _workshop
+def begin(settings: WorkerSettings, device: str, progress: Any, pid: Any, spool: Spool) -> None:
+    """Prepare this process for stages. ``progress`` and ``pid``: shared numbers that the parent reads, as ``spool``."""
+    global _workshop, _spool
+    _spool = spool
+    spool.take_over()
+    faulthandler.enable(2)  # where it is when it crashes
     _die_with_the_parent()
+    process_group.lead()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to decide
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGTERM, _terminated)
 
     def note(done: float) -> None:
         progress.value = done
@@ -32,10 +42,19 @@ def begin(settings: WorkerSettings, device: str, progress: Any, pid: Any) -> Non
 
 
 def run(stage: Stage, slot: int) -> Outcome:
-    """How the stage ended; see ``bench.engine.worker.work``."""
-    if _workshop is None:
+    """How the stage ended; see ``bench.engine.worker.work``. Nothing that it started is left."""
+    if _workshop is None or _spool is None:
         raise RuntimeError("the worker was not initialised")
-    return work(stage, _workshop, slot)
+    _spool.take()  # what was printed while plugins were imported the run itself has shown
+    outcome = work(stage, _workshop, slot)
+    printed.flush()
+    return outcome
+
+
+def _terminated(number: int, _: FrameType | None) -> None:
+    """The stage has run too long."""
+    process_group.end_others()
+    os._exit(128 + number)
 
 
 def _die_with_the_parent() -> None:

@@ -84,7 +84,7 @@ class _Run:
         self._starts = 0
         self._started: dict[int, int] = {}  # the number of each slot's start
         self._dropped: dict[tuple[str, str], int] = {}  # what was damaged, and after how many starts it was dropped
-        self._noted_busy = False
+        self._noted_busy: set[str | None] = set()  # the processes that were named
 
     @property
     def left(self) -> bool:
@@ -107,18 +107,30 @@ class _Run:
         device = self.executor.devices[outcome.slot]
         if self.reserved.get(device) == outcome.slot:
             del self.reserved[device]
+        self._tell(outcome)
         if outcome.status in ("done", "failed"):
             self._finish(outcome)
         elif outcome.status == "busy":
             self.busy_elsewhere.append((time.monotonic() + POLL, stage))
             self.listener.put_back(outcome.slot, stage)
-            if not self._noted_busy:
-                self.listener.note("another run is computing some of these stages; this one takes the others")
-                self._noted_busy = True
+            if outcome.reason not in self._noted_busy:
+                whose = f" ({outcome.reason})" if outcome.reason else ""
+                self.listener.note(f"another run is computing some of these stages{whose}; this one takes the others")
+                self._noted_busy.add(outcome.reason)
         elif outcome.status == "damaged":
             self._repair_store(outcome)
         else:
             self._retry(outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
+        """Say what a stage printed, and what it left changed in its worker."""
+        stage = outcome.stage
+        for number, line in enumerate(outcome.printed):
+            self.listener.note(f"    {line}" if number else f"{stage.title} {line}")
+        if outcome.changed:
+            by = stage.attack if isinstance(stage, VictimStage) else stage.defense
+            self.listener.note(f"{by.kind} {by.name!r} left {', '.join(outcome.changed)}; {outcome.remedy}")
+            self._last_victim.pop(outcome.slot, None)
 
     def _next(self, slot: int) -> Stage | None:
         """A cell of the victim that the slot has loaded, else a victim, else a cell from the fullest queue.

@@ -1,10 +1,15 @@
 """What a worker does with a stage: lock it, run it, and turn whatever happens into an outcome that can be sent."""
 
 import gc
+import os
+import random
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
 
 from bench.cell.apart.defender import PROCESS as DEFENDER
@@ -12,9 +17,11 @@ from bench.cell.apart.forks import Forks
 from bench.cell.apart.messages import LONGEST_TRACEBACK
 from bench.cell.apart.stage import make_stage
 from bench.cell.workshop import Workshop
-from bench.engine import devices
+from bench.engine import devices, process_group
 from bench.engine.executor import Outcome, Status, WorkerSettings
+from bench.engine.process_state import Snapshot
 from bench.errors import Damaged, Died, Elsewhere, is_out_of_memory, one_line, shortened, whole_trace
+from bench.plan import identity
 from bench.plan.registry import Registry
 from bench.plan.stages import CellStage, Stage
 from bench.provenance import Maker
@@ -42,18 +49,31 @@ def open_workshop(settings: WorkerSettings, device: str, progress: Callable[[flo
     return workshop
 
 
-def work(stage: Stage, workshop: Workshop, slot: int) -> Outcome:
+def work(stage: Stage, workshop: Workshop, slot: int, *, restoring: bool = False) -> Outcome:
     """Run a stage, unless another process is computing it or has just finished it.
 
-    What the stage raises becomes its outcome, except KeyboardInterrupt.
+    What the stage raises becomes its outcome, except KeyboardInterrupt. The outcome says what the stage left changed in
+    this process, which is then to be replaced. Processes that it left running are ended if this one leads a group
+    (``bench.engine.process_group``). With ``restoring``, for a process that cannot be replaced, what was changed is put
+    back as far as that is possible.
     """
     workshop.progress(0.0)
-    outcome = _outcome(stage, workshop, slot)
+    process, before = os.getpid(), Snapshot.take()
+    _seed_globally(stage.key)
+    try:
+        outcome = _outcome(stage, workshop, slot)
+    finally:
+        if os.getpid() != process:  # a copy, which the plugin forked and did not end
+            os._exit(1)
+    changed = before.changes()
+    if restoring:
+        before.restore()
+    changed += _ended(workshop)
     if workshop.device.type == "cuda":  # for the other workers of this GPU, and for this one's next stage
         if outcome.status == "memory":
             gc.collect()
         torch.cuda.empty_cache()
-    return outcome
+    return replace(outcome, changed=changed)
 
 
 def _outcome(stage: Stage, workshop: Workshop, slot: int) -> Outcome:
@@ -61,7 +81,7 @@ def _outcome(stage: Stage, workshop: Workshop, slot: int) -> Outcome:
     try:
         with locks.lock(workshop.store.root, stage.key) as locked:
             if not locked:
-                return Outcome(slot, stage, "busy", 0.0)
+                return Outcome(slot, stage, "busy", 0.0, locks.owner(workshop.store.root, stage.key))
             if workshop.store.has(stage.section, stage.key):
                 return Outcome(slot, stage, "done", 0.0)
             began = time.perf_counter()
@@ -89,3 +109,23 @@ def _status(error: BaseException) -> Status:
     if isinstance(error, Died):
         return "memory" if error.killed else "died"
     return "memory" if is_out_of_memory(error) else "failed"
+
+
+def _ended(workshop: Workshop) -> tuple[str, ...]:
+    """End what the stage left running; how much that was, in words that go on after "left"."""
+    if (compiling := sys.modules.get("torch._inductor.async_compile")) is not None:
+        compiling.shutdown_compile_workers()  # torch starts them again when it needs them
+    keeper = workshop.forks.keeper if workshop.forks else None
+    count = process_group.end_others(() if keeper is None else (keeper,))
+    return (f"{count} process{'es' if count > 1 else ''} running",) if count else ()
+
+
+def _seed_globally(key: str) -> None:
+    """Seed the generators that all of a process shares. The harness draws from none; a plugin may.
+
+    So its numbers depend on its stage and not on what this worker did before.
+    """
+    seed = identity.seed(key, "global")
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the old, global one

@@ -185,6 +185,11 @@ def test_dead_and_hanging_workers_are_replaced(folder, cluster):
             engine.start(slot, stage(folder, f"halve[n={slot + 1}]"))
         assert {outcome.status for outcome in ended(engine, 2)} == {"done"}
         assert statistics.median(overheads(engine, folder)) < 0.05
+        engine.start(0, stage(folder, "bad[how=pollute]"))
+        [outcome] = ended(engine)
+        assert outcome.changed == ("the default dtype changed (torch.float64)",)
+        assert outcome.remedy == "its worker was replaced"
+        assert not engine.ready(0)  # the new one is still starting
         for slot in engine._workers.slots:  # as when all nodes are gone
             slot.kill()
             slot.reservation = None

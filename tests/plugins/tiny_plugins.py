@@ -115,6 +115,8 @@ class Bad(Repair):
                 ctypes.string_at(0)
             case "hoard":
                 hoard()
+            case "pollute":
+                torch.set_default_dtype(torch.float64)
             case "big":
                 context.note("filler", list(range(100_000)))
         return model

@@ -15,9 +15,9 @@ from bench.plan.request import Request
 from bench.store.store import Store
 
 HOLD_LOCK = """
-import sys
-from filelock import FileLock
-with FileLock(sys.argv[1]):
+import fcntl, sys
+with open(sys.argv[1], "w") as file:
+    fcntl.lockf(file, fcntl.LOCK_EX)
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -53,7 +53,7 @@ def littered(tmp_path, plan) -> Store:
 
 @pytest.fixture
 def hold():
-    """Starts processes that each hold a lock until the test ends, by another implementation than ours."""
+    """Starts processes that each hold a lock until the test ends, without our code."""
     started = []
 
     def start(store: Store, key: str) -> subprocess.Popen:

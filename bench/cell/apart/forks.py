@@ -54,6 +54,11 @@ class Forks:
         """Start the keeper and wait until it is ready, which takes a second or two. Raises Died if it does not live."""
         self._started()
 
+    @property
+    def keeper(self) -> int | None:
+        """The number of the keeper's process; None if it does not run."""
+        return None if self._keeper is None or self._keeper.poll() is not None else self._keeper.pid
+
     def close(self) -> None:
         """End the keeper and whatever it has forked."""
         if self._keeper is not None and self._orders is not None:
@@ -77,7 +82,10 @@ class Forks:
             self._orders, theirs = Pipe()
             code = _START.format(path=sys.path, descriptor=theirs.fileno())
             self._keeper = subprocess.Popen(
-                [sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+                [sys.executable, "-c", code],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # it outlives the worker's group, and ends what it has forked
             )
             theirs.close()
             self._ended.clear()

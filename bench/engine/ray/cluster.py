@@ -81,7 +81,12 @@ class Cluster:
                     ended.append(overdue)
         for outcome in ended:
             self._refresh_listing(outcome)
-            if outcome.status in ("died", "timeout", "memory"):  # after memory it may be alive, and hold what it took
+            lost = outcome.status in (
+                "died",
+                "timeout",
+                "memory",
+            )  # after memory it may be alive, and hold what it took
+            if lost or outcome.changed:
                 self._workers.replace(outcome.slot)
         for number in range(self.slots):
             self._workers.tend(number)

@@ -2,13 +2,14 @@
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from bench.engine import process_group
 from bench.engine.executor import Outcome, Status
 from bench.engine.ray.actor import Opened, RayOrder, Worker
 from bench.engine.ray.nodes import Reservation
@@ -94,7 +95,7 @@ class Slot:
             return Outcome(slot, stage, *self._death(error, seconds))
         except RayError as error:  # such as an outcome that could not be sent
             return Outcome(slot, stage, "failed", seconds, one_line(error), str(error))
-        return outcome
+        return replace(outcome, remedy="its worker was replaced")
 
     def overdue(self, slot: int, timeout: float | None) -> Outcome | None:
         """The outcome of a stage that has run longer than ``timeout`` seconds, or None."""
@@ -144,6 +145,10 @@ class Slot:
 
 
 class _Watched(Worker):
+    def open(self, order: RayOrder) -> Opened:
+        process_group.lead()
+        return super().open(order)
+
     @ray.method(concurrency_group=WATCH)
     def progress(self) -> float:  # type: ignore[override]  # the decorator only marks it
         return super().progress()

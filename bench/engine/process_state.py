@@ -1,0 +1,53 @@
+"""What a stage changed in its process: a snapshot before it, a comparison after it, and the way back.
+
+A worker lives long, and a stage's result must depend on its key alone: a plugin that leaves the default dtype changed,
+a hook registered or a function replaced would change the figures of all that is computed there later.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from bench.engine import replaced
+from bench.engine.fact import UNREADABLE, value
+from bench.engine.process_facts import process_facts
+from bench.engine.replaced import Loaded
+from bench.engine.torch_facts import torch_facts
+
+FACTS = [*torch_facts(), *process_facts()]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of this process; made by ``take``."""
+
+    _values: list[Any]
+    _modules: list[Loaded]
+
+    @classmethod
+    def take(cls) -> "Snapshot":
+        """Now. Takes a millisecond or two."""
+        return cls([value(fact) for fact in FACTS], replaced.take())
+
+    def changes(self) -> tuple[str, ...]:
+        """What has changed since, in words that go on after "left"; empty if nothing has."""
+        told = []
+        for fact, before in zip(FACTS, self._values, strict=True):
+            try:
+                words = fact.told(fact, before, value(fact))
+            except Exception:  # of what a plugin put there
+                words = f"{fact.what} changed"
+            if words is not None:
+                told.append(words)
+        return *told, *replaced.told(self._modules)
+
+    def restore(self) -> None:
+        """Put back what can be put back. ``changes`` then says what could not."""
+        replaced.restore(self._modules)
+        for fact, before in zip(FACTS, self._values, strict=True):
+            if fact.restore is None or before is UNREADABLE:
+                continue
+            try:
+                if fact.told(fact, before, value(fact)) is not None:
+                    fact.restore(before)
+            except Exception:  # the others can still be
+                continue
