@@ -67,7 +67,8 @@ def how_ended(code: int) -> str:
     """An exit code in words; negative ones are signals."""
     if code >= 0:
         return f"exit code {code}"
-    name = f"signal {signal.Signals(-code).name}"
+    known = -code in set(signal.Signals)  # not all real-time signals have names
+    name = f"signal {signal.Signals(-code).name if known else -code}"
     return f"{name}; out of memory?" if code == -signal.SIGKILL else name
 
 
@@ -75,18 +76,22 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: Python's own, a GPU's, or in torch's allocator on the CPU, which has no error class."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in _text(error)
 
 
 def one_line(error: BaseException) -> str:
     """The type of an error and its message, on one printable line of bounded length, whatever the message holds."""
     if isinstance(error, Elsewhere | Died):
         return printable(str(error))
-    try:
-        message = str(error)
-    except Exception:  # its class may be anybody's
-        message = "its message cannot be read"
+    message = _text(error)
     return printable(f"{type(error).__name__}: {' '.join(message[:_LOOKED_AT].split())}".removesuffix(": "))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # its class may be anybody's
+        return "its message cannot be read"
 
 
 def shortened(text: str, length: int = 200) -> str:

@@ -4,7 +4,8 @@ While it repairs or builds its guard, the process holds the network, what the th
 label, target or trigger. While it answers, it is handed inputs, clean and triggered ones mixed, as their pixels.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from bench.cell.answers import checked
 from bench.cell.apart.messages import Conversation, Line, Progress, Raised, receive, send, telling
 from bench.cell.apart.seeds import seed_all
 from bench.cell.defender import DefenderHere, Report
+from bench.cell.diagnostics import as_json
 from bench.cell.reference import DefenseInputs
 from bench.plan.registry import Registry
 from bench.plan.stages import Ref
@@ -98,7 +100,8 @@ def serve(connection: Connection) -> None:
         while True:
             pixels = receive(connection)
             if pixels is None:
-                send(connection, defender.report())
+                report = defender.report()
+                send(connection, replace(report, diagnostics=json.loads(as_json(report.diagnostics))))
                 continue
             with torch.no_grad():
                 answer = defender(pixels.to(device).float().div_(255))

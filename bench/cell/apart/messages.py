@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from torch import Tensor
 from bench.errors import Damaged, Elsewhere, MemoryElsewhere, is_out_of_memory, one_line, shortened
 
 LONGEST_TRACEBACK = 100_000  # characters; beyond these its middle is left out
+_SENDING = threading.Lock()  # a plugin's threads may log while it answers, and a long message is written in parts
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,7 @@ class Raised:
     def of(cls, error: BaseException) -> "Raised":
         """The message about an error that is being handled."""
         damaged = tuple(map(str, error.args)) if isinstance(error, Damaged) else None
-        trace = shortened("".join(traceback.format_exception(error)), LONGEST_TRACEBACK)
-        return cls(one_line(error), trace, is_out_of_memory(error), damaged)
+        return cls(one_line(error), shortened(whole(error), LONGEST_TRACEBACK), is_out_of_memory(error), damaged)
 
     @property
     def error(self) -> Exception:
@@ -55,6 +56,14 @@ class Raised:
         if self.damaged is not None:
             return Damaged(*self.damaged)
         return (MemoryElsewhere if self.memory else Elsewhere)(self.line, self.trace)
+
+
+def whole(error: BaseException) -> str:
+    """The text of an error with its whole traceback, or, if its class is so odd that this fails, its place alone."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:
+        return "".join([*traceback.format_tb(error.__traceback__), one_line(error), "\n"])
 
 
 class Conversation(Protocol):
@@ -74,7 +83,8 @@ def send(connection: Connection, message: Any) -> None:
     buffer = io.BytesIO()
     _Pickler(buffer, protocol=5).dump(message)
     try:
-        connection.send_bytes(buffer.getbuffer())
+        with _SENDING:
+            connection.send_bytes(buffer.getbuffer())
     except OSError as error:
         raise Gone from error
 
@@ -106,7 +116,9 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if not isinstance(value, Tensor):
             return NotImplemented
-        flat = value.detach().cpu().contiguous().reshape(-1)
+        if value.layout != torch.strided or value.is_quantized:
+            return NotImplemented  # by its parts, which are tensors of numbers
+        flat = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
         return _tensor, (flat.view(torch.uint8).numpy(), value.dtype, tuple(value.shape))
 
 
