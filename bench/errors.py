@@ -76,22 +76,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: Python's own, a GPU's, or in torch's allocator on the CPU, which has no error class."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in _text(error)
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def one_line(error: BaseException) -> str:
     """The type of an error and its message, on one printable line of bounded length, whatever the message holds."""
     if isinstance(error, Elsewhere | Died):
         return printable(str(error))
-    message = _text(error)
-    return printable(f"{type(error).__name__}: {' '.join(message[:_LOOKED_AT].split())}".removesuffix(": "))
-
-
-def _text(error: BaseException) -> str:
     try:
-        return str(error)
+        message = str(error)
     except Exception:  # its class may be anybody's
-        return "its message cannot be read"
+        message = "its message cannot be read"
+    return printable(f"{type(error).__name__}: {' '.join(message[:_LOOKED_AT].split())}".removesuffix(": "))
 
 
 def shortened(text: str, length: int = 200) -> str:

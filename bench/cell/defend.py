@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from bench.cell import reference
 from bench.cell.apart.defender import Assignment, DefenderApart
 from bench.cell.defender import Defender, DefenderHere
-from bench.cell.diagnostics import as_json, compare_with_truth
+from bench.cell.diagnostics import compare_with_truth
 from bench.cell.loaded import LoadedVictim
 from bench.cell.measure import measure
 from bench.cell.predict import ask_again, predict
@@ -54,7 +55,7 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
         finished=now(),
         log=log.text,
         fingerprints=json.dumps({**victim_fingerprints, "defense": defender.fingerprint}, sort_keys=True),
-        diagnostics=as_json(diagnostics),
+        diagnostics=json.dumps(diagnostics, default=_plain),
         **workshop.maker.columns(),
     )
     workshop.store.write("cells", stage.key, {"predictions.safetensors": predictions, "record.json": record.to_json()})
@@ -88,3 +89,8 @@ def _stream(stage: CellStage, victim: LoadedVictim, count: int) -> Tensor:
     """The order (``count``,) in which the inputs pass a guard that learns from them, one by one."""
     generator = victim.workshop.generator(stage.key, "stream")
     return torch.randperm(count, generator=generator, device=generator.device)
+
+
+def _plain(value: Any) -> Any:
+    """A tensor or numpy value of a plugin's diagnostics as plain numbers, anything else as text: for ``json.dumps``."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)

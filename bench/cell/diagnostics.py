@@ -1,6 +1,5 @@
 """Diagnostics that only the harness can add to a defense's own, because they need the true trigger and the test set."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,11 +30,6 @@ def compare_with_truth(
         diagnostics["shift_truth"] = shift_agreement(shifts, network, test)
 
 
-def as_json(diagnostics: Mapping[str, Any]) -> str:
-    """``diagnostics`` as a record keeps them: tensors and numpy values as plain numbers, anything odd as text."""
-    return json.dumps(diagnostics, default=_plain)
-
-
 @torch.no_grad()
 def shift_agreement(
     shifts: Mapping[str, list[float]], network: nn.Module, test: TriggeredSet
@@ -63,7 +57,3 @@ def shift_agreement(
             "length": float(shift.norm() / true.norm()),
         }
     return agreement
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -2,6 +2,7 @@
 
 import gc
 import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 
@@ -9,7 +10,7 @@ import torch
 
 from bench.cell.apart.defender import PROCESS as DEFENDER
 from bench.cell.apart.forks import Forks
-from bench.cell.apart.messages import LONGEST_TRACEBACK, whole
+from bench.cell.apart.messages import LONGEST_TRACEBACK
 from bench.cell.apart.stage import make_stage
 from bench.cell.workshop import Workshop
 from bench.engine import devices
@@ -73,7 +74,7 @@ def _outcome(stage: Stage, workshop: Workshop, slot: int) -> Outcome:
         if isinstance(stage, CellStage) and not workshop.store.has("victims", stage.victim.key):
             victim = "victims", stage.victim.key
             return Outcome(slot, stage, "damaged", 0.0, f"{'/'.join(victim)}: is no longer there", damaged=victim)
-        trace = error.trace if isinstance(error, Elsewhere) else whole(error)
+        trace = error.trace if isinstance(error, Elsewhere) else traceback.format_exc()
         trace = shortened(trace, LONGEST_TRACEBACK)
         return Outcome(slot, stage, _status(error), time.perf_counter() - began, one_line(error), trace)
 

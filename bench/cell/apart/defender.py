@@ -4,8 +4,7 @@ While it repairs or builds its guard, the process holds the network, what the th
 label, target or trigger. While it answers, it is handed inputs, clean and triggered ones mixed, as their pixels.
 """
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
@@ -16,7 +15,6 @@ from bench.cell.answers import checked
 from bench.cell.apart.messages import Conversation, Line, Progress, Raised, receive, send, telling
 from bench.cell.apart.seeds import seed_all
 from bench.cell.defender import DefenderHere, Report
-from bench.cell.diagnostics import as_json
 from bench.cell.reference import DefenseInputs
 from bench.plan.registry import Registry
 from bench.plan.stages import Ref
@@ -100,8 +98,7 @@ def serve(connection: Connection) -> None:
         while True:
             pixels = receive(connection)
             if pixels is None:
-                report = defender.report()
-                send(connection, replace(report, diagnostics=json.loads(as_json(report.diagnostics))))
+                send(connection, defender.report())
                 continue
             with torch.no_grad():
                 answer = defender(pixels.to(device).float().div_(255))

@@ -48,7 +48,8 @@ class Raised:
     def of(cls, error: BaseException) -> "Raised":
         """The message about an error that is being handled."""
         damaged = tuple(map(str, error.args)) if isinstance(error, Damaged) else None
-        return cls(one_line(error), shortened(whole(error), LONGEST_TRACEBACK), is_out_of_memory(error), damaged)
+        trace = shortened("".join(traceback.format_exception(error)), LONGEST_TRACEBACK)
+        return cls(one_line(error), trace, is_out_of_memory(error), damaged)
 
     @property
     def error(self) -> Exception:
@@ -56,14 +57,6 @@ class Raised:
         if self.damaged is not None:
             return Damaged(*self.damaged)
         return (MemoryElsewhere if self.memory else Elsewhere)(self.line, self.trace)
-
-
-def whole(error: BaseException) -> str:
-    """The text of an error with its whole traceback, or, if its class is so odd that this fails, its place alone."""
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception:
-        return "".join([*traceback.format_tb(error.__traceback__), one_line(error), "\n"])
 
 
 class Conversation(Protocol):
