@@ -2,12 +2,12 @@
 
 import io
 import pickle
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from bench.errors import Damaged, Elsewhere, MemoryElsewhere, is_out_of_memory, one_line, shortened
 
 LONGEST_TRACEBACK = 100_000  # characters; beyond these its middle is left out
-_SENDING = threading.Lock()  # a plugin's threads may log while it answers, and a long message is written in parts
+_SENDING = Lock()  # a plugin's threads may log while it answers, and a long message is written in parts
 
 
 @dataclass(frozen=True)
