@@ -104,9 +104,11 @@ def telling(connection: Connection) -> Iterator[None]:
 
 
 class _Pickler(pickle.Pickler):
-    """Tensors by value: torch would send descriptors of shared memory, which outlive nobody."""
+    """Tensors by value: torch would send descriptors of shared memory, which outlive nobody. Texts of any class as str."""
 
     def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, str):  # of a class that the receiver may not have
+            return str, (str.__str__(value),)
         if not isinstance(value, Tensor):
             return NotImplemented
         if value.layout != torch.strided or value.is_quantized:

@@ -1,5 +1,7 @@
 """A defense in a process of its own answers, notes and logs as it does here, bit for bit, with what it is given."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,6 @@ from bench.cell import reference
 from bench.cell.apart.defender import Assignment, DefenderApart
 from bench.cell.backdoors import TriggeredSet
 from bench.cell.defender import DefenderHere
-from bench.cell.diagnostics import as_json
 from bench.cell.loaded import LoadedVictim
 from bench.cell.predict import predict
 from bench.cell.reference import DefenseInputs
@@ -61,6 +62,10 @@ def assigned(stage: CellStage, victim: LoadedVictim, seed: int) -> Assignment:
     return Assignment((), stage.victim.model, victim.dataset.spec, weights, stage.defense, known, seed, "cpu")
 
 
+def as_text(noted: dict[str, object]) -> str:
+    return json.dumps(noted, default=lambda value: value.tolist())
+
+
 def some(test: TriggeredSet, count: int = 20) -> TriggeredSet:
     index = torch.arange(count)
     return TriggeredSet(test.originals.at(index), test.images[index], test.targets[index])
@@ -83,7 +88,7 @@ def test_a_built_in_defense_is_the_same_in_a_process_of_its_own(name, digits, sh
         report = apart.report()
     assert answered.keys() == expected.keys()
     assert all(torch.equal(answered[part], expected[part]) for part in expected)
-    assert as_json(report.diagnostics) == as_json(defender.report().diagnostics)
+    assert as_text(report.diagnostics) == as_text(defender.report().diagnostics)
     assert log_apart.lines == log.lines
     assert apart.learns_from_stream == defender.learns_from_stream
     assert report.defending > 0
@@ -130,20 +135,21 @@ class Draws(Repair):
 """
 
 
-def test_what_it_notes_comes_as_plain_values(digits, shop, forks, plugin_file):
-    """As a record would hold it: nothing of a class of the plugin's own reaches the worker."""
+def test_nothing_of_a_class_of_its_own_reaches_the_worker(digits, shop, forks, plugin_file):
     registry = Registry([plugin_file("odd", ODD)])
     [stage] = make_plan(Request(**{**digits, "attacks": "badnets", "defenses": "odd"}), registry, None).cells
     victim = LoadedVictim.read(stage.victim, shop)
+    log = LogLines()
     with forks.process("bench.cell.apart.defender:serve", "the defense's process") as process:
         model, spec, weights = stage.victim.model, victim.dataset.spec, victim.network().state_dict()
         known = reference.known(stage, victim)
         told = Assignment(registry.files, model, spec, weights, stage.defense, known, 1, "cpu")
-        apart = DefenderApart(process, told, Context(torch.device("cpu"), torch.Generator()))
-        noted = apart.report().diagnostics
-        assert apart.learns_from_stream is False
-    assert noted == {"own": "own", "text": "text", "a function": noted["a function"], "tensor": [1.0], "of": {"1": [2]}}
-    assert all(type(value) in (str, list, dict) for value in noted.values())
+        apart = DefenderApart(process, told, Context(torch.device("cpu"), torch.Generator(), log=log.append))
+        answer, noted = apart(torch.rand(2, *spec.shape)), apart.report().diagnostics
+    assert (apart.learns_from_stream, log.lines) == (False, ["logged"])
+    assert [type(part) for part in (answer.logits, answer.score)] == [torch.Tensor, torch.Tensor]
+    assert json.loads(as_text(noted)) == {"text": "text", "tensor": [1.0], "of": [[2]]}
+    assert all(type(value) in (str, list, torch.Tensor) for value in noted.values())
 
 
 ODD = """
@@ -151,14 +157,16 @@ from typing import ClassVar
 import torch
 from bench import Prediction, Runtime
 
-class Own:
-    def __str__(self):
-        return "own"
-
 class Text(str):
     pass
 
-class Odd(Runtime):
+class Odd(torch.Tensor):
+    pass
+
+class Answer(Prediction):
+    pass
+
+class OddGuard(Runtime):
     name: ClassVar[str] = "odd"
 
     @property
@@ -166,12 +174,11 @@ class Odd(Runtime):
         return []
 
     def guard(self, model, known, context):
-        context.note("own", Own())
+        context.log(Text("logged"))
         context.note("text", Text("text"))
-        context.note("a function", lambda: 0)
-        context.note("tensor", torch.ones(1))
-        context.note("of", {1: (2,)})
-        return lambda images: Prediction(model(images))
+        context.note("tensor", torch.ones(1).as_subclass(Odd))
+        context.note("of", ((2,),))
+        return lambda images: Answer(model(images).as_subclass(Odd), images.mean((1, 2, 3)).as_subclass(Odd))
 """
 
 

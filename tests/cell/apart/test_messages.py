@@ -97,6 +97,19 @@ def test_a_tensor_of_another_class_arrives_as_a_plain_one():
     assert same(arrived.logits, COUNT)
 
 
+class Proud(str):
+    """A text of a class that the receiver does not have."""
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("cannot be pickled")
+
+
+def test_a_text_of_another_class_arrives_as_a_plain_one():
+    arrived = sent({"a": [Proud("b"), "c"]})
+    assert arrived == {"a": ["b", "c"]}
+    assert [type(text) for text in arrived["a"]] == [str, str]
+
+
 def test_a_hook_stays_behind():
     parameter = nn.Parameter(COUNT.clone())
     parameter.register_hook(lambda gradient: gradient)
