@@ -47,7 +47,7 @@ def wanted(folder: Path, asked: dict[str, object], files: list[Path]) -> dict[st
     victim = LoadedVictim.read(stage.victim, shop)
     test, known = victim.test_set(), reference.known(stage, victim).clean
     given = {digest(image) for image in known.images}
-    clean, triggered = test.originals.images, (test.images * 255).round().to(torch.uint8)
+    clean, triggered = test.originals.images, test.pixels
     images = {"training image": victim.train.images, "test image": clean, "triggered test image": triggered}
     labels = {"test labels": test.originals.labels, "targets": test.targets, "training labels": victim.train.labels}
     return {

@@ -104,7 +104,7 @@ def telling(connection: Connection) -> Iterator[None]:
 
 
 class _Pickler(pickle.Pickler):
-    """Tensors by value: torch would send descriptors of shared memory, which outlive nobody. Texts of any class as str."""
+    """Tensors by value: torch would send descriptors of shared memory, which outlive nobody."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, str):  # of a class that the receiver may not have

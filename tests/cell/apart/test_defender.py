@@ -68,7 +68,7 @@ def as_text(noted: dict[str, object]) -> str:
 
 def some(test: TriggeredSet, count: int = 20) -> TriggeredSet:
     index = torch.arange(count)
-    return TriggeredSet(test.originals.at(index), test.images[index], test.targets[index])
+    return TriggeredSet(test.originals.at(index), test.pixels[index], test.targets[index])
 
 
 @pytest.mark.parametrize(
