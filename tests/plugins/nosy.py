@@ -71,7 +71,7 @@ def findings(thing, needles) -> list[str]:
     if issubclass(kind, torch.Tensor):
         if thing.layout != torch.strided or thing.is_meta or thing.dtype not in NUMBERS:
             return []
-        return of_numbers(thing.detach().cpu().numpy())
+        return of_numbers(thing.detach().cpu().resolve_neg().numpy())
     if issubclass(kind, np.ndarray) and thing.dtype.kind in "fui":
         return of_numbers(thing)
     if issubclass(kind, bytes | bytearray) and len(thing) > SIZE:  # the needles themselves are not longer
