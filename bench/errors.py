@@ -68,7 +68,8 @@ def how_ended(code: int) -> str:
     """An exit code in words; negative ones are signals."""
     if code >= 0:
         return f"exit code {code}"
-    name = f"signal {signal.Signals(-code).name}"
+    known = -code in set(signal.Signals)  # not all real-time signals have names
+    name = f"signal {signal.Signals(-code).name if known else -code}"
     return f"{name}; out of memory?" if code == -signal.SIGKILL else name
 
 

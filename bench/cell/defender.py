@@ -46,7 +46,7 @@ class DefenderHere:
     """A defense in this process. Making it runs the defense, and raises whatever the defense raises."""
 
     def __init__(self, defense: Defense, inputs: DefenseInputs, fingerprint: str) -> None:
-        self.learns_from_stream = isinstance(defense, Runtime) and defense.learns_from_stream
+        self.learns_from_stream = isinstance(defense, Runtime) and bool(defense.learns_from_stream)
         self.fingerprint = fingerprint
         self._name = f"defense {defense.name!r}"
         self._context = inputs.context

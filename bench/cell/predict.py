@@ -5,6 +5,7 @@ from torch import Tensor
 
 from bench.cell.answers import checked
 from bench.cell.backdoors import TriggeredSet
+from bench.errors import Died, Elsewhere, is_out_of_memory, one_line
 from bench.plugin.defense import Guard
 from bench.plugin.images import images_at_once
 from bench.plugin.values import Prediction
@@ -51,7 +52,7 @@ def ask_again(guard: Guard, test: TriggeredSet, predictions: dict[str, Tensor], 
     batch, or by what it saw before, which no guard may do that does not declare ``learns_from_stream``.
     """
     chosen = _mixed(test)[-AGAIN:]  # the end: where a guard that changes while it answers has changed the most
-    alone = [checked(guard(test.inputs(index)), 1, classes) for index in chosen.split(1)]
+    alone = [_alone(guard, test.inputs(index), classes) for index in chosen.split(1)]
     for name in _PARTS:
         if f"clean_{name}" not in predictions:
             continue
@@ -74,6 +75,17 @@ def _mixed(test: TriggeredSet) -> Tensor:
     """A fixed order (2N,) of the test inputs, in which clean and triggered ones are mixed."""
     order = torch.randperm(2 * len(test), generator=torch.Generator().manual_seed(0))
     return order.to(test.targets.device)
+
+
+def _alone(guard: Guard, image: Tensor, classes: int) -> Prediction:
+    """The answer for one image (1, C, H, W). What a guard raises then is given its cause."""
+    try:
+        return checked(guard(image), 1, classes)
+    except Exception as error:
+        if isinstance(error, Died) or is_out_of_memory(error):
+            raise
+        line = f"{one_line(error)}; when asked about one image alone: expected an answer at any batch size"
+        raise (Elsewhere(line, error.trace) if isinstance(error, Elsewhere) else ValueError(line)) from error
 
 
 def _given(name: str, part: Prediction) -> Tensor:

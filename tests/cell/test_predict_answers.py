@@ -10,6 +10,7 @@ from bench.cell import repair
 from bench.cell.backdoors import TriggeredSet
 from bench.cell.predict import AGAIN, BATCH, ask_again, predict
 from bench.cell.reference import DefenseInputs
+from bench.errors import Died, Elsewhere
 from bench.plugin.values import Known, LabelledImages, Prediction
 
 COUNT, CLASSES = 6, 4  # images a batch: three clean and three triggered ones
@@ -209,6 +210,35 @@ def test_a_guard_that_judges_an_input_by_the_others_fails(guard, part):
 def test_a_guard_that_judges_each_input_by_itself_passes():
     test = numbered(120)
     ask_again(by_itself, test, predict(by_itself, test, classes=CLASSES), classes=CLASSES)
+
+
+@pytest.mark.parametrize("raised", [ValueError("too few"), Elsewhere("ValueError: too few", "its traceback")])
+def test_a_guard_that_raises_when_it_is_asked_about_one_image_fails_with_the_cause(raised):
+    test = numbered(120)
+
+    def needy(images):
+        if len(images) == 1:
+            raise raised
+        return by_itself(images)
+
+    predictions = predict(needy, test, classes=CLASSES)
+    with pytest.raises((ValueError, Elsewhere), match=r"^ValueError: too few; when asked about one") as error:
+        ask_again(needy, test, predictions, classes=CLASSES)
+    assert getattr(error.value, "trace", None) == getattr(raised, "trace", None)
+
+
+@pytest.mark.parametrize("raised", [MemoryError(), Died("the defense's process", -9)])
+def test_memory_and_deaths_are_still_told_apart_when_a_guard_is_asked_again(raised):
+    test = numbered(120)
+
+    def dying(images):
+        if len(images) == 1:
+            raise raised
+        return by_itself(images)
+
+    predictions = predict(dying, test, classes=CLASSES)
+    with pytest.raises(type(raised)):
+        ask_again(dying, test, predictions, classes=CLASSES)
 
 
 def test_answers_on_the_edge_may_differ_by_rounding():

@@ -23,6 +23,7 @@ class Forks:
         self._set_up = set_up
         self._keeper: subprocess.Popen[bytes] | None = None
         self._orders: Connection | None = None
+        self._open: set[int] = set()  # processes whose ``with`` has not ended
         self._ended: dict[int, int] = {}  # exit codes of processes that have ended, by their number
 
     @contextmanager
@@ -36,19 +37,22 @@ class Forks:
         """
         orders = self._started()
         ours, theirs = Pipe()
-        given = [theirs, *further]
-        try:
-            orders.send_bytes(pickle.dumps(Fork(function, modules, len(given))))
-            for descriptor in (1, 2, *(one.fileno() for one in given)):
-                reduction.send_handle(orders, descriptor, 0)
-            pid = int(self._answer())
-        finally:
-            theirs.close()
-        try:
-            yield Forked(self, ours, pid, what)
-        finally:
-            ours.close()
-            self._end(pid)
+        with ours:
+            with theirs:
+                given = [theirs, *further]
+                try:
+                    orders.send_bytes(pickle.dumps(Fork(function, modules, len(given))))
+                    for descriptor in (1, 2, *(one.fileno() for one in given)):
+                        reduction.send_handle(orders, descriptor, 0)
+                except ConnectionError as error:
+                    raise self._lost() from error
+                pid = self._answer(orders)
+            self._open.add(pid)
+            try:
+                yield Forked(self, ours, pid, what)
+            finally:
+                ours.close()
+                self._end(pid)
 
     def start(self) -> None:
         """Start the keeper and wait until it is ready, which takes a second or two. Raises Died if it does not live."""
@@ -67,18 +71,28 @@ class Forks:
         self._keeper = self._orders = None
 
     def exit_code(self, pid: int, wait: float | None = None) -> int | None:
-        """The exit code of a forked process, if it has ended within ``wait`` seconds, or None."""
-        orders = self._started()
+        """The exit code of a forked process, if it has ended within ``wait`` seconds, or None.
+
+        Raises Died if the keeper is gone, and everything that it has forked with it.
+        """
+        orders = self.news()
         while pid not in self._ended and orders.poll(wait):
             self._note(orders)
         return self._ended.get(pid)
 
     def news(self) -> Connection:
-        """What becomes ready when there is news of a process that has ended."""
-        return self._started()
+        """What becomes ready when there is news of a process that has ended. Raises Died if the keeper was closed."""
+        if self._orders is None:
+            raise self._lost()
+        return self._orders
 
     def _started(self) -> Connection:
+        """The connection to the keeper; to a new one if it is gone and nobody waits for what it has forked."""
         if self._orders is None or self._keeper is None or self._keeper.poll() is not None:
+            if self._open:
+                raise self._lost()
+            if self._orders is not None:
+                self._orders.close()
             self._orders, theirs = Pipe()
             code = _START.format(path=sys.path, descriptor=theirs.fileno())
             self._keeper = subprocess.Popen(
@@ -89,12 +103,12 @@ class Forks:
             )
             theirs.close()
             self._ended.clear()
-            self._orders.send_bytes(pickle.dumps(Begin(self._set_up)))
+            with suppress(ConnectionError):  # its answer says so
+                self._orders.send_bytes(pickle.dumps(Begin(self._set_up)))
             self._message(self._orders)
         return self._orders
 
-    def _answer(self) -> int:
-        orders = self._started()
+    def _answer(self, orders: Connection) -> int:
         while not isinstance(message := self._message(orders), int):
             self._ended[message.pid] = message.status
         return message
@@ -108,10 +122,13 @@ class Forks:
         try:
             return pickle.loads(orders.recv_bytes())
         except (EOFError, ConnectionError) as error:
-            code = self._keeper.wait() if self._keeper else 1
-            raise Died("the process that starts others", code) from error
+            raise self._lost() from error
+
+    def _lost(self) -> Died:
+        return Died("the process that starts others", self._keeper.wait() if self._keeper else 1)
 
     def _end(self, pid: int) -> None:
+        self._open.discard(pid)
         if self._ended.pop(pid, None) is None and self._orders is not None:
             with suppress(OSError, Died):
                 self._orders.send_bytes(pickle.dumps(End(pid)))
@@ -135,7 +152,7 @@ class Forked:
 
     def receive(self) -> Any:
         """Its next message. Raises Died if it ends without one."""
-        while True:
+        while not self.connection.closed:
             ready = connection.wait([self.connection, self._forks.news()])
             if self.connection in ready:
                 try:
@@ -143,9 +160,11 @@ class Forked:
                 except Gone as error:
                     raise self.died() from error
             if self._forks.exit_code(self.pid, 0) is not None and not self.connection.poll():
-                raise self.died()
+                break
+        raise self.died()
 
     def died(self) -> Died:
-        """The error that says how it died; waits until it has."""
+        """The error that says how it died; waits until it has, which it does when nobody is there to talk to."""
+        self.connection.close()
         code = self._forks.exit_code(self.pid)
         return Died(self._what, 1 if code is None else code)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 from bench.errors import Damaged, Elsewhere, MemoryElsewhere, is_out_of_memory, one_line, shortened, whole_trace
 
 LONGEST_TRACEBACK = 100_000  # characters; beyond these its middle is left out
+_SENDING = Lock()  # a plugin's threads may log while it answers, and a long message is written in parts
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def send(connection: Connection, message: Any) -> None:
     buffer = io.BytesIO()
     _Pickler(buffer, protocol=5).dump(message)
     try:
-        connection.send_bytes(buffer.getbuffer())
+        with _SENDING:
+            connection.send_bytes(buffer.getbuffer())
     except OSError as error:
         raise Gone from error
 
@@ -103,9 +106,13 @@ class _Pickler(pickle.Pickler):
     """Tensors by value: torch would send descriptors of shared memory, which outlive nobody."""
 
     def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, str):  # of a class that the receiver may not have
+            return str, (str.__str__(value),)
         if not isinstance(value, Tensor):
             return NotImplemented
-        flat = value.detach().cpu().contiguous().reshape(-1)
+        if value.layout != torch.strided or value.is_quantized:
+            return NotImplemented  # by its parts, which are tensors of numbers
+        flat = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
         return _tensor, (flat.view(torch.uint8).numpy(), value.dtype, tuple(value.shape))
 
 

@@ -1,0 +1,24 @@
+"""What the tests of forked processes share: one keeper, which takes seconds to start."""
+
+from collections.abc import Iterator
+
+import forked
+import pytest
+
+from bench.cell.apart.forks import Forks
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Processes with one thread for torch. A test that ends the keeper makes its own."""
+    forks = Forks(forked.one_thread)
+    yield forks
+    forks.close()
+
+
+@pytest.fixture
+def own_forks() -> Iterator[Forks]:
+    """Those of a keeper that the test may end."""
+    forks = Forks(forked.one_thread)
+    yield forks
+    forks.close()

@@ -1,0 +1,99 @@
+"""Plugins that pollute their process, and built-in cells after them in the same worker: not a bit of these changes."""
+
+import itertools
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+import tiny
+
+from bench.records import Record
+from bench.store.store import Store
+
+POLLUTIONS = list(runpy.run_path(str(tiny.PLUGIN_FOLDER / "pollutions.py"))["POLLUTIONS"])
+SMALL = {"datasets": "digits[train_size=100]", "models": "resnet18[width=4]", "attacks": "badnets", "reference": 20}
+SMALL |= {"suspects": 10, "recipes": "quick[epochs=1]", "defenses": "none,ft,strip,clp", "workers": 1, "seeds": 0}
+BUILT_IN = SMALL["defenses"].split(",")
+DEFENSES = ["repairs", "returns", "guards", "learns", "reveals"]
+OTHERS = {"poisons": "attacks", "builds": "models", "loads": "datasets"}
+NOT_MEASURED = ("seconds", "ms_per_sample", "peak_memory", "started", "finished", "command")
+
+
+def bench_run(store: Path, files: tuple[str, ...] = (), **changed: object) -> subprocess.CompletedProcess[str]:
+    """A run with one worker, and polluters before what is built in."""
+    words = [sys.executable, "-m", "bench", "run", "--store", str(store)]
+    words += [word for file in files for word in ("--plugin", str(tiny.PLUGIN_FOLDER / file))]
+    for name, value in {**SMALL, **changed}.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    environment = {**os.environ, "POLLUTED": str(store)}
+    return subprocess.run(words, capture_output=True, text=True, timeout=1500, env=environment)
+
+
+def bits(store: Store, record: Record) -> tuple[object, ...]:
+    """All of a cell that may not change: figures and predictions, and the network and predictions of its victim."""
+    figures = {name: value for name, value in record.model_dump().items() if not name.startswith(NOT_MEASURED)}
+    figures = {name: value for name, value in figures.items() if not name.endswith(NOT_MEASURED)}
+    victim = store.contents("victims", record.victim_key)
+    kept = ("model.safetensors", "predictions.safetensors", "learned.safetensors")
+    return figures, store.contents("cells", record.key)["predictions.safetensors"], [victim[name] for name in kept]
+
+
+def built_in(store: Store) -> dict[str, Record]:
+    """The records of cells in which nothing is foreign, by their defense."""
+    plugins = ("dataset", "model", "attack", "defense")
+    known = ("digits", "resnet18", "badnets", *BUILT_IN)
+    return {
+        record.defense: record
+        for record in store.records()
+        if all(getattr(record, plugin) in known for plugin in plugins)
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> MappingProxyType[str, tuple[object, ...]]:
+    root = tmp_path_factory.mktemp("undisturbed") / "store"
+    run = bench_run(root)
+    assert run.returncode == 0, run.stderr
+    store = Store(root)
+    return MappingProxyType({name: bits(store, record) for name, record in built_in(store).items()})
+
+
+def check(run: subprocess.CompletedProcess[str], root: Path, undisturbed) -> list[Record]:
+    """That a run has ended as it should, and its built-in cells are what they are alone.
+
+    Returns the records of the polluters' own cells, which are done or have failed with one line.
+    """
+    assert run.returncode in (0, 1), run.stderr
+    assert "Traceback" not in run.stderr, run.stderr
+    store = Store(root)
+    there = built_in(store)
+    assert {name: record.status for name, record in there.items()} == dict.fromkeys(BUILT_IN, "done"), run.stderr
+    for name, record in there.items():
+        assert bits(store, record) == undisturbed[name], name
+    own = [record for record in store.records() if record.key not in {one.key for one in there.values()}]
+    assert run.returncode == (0 if all(record.status == "done" for record in own) else 1), run.stderr
+    for record in own:
+        assert record.status in ("done", "failed"), (record.status, record.reason)
+        assert record.status == "done" or (record.reason and "\n" not in record.reason)
+    ended = max((record.finished for record in own if record.status == "done"), default="")
+    assert ended <= min(record.started for record in there.values()), "the built-in cells did not come last"
+    return own
+
+
+def alternating() -> list[str]:
+    """Every pollution once, by defenses of all kinds in turn."""
+    return [f"{name}[how={how}]" for name, how in zip(itertools.cycle(DEFENSES), POLLUTIONS, strict=False)]
+
+
+def test_no_defense_changes_what_is_computed_after_it(tmp_path, undisturbed):
+    defenses = alternating()
+    assert len(defenses) > 45
+    run = bench_run(tmp_path, ("polluters.py",), defenses=",".join([*defenses, *BUILT_IN]))
+    own = check(run, tmp_path, undisturbed)
+    print({r.defense_label: (r.status, r.reason) for r in own if r.status != "done"})
+    assert len(own) == len(defenses)
+    assert sum(record.status == "done" for record in own) > 20
