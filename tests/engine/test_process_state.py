@@ -85,7 +85,7 @@ FUNCTIONS = [
     (lambda: setattr(builtins, "sum", max), "builtins.sum replaced"),
     (lambda: setattr(sklearn.metrics, "roc_auc_score", other), "sklearn.metrics.roc_auc_score replaced"),
     (lambda: setattr(bench.cell.metrics, "auroc", other), "bench.cell.metrics.auroc replaced"),
-    (lambda: setattr(bench.cell.measure, "BATCH", 1), "bench.cell.measure.BATCH replaced"),
+    (lambda: setattr(bench.cell.predict, "BATCH", 1), "bench.cell.predict.BATCH replaced"),
     (lambda: setattr(LabelledImages, "floats", property(other)), "bench.plugin.values.LabelledImages.floats replaced"),
     (swap_code, "bench.cell.metrics.auroc replaced"),
     (swap_defaults, "torch.nn.functional.relu replaced"),

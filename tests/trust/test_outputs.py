@@ -31,7 +31,7 @@ OBJECTS = {*(f"{kind}_params" for kind in ("dataset", "model", "attack", "defens
 TEXTS = [
     name
     for name, field in Record.model_fields.items()
-    if field.annotation in (str, str | None) and name not in {*NAMES, *OBJECTS, "diagnostics", "targets"}
+    if field.annotation in (str, str | None) and name not in {*NAMES, *OBJECTS, "diagnostics", "targets", "class_names"}
 ]
 
 
@@ -41,6 +41,7 @@ def carrying(text: str) -> pd.DataFrame:
     noted = {"class_statistic": {"name": json_text, "values": [1.0, 2.0], "flagged": [0]}, json_text: [{json_text: 1}]}
     columns = PLAIN | dict.fromkeys(TEXTS, text)
     columns |= dict.fromkeys(OBJECTS, json.dumps({json_text: json_text}, ensure_ascii=False))
+    columns |= {"class_names": json.dumps([json_text, json_text], ensure_ascii=False)}
     columns |= {"diagnostics": json.dumps(noted, ensure_ascii=False), "acc": 0.9, "asr": 0.1, "ra": 0.8, "der": 0.9}
     columns |= {"acc_before": 0.9, "asr_before": 0.9, "ra_before": 0.1, "auroc": 0.5, "valid": False, "oracle": True}
     other = {"defense": "x", "defense_label": f"x{text}", "oracle": False}

@@ -94,6 +94,5 @@ def test_no_defense_changes_what_is_computed_after_it(tmp_path, undisturbed):
     assert len(defenses) > 45
     run = bench_run(tmp_path, ("polluters.py",), defenses=",".join([*defenses, *BUILT_IN]))
     own = check(run, tmp_path, undisturbed)
-    print({r.defense_label: (r.status, r.reason) for r in own if r.status != "done"})
     assert len(own) == len(defenses)
     assert sum(record.status == "done" for record in own) > 20
