@@ -65,7 +65,8 @@ class Local:
             del self._running[future]
         for worker in self._workers:
             worker.spool.bound()
-        return [self._settled(outcome) for outcome in outcomes]
+        alive = {outcome.slot for outcome, future in zip(outcomes, ended, strict=False) if future.exception() is None}
+        return [self._settled(outcome, alive=outcome.slot in alive) for outcome in outcomes]
 
     def progress(self, slot: int) -> float:
         return self._workers[slot].progress
@@ -76,8 +77,11 @@ class Local:
         for worker in self._workers:
             worker.join()
 
-    def _settled(self, outcome: Outcome) -> Outcome:
-        """The outcome with what its stage printed, after the worker was replaced if it cannot go on."""
+    def _settled(self, outcome: Outcome, *, alive: bool) -> Outcome:
+        """The outcome with what its stage printed, after the worker was replaced if it cannot go on.
+
+        ``alive``: whether the outcome is the worker's own word. If so, it was another process of the stage that died.
+        """
         spool = self._workers[outcome.slot].spool
         starved = outcome.status == "memory" and self.devices[outcome.slot] == "cpu"  # killed, or still holding it
         lost = outcome.status in ("died", "timeout") or starved
@@ -85,7 +89,7 @@ class Local:
             said = f"{outcome.traceback or outcome.reason}\n\nthe end of what was printed:\n{text}"
             outcome = replace(outcome, traceback=said)
         outcome = replace(outcome, printed=spool.take(), remedy="its worker was replaced")
-        if lost or outcome.changed:
+        if outcome.changed or starved or not alive:
             self._replace(outcome.slot)
         return outcome
 
