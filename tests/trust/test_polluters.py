@@ -1,10 +1,10 @@
 """Plugins that pollute their process, and built-in cells after them in the same worker: not a bit of these changes."""
 
-import itertools
 import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -19,11 +19,13 @@ SMALL = {"datasets": "digits[train_size=100]", "models": "resnet18[width=4]", "a
 SMALL |= {"suspects": 10, "recipes": "quick[epochs=1]", "defenses": "none,ft,strip,clp", "workers": 1, "seeds": 0}
 BUILT_IN = SMALL["defenses"].split(",")
 DEFENSES = ["repairs", "returns", "guards", "learns", "reveals"]
+OF_TORCH = """dtype device deterministic threads mkldnn cudnn precision grad anomaly denormal forward_hook backward_hook
+convolution call relu cross_entropy argmax randperm generator deepcopy auroc metric toolbox seeds numpy garbage""".split()
 OTHERS = {"poisons": "attacks", "builds": "models", "loads": "datasets"}
 NOT_MEASURED = ("seconds", "ms_per_sample", "peak_memory", "started", "finished", "command")
 
 
-def bench_run(store: Path, files: tuple[str, ...] = (), **changed: object) -> subprocess.CompletedProcess[str]:
+def bench_run(store: Path, files: Sequence[str] = (), **changed: object) -> subprocess.CompletedProcess[str]:
     """A run with one worker, and polluters before what is built in."""
     words = [sys.executable, "-m", "bench", "run", "--store", str(store)]
     words += [word for file in files for word in ("--plugin", str(tiny.PLUGIN_FOLDER / file))]
@@ -68,7 +70,7 @@ def check(run: subprocess.CompletedProcess[str], root: Path, undisturbed) -> lis
     Returns the records of the polluters' own cells, which are done or have failed with one line.
     """
     assert run.returncode in (0, 1), run.stderr
-    assert "Traceback" not in run.stderr, run.stderr
+    assert not tracebacks(run.stderr), run.stderr
     store = Store(root)
     there = built_in(store)
     assert {name: record.status for name, record in there.items()} == dict.fromkeys(BUILT_IN, "done"), run.stderr
@@ -84,15 +86,67 @@ def check(run: subprocess.CompletedProcess[str], root: Path, undisturbed) -> lis
     return own
 
 
-def alternating() -> list[str]:
-    """Every pollution once, by defenses of all kinds in turn."""
-    return [f"{name}[how={how}]" for name, how in zip(itertools.cycle(DEFENSES), POLLUTIONS, strict=False)]
+def tracebacks(err: str) -> list[str]:
+    """The lines before tracebacks, but for those of errors that Python ignores while a plugin's process ends."""
+    lines = ["", *err.splitlines()]
+    before = [line for line, after in zip(lines, lines[1:], strict=False) if after.startswith("Traceback")]
+    return [line for line in before if not line.startswith("Exception ignored in")]
+
+
+def cells(kind: str, ways: Sequence[str]) -> str:
+    """What selects a polluter of a kind in each of these ways."""
+    return f"{kind}[how={'|'.join(ways)}]"
 
 
 def test_no_defense_changes_what_is_computed_after_it(tmp_path, undisturbed):
-    defenses = alternating()
-    assert len(defenses) > 45
-    run = bench_run(tmp_path, ("polluters.py",), defenses=",".join([*defenses, *BUILT_IN]))
+    """Every pollution, while a defense repairs, when its network is asked, or by its guard; some by other kinds."""
+    ways = POLLUTIONS
+    defenses = [cells(kind, ways[number::3]) for number, kind in enumerate(("repairs", "returns", "guards"))]
+    defenses += [cells("learns", ["dtype", "relu"]), cells("reveals", ["dtype", "store", "metric"])]
+    run = bench_run(tmp_path, ["polluters.py"], defenses=",".join([*defenses, *BUILT_IN]))
     own = check(run, tmp_path, undisturbed)
-    assert len(own) == len(defenses)
-    assert sum(record.status == "done" for record in own) > 20
+    assert len(ways) > 45
+    assert len(own) == len(ways) + 5
+    assert sum(record.status == "done" for record in own) > 40
+
+
+def test_no_attack_changes_what_is_computed_after_it(tmp_path, undisturbed):
+    attacks = cells("poisons", ["dtype", "convolution", "argmax", "store"])
+    own = check(bench_run(tmp_path, ["polluters.py"], attacks=f"{attacks},badnets"), tmp_path, undisturbed)
+    assert len(own) == 4 * len(BUILT_IN)
+
+
+@pytest.mark.parametrize("when", ["import", "construction"])
+def test_no_file_changes_what_is_computed_beside_it(tmp_path, undisturbed, monkeypatch, when):
+    """In the process that plans, it may do what it likes to torch."""
+    monkeypatch.setenv("POLLUTES", f"{when} {' '.join(OF_TORCH)}")
+    own = check(
+        bench_run(tmp_path, ["pollutes_early.py"], defenses=f"early,{','.join(BUILT_IN)}"), tmp_path, undisturbed
+    )
+    assert len(own) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", POLLUTIONS)
+def test_no_defense_of_any_kind_changes_what_is_computed_after_it(tmp_path, undisturbed, how):
+    defenses = [f"{kind}[how={how}]" for kind in DEFENSES]
+    own = check(bench_run(tmp_path, ["polluters.py"], defenses=",".join([*defenses, *BUILT_IN])), tmp_path, undisturbed)
+    assert len(own) == len(DEFENSES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("how", POLLUTIONS)
+def test_nothing_else_that_is_foreign_changes_what_is_computed_after_it(tmp_path, undisturbed, kind, how):
+    option = OTHERS[kind]
+    run = bench_run(tmp_path, ["polluters.py"], **{option: f"{kind}[how={how}],{SMALL[option]}"})
+    assert len(check(run, tmp_path, undisturbed)) == len(BUILT_IN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["import", "construction"])
+@pytest.mark.parametrize("how", POLLUTIONS)
+def test_no_file_changes_what_is_computed_beside_it_in_any_way(tmp_path, undisturbed, monkeypatch, when, how):
+    monkeypatch.setenv("POLLUTES", f"{when} {how}")
+    run = bench_run(tmp_path, ["pollutes_early.py"], defenses=f"early,{','.join(BUILT_IN)}")
+    assert len(check(run, tmp_path, undisturbed)) == 1
