@@ -22,6 +22,7 @@ from torch.nn import functional
 
 import bench.cell.make
 import bench.cell.metrics
+import bench.cell.predict
 import bench.toolbox.training
 from bench.engine.process_state import Snapshot
 from bench.plugin.values import LabelledImages
