@@ -38,7 +38,11 @@ class Snapshot:
                 words = f"{fact.what} changed"
             if words is not None:
                 told.append(words)
-        return *told, *replaced.told(self._modules)
+        try:
+            told += replaced.told(self._modules)
+        except Exception:  # such as where a plugin replaced what this is made of
+            told.append("functions replaced")
+        return tuple(told)
 
     def restore(self) -> None:
         """Put back what can be put back. ``changes`` then says what could not."""

@@ -84,6 +84,7 @@ FUNCTIONS = [
     (lambda: setattr(json, "dumps", other), "json.dumps replaced"),
     (lambda: setattr(math, "pi", 3), "math.pi replaced"),
     (lambda: setattr(builtins, "sum", max), "builtins.sum replaced"),
+    (lambda: setattr(builtins, "isinstance", other), "functions replaced"),
     (lambda: setattr(sklearn.metrics, "roc_auc_score", other), "sklearn.metrics.roc_auc_score replaced"),
     (lambda: setattr(bench.cell.metrics, "auroc", other), "bench.cell.metrics.auroc replaced"),
     (lambda: setattr(bench.cell.predict, "BATCH", 1), "bench.cell.predict.BATCH replaced"),
