@@ -24,10 +24,11 @@ OF_TORCH = ["auroc", "metric", "toolbox", "dtype", "device", "deterministic", "t
 OF_TORCH += ["grad", "anomaly", "denormal", "forward_hook", "backward_hook", "convolution", "call", "relu", "seeds"]
 OF_TORCH += ["cross_entropy", "argmax", "randperm", "generator", "deepcopy", "numpy", "garbage"]
 OTHERS = {"poisons": "attacks", "builds": "models", "loads": "datasets"}
+Run = subprocess.CompletedProcess[str]
 NOT_MEASURED = ("seconds", "ms_per_sample", "peak_memory", "started", "finished", "command")
 
 
-def bench_run(store: Path, files: Sequence[str] = (), **changed: object) -> subprocess.CompletedProcess[str]:
+def bench_run(store: Path, files: Sequence[str] = (), **changed: object) -> Run:
     """A run with one worker, and polluters before what is built in."""
     words = [sys.executable, "-m", "bench", "run", "--store", str(store)]
     words += [word for file in files for word in ("--plugin", str(tiny.PLUGIN_FOLDER / file))]
@@ -66,9 +67,7 @@ def undisturbed(tmp_path_factory) -> MappingProxyType[str, tuple[object, ...]]:
     return MappingProxyType({name: bits(store, record) for name, record in built_in(store).items()})
 
 
-def check(
-    run: subprocess.CompletedProcess[str], root: Path, undisturbed, expected: Sequence[str] = BUILT_IN
-) -> list[Record]:
+def check(run: Run, root: Path, undisturbed, expected: Sequence[str] = BUILT_IN) -> list[Record]:
     """That a run has ended as it should, and its built-in cells are what they are alone.
 
     Returns the records of the polluters' own cells, which are done or have failed with one line.
