@@ -1,7 +1,6 @@
 """What a stage starts, prints or changes in its worker is not there for the next stage, nor after the run."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ import tiny
 
 import bench
 from bench.engine.display import Silent
-from bench.plan.stages import Ref
 from bench.store.store import Store
 
 
@@ -42,12 +40,6 @@ def check_neighbour(results, neighbour) -> None:
     assert results.ok, [record.reason for record in results.records]
     frame = tiny.table(results.frame)
     assert frame[frame.defense_label == "halve"].reset_index(drop=True).equals(neighbour)
-
-
-@pytest.fixture
-def built_in(monkeypatch):
-    """Plugins pass for this project's own: their stages run in the worker itself."""
-    monkeypatch.setattr("bench.plan.plan.Ref", lambda *values: replace(Ref(*values), foreign=False))
 
 
 def test_a_foreign_stage_that_leaves_something_behind_changes_nothing_for_the_next(tmp_path, neighbour):

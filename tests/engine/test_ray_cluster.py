@@ -156,6 +156,7 @@ def ended(engine: Cluster, count: int = 1) -> list:
     return outcomes
 
 
+@pytest.mark.usefixtures("built_in")
 def test_dead_and_hanging_workers_are_replaced(folder, cluster):
     """Asking for the progress never waits, not even for a worker that keeps the interpreter's lock."""
     engine = Cluster(tiny.settings(folder))
