@@ -11,7 +11,7 @@ WHEN, *WAYS = os.environ["POLLUTES"].split()
 
 
 def pollute(when):
-    if when == WHEN:
+    if when in WHEN.split("+"):
         for how in WAYS:
             POLLUTIONS[how]()
 

@@ -122,15 +122,14 @@ def test_no_defense_changes_what_is_computed_after_it(tmp_path, undisturbed):
 
 
 def test_no_attack_changes_what_is_computed_after_it(tmp_path, undisturbed):
-    attacks = cells("poisons", ["dtype", "convolution", "store"])
+    attacks = cells("poisons", ["dtype", "store"])
     run = bench_run(tmp_path, ["polluters.py"], attacks=f"{attacks},badnets", defenses="none,ft")
-    assert len(check(run, tmp_path, undisturbed, ["none", "ft"])) == 6
+    assert len(check(run, tmp_path, undisturbed, ["none", "ft"])) == 4
 
 
-@pytest.mark.parametrize("when", ["import", "construction"])
-def test_no_file_changes_what_is_computed_beside_it(tmp_path, undisturbed, monkeypatch, when):
-    """In the process that plans, it may do what it likes to torch."""
-    monkeypatch.setenv("POLLUTES", f"{when} {' '.join(OF_TORCH)}")
+def test_no_file_changes_what_is_computed_beside_it(tmp_path, undisturbed, monkeypatch):
+    """In the process that plans, it may do what it likes to torch, when it is imported and when it is made."""
+    monkeypatch.setenv("POLLUTES", f"import+construction {' '.join(OF_TORCH)}")
     run = bench_run(tmp_path, ["pollutes_early.py"], defenses=f"early,{','.join(BUILT_IN)}")
     assert len(check(run, tmp_path, undisturbed)) == 1
 
@@ -158,7 +157,7 @@ def marked(how: str) -> object:
 
 
 @pytest.mark.parametrize("when", ["import", "construction"])
-@pytest.mark.parametrize("how", map(marked, POLLUTIONS))
+@pytest.mark.parametrize("how", [marked(how) for how in POLLUTIONS])
 def test_no_file_changes_what_is_computed_beside_it_in_any_way(tmp_path, undisturbed, monkeypatch, when, how):
     monkeypatch.setenv("POLLUTES", f"{when} {how}")
     run = bench_run(tmp_path, ["pollutes_early.py"], defenses=f"early,{','.join(BUILT_IN)}")
