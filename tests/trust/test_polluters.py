@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
+from unittest import mock
 
 import pytest
 import tiny
@@ -15,7 +16,8 @@ import tiny
 from bench.records import Record
 from bench.store.store import Store
 
-POLLUTIONS = list(runpy.run_path(str(tiny.PLUGIN_FOLDER / "pollutions.py"))["POLLUTIONS"])
+with mock.patch.object(sys, "path", [str(tiny.PLUGIN_FOLDER), *sys.path]):
+    POLLUTIONS = list(runpy.run_path(str(tiny.PLUGIN_FOLDER / "pollutions.py"))["POLLUTIONS"])
 SMALL = {"datasets": "digits[train_size=100]", "models": "resnet18[width=4]", "attacks": "badnets", "reference": 20}
 SMALL |= {"suspects": 10, "recipes": "quick[epochs=1]", "defenses": "none,ft,strip,clp", "workers": 1, "seeds": 0}
 BUILT_IN = SMALL["defenses"].split(",")
