@@ -176,7 +176,7 @@ def thread():
             time.sleep(0.01)
 
     threading.Thread(target=meddle, daemon=True).start()
-    threading.Thread(target=time.sleep, args=(60,)).start()
+    threading.Thread(target=time.sleep, args=(600,)).start()
 
 
 @pollution
