@@ -30,6 +30,10 @@ BREAK_PLANS = {  # what is done when a file is imported or made is done where pl
     "python": "keys are made with the functions that were replaced",
     "modules": "the run ends with an error",
     "path": "the run ends with an error",
+    "signals": "the run dies of a timer's signal after its work is done",
+    "descriptors": "the run ends with an error",
+    "streams": "the run's cells fail",
+    "limits": "the run ends with an error",
 }
 OTHERS = {"poisons": "attacks", "builds": "models", "loads": "datasets"}
 Run = subprocess.CompletedProcess[str]
