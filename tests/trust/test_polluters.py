@@ -26,8 +26,8 @@ OF_TORCH += ["cross_entropy", "argmax", "randperm", "generator", "deepcopy", "nu
 BREAK_PLANS = {  # what is done when a file is imported or made is done where plans are made
     "backward_hook": "clp is checked with the hook, and is not applicable",
     "call": "clp is checked with the function that was replaced, and is not applicable",
-    "dumps": "keys are made with the function that was replaced",
-    "python": "keys are made with the functions that were replaced",
+    "dumps": "the store that is made is none",
+    "python": "the run ends with an error",
     "modules": "the run ends with an error",
     "path": "the run ends with an error",
     "signals": "the run dies of a timer's signal after its work is done",
