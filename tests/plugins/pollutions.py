@@ -350,7 +350,7 @@ def thread():
             time.sleep(0.01)
 
     threading.Thread(target=meddle, daemon=True).start()
-    threading.Thread(target=time.sleep, args=(60,)).start()
+    threading.Thread(target=time.sleep, args=(600,)).start()
 
 
 @pollution
@@ -362,7 +362,7 @@ def leaving():
 
 @pollution
 def daemon():
-    subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.Popen(["sleep", "600"], start_new_session=True)
 
 
 @pollution
