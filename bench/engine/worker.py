@@ -2,19 +2,18 @@
 
 import gc
 import os
-import random
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 
 from bench.cell.apart.defender import PROCESS as DEFENDER
 from bench.cell.apart.forks import Forks
 from bench.cell.apart.messages import LONGEST_TRACEBACK
+from bench.cell.apart.seeds import seed_all
 from bench.cell.apart.stage import make_stage
 from bench.cell.workshop import Workshop
 from bench.engine import devices, process_group
@@ -59,7 +58,7 @@ def work(stage: Stage, workshop: Workshop, slot: int, *, restoring: bool = False
     """
     workshop.progress(0.0)
     process, before = os.getpid(), Snapshot.take()
-    _seed_globally(stage.key)
+    seed_all(identity.seed(stage.key, "global"))  # the harness draws from none; a plugin may
     try:
         outcome = _outcome(stage, workshop, slot)
     finally:
@@ -118,14 +117,3 @@ def _ended(workshop: Workshop) -> tuple[str, ...]:
     keeper = workshop.forks.keeper if workshop.forks else None
     count = process_group.end_others(() if keeper is None else (keeper,))
     return (f"{count} process{'es' if count > 1 else ''} running",) if count else ()
-
-
-def _seed_globally(key: str) -> None:
-    """Seed the generators that all of a process shares. The harness draws from none; a plugin may.
-
-    So its numbers depend on its stage and not on what this worker did before.
-    """
-    seed = identity.seed(key, "global")
-    torch.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the old, global one

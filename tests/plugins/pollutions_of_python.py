@@ -176,7 +176,7 @@ def thread():
             time.sleep(0.01)
 
     threading.Thread(target=meddle, daemon=True).start()
-    threading.Thread(target=time.sleep, args=(600,)).start()
+    threading.Thread(target=time.sleep, args=(60,)).start()
 
 
 @pollution
@@ -188,7 +188,7 @@ def leaving():
 
 @pollution
 def daemon():
-    subprocess.Popen(["sleep", "600"], start_new_session=True)
+    subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @pollution

@@ -90,7 +90,7 @@ def serve(connection: Connection, defender: Connection | None = None) -> None:
     with telling(connection):
         assignment: Assignment = receive(connection)
         stage = assignment.stage
-        seed_all(identity.seed(stage.key, "global generators"))
+        seed_all(identity.seed(stage.key, "global"))
         workshop = Workshop(
             Registry(assignment.plugin_files, lazily=True),
             Store(assignment.store, create=False),
