@@ -192,16 +192,19 @@ def _take(path: Path, descriptor: int) -> bool | None:
 
     A file stays locked without an owner where a network disk has not noticed the death.
     """
-    if not _lock(descriptor, DOOR) or not _is_still_named(path, descriptor):
-        return False  # another process is taking it, or its owner removed it between our opening and locking it
-    if _lock(descriptor, HELD):
+    if not _lock(descriptor, DOOR):
+        return False  # another process is taking it
+    held = _lock(descriptor, HELD)
+    if not held and ((found := _read(descriptor)) is None or not found.is_dead):
+        return False
+    held = held or _lock(descriptor, HELD)  # an owner that died just now has freed it
+    if not _is_still_named(path, descriptor):  # asked last: its owner removes it while it holds it
+        return False
+    if held:
         _sign(descriptor)
         fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, DOOR)
         return True
-    found = _read(descriptor)
-    if found is None or not found.is_dead:
-        return False
-    path.unlink(missing_ok=True)  # nobody else can take this file meanwhile: the door is ours
+    path.unlink(missing_ok=True)  # nobody else can take this file meanwhile: the door is ours, and its owner is dead
     return None
 
 

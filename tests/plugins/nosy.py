@@ -30,6 +30,9 @@ def digest(values) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
+MOST = 10**8  # values: more than all that is searched for
+
+
 def everything():
     """Every object that can be reached from the collector, the frames of all threads, and the modules."""
     roots = gc.get_objects()
@@ -69,10 +72,10 @@ def findings(thing, needles) -> list[str]:
     if issubclass(kind, Attack | Dataset):
         return ["attack" if issubclass(kind, Attack) else "data set"]
     if issubclass(kind, torch.Tensor):
-        if thing.layout != torch.strided or thing.is_meta or thing.dtype not in NUMBERS:
+        if thing.layout != torch.strided or thing.is_meta or thing.dtype not in NUMBERS or thing.numel() > MOST:
             return []
         return of_numbers(thing.detach().cpu().resolve_neg().numpy())
-    if issubclass(kind, np.ndarray) and thing.dtype.kind in "fui":
+    if issubclass(kind, np.ndarray) and thing.dtype.kind in "fui" and thing.size <= MOST:
         return of_numbers(thing)
     if issubclass(kind, bytes | bytearray) and len(thing) > SIZE:  # the needles themselves are not longer
         return [what for what, needle in needles.items() if needle in thing]

@@ -199,12 +199,14 @@ def test_a_file_that_has_another_name_elsewhere_is_not_written_to(tmp_path):
         assert (tmp_path / "thesis").read_text() == "text"
 
 
-def test_a_file_that_its_owner_removes_meanwhile_locks_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("byte", [locks.DOOR, locks.HELD])
+def test_a_file_that_its_owner_removes_meanwhile_locks_nothing(tmp_path, monkeypatch, byte):
     """The owner removes it between our opening and locking it: the next process makes, and locks, a new file."""
     original = locks.fcntl.lockf
 
     def lockf(*arguments):
-        (tmp_path / "claims" / f"{ABCD}.lock").unlink(missing_ok=True)
+        if arguments[3] == byte:
+            (tmp_path / "claims" / f"{ABCD}.lock").unlink(missing_ok=True)
         return original(*arguments)
 
     monkeypatch.setattr(locks.fcntl, "lockf", lockf)

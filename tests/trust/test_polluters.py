@@ -127,6 +127,7 @@ def test_no_defense_changes_what_is_computed_after_it(tmp_path, undisturbed):
     assert sum(record.status == "done" for record in own) > 40
 
 
+@pytest.mark.slow
 def test_no_attack_changes_what_is_computed_after_it(tmp_path, undisturbed):
     attacks = cells("poisons", ["dtype", "store"])
     run = bench_run(tmp_path, ["polluters.py"], attacks=f"{attacks},badnets", defenses="none,ft")
