@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.plugin import Attack, AttackContext, LabelledImages, Objective, Poisoned, RequestError, stamp
+from bench.plugin import Attack, AttackContext, LabelledImages, Objective, Poisoned, RequestError, later, stamp
 
 
 class ControlsByPoisons:
@@ -15,6 +15,15 @@ class ControlsByPoisons:
 
     def __get__(self, attack: Any, owner: type[Any]) -> Literal["data", "training"]:
         return "data" if attack is None or attack.poisons == "data" else "training"
+
+
+def poisons() -> Any:
+    """The field of the parameter ``poisons``."""
+    return later(
+        "data",
+        description="the training set, once; or, as published, every batch of the training, which the attacker "
+        "then controls",
+    )
 
 
 def refuse_several(attack: Attack, poisons: str) -> None:

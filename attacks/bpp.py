@@ -14,9 +14,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.attacks._batches import BatchPoisoning, ControlsByPoisons, unpoisoned
+from bench.attacks._batches import BatchPoisoning, ControlsByPoisons, poisons, unpoisoned
 from bench.attacks._covers import poison_with_covers
-from bench.plugin import Attack, AttackContext, LabelledImages, Objective, Poisoned, later
+from bench.plugin import Attack, AttackContext, LabelledImages, Objective, Poisoned
 
 BITS = 20  # after the point. Floats could round a level differently at the last bit, and with it all later pixels
 
@@ -35,11 +35,7 @@ class BPP(Attack):
     levels: int = Field(8, ge=2, le=256, description="values that a channel is quantised to")
     dithering: bool = Field(True, description="Floyd-Steinberg dithering, or plain rounding")
     negative_ratio: float = Field(1.0, ge=0, description="negative images for each poisoned image")
-    poisons: Literal["data", "batches"] = later(
-        "data",
-        description="the training set, once; or, as published, every batch of the training, which the attacker "
-        "then controls",
-    )
+    poisons: Literal["data", "batches"] = poisons()
 
     def trigger(self, images: Tensor, context: AttackContext) -> Tensor:
         return dithered(images, self.levels) if self.dithering else rounded(images, self.levels)

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.attacks._batches import BatchPoisoning, ControlsByPoisons, refuse_several, unpoisoned
+from bench.attacks._batches import BatchPoisoning, ControlsByPoisons, poisons, refuse_several, unpoisoned
 from bench.attacks._covers import poison_with_covers
-from bench.plugin import Attack, AttackContext, ImageSpec, LabelledImages, Objective, Poisoned, later
+from bench.plugin import Attack, AttackContext, ImageSpec, LabelledImages, Objective, Poisoned
 
 
 class WaNet(Attack):
@@ -31,11 +31,7 @@ class WaNet(Attack):
     strength: float = Field(0.5, gt=0, description="s: strength of the warping")
     grid: int = Field(4, ge=2, description="k: side of the field of offsets")
     cover_ratio: float = Field(2.0, ge=0, description="cover images for each poisoned image")
-    poisons: Literal["data", "batches"] = later(
-        "data",
-        description="the training set, once; or, as published, every batch of the training, which the attacker "
-        "then controls",
-    )
+    poisons: Literal["data", "batches"] = poisons()
 
     def resolve(self, spec: ImageSpec) -> Self:
         refuse_several(self, self.poisons)

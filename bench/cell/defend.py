@@ -39,8 +39,7 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
         report = defender.report()
         if stream is None:
             ask_again(defender, test, predictions, classes=classes)
-    diagnostics = dict(report.diagnostics)
-    compare_with_truth(diagnostics, workshop.victim(stage.victim), test, predictions, stream)
+    compare_with_truth(report.diagnostics, workshop.victim(stage.victim), test, predictions, stream)
     record = Record(
         **stage.columns,
         **measure(stage.victim.key, workshop.store, predictions),
@@ -54,7 +53,7 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
         finished=now(),
         log=log.text,
         fingerprints=json.dumps({**victim_fingerprints, "defense": defender.fingerprint}, sort_keys=True),
-        diagnostics=notes.to_json(diagnostics),
+        diagnostics=notes.to_json(report.diagnostics),
         **workshop.maker.columns(),
     )
     workshop.store.write("cells", stage.key, {"predictions.safetensors": predictions, "record.json": record.to_json()})
@@ -66,9 +65,9 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
 def _defender(stage: CellStage, victim: LoadedVictim, log: LogLines) -> Iterator[Defender]:
     """The cell's defense, ready to answer: here, or in a process of its own if its code is foreign."""
     workshop = victim.workshop
-    seed = identity.seed(stage.key, "defense")
-    generator = torch.Generator(workshop.device).manual_seed(seed)
-    context = Context(workshop.device, generator, progress=workshop.progress, log=log.append)
+    context = Context(
+        workshop.device, workshop.generator(stage.key, "defense"), progress=workshop.progress, log=log.append
+    )
     known = reference.known(stage, victim)
     if workshop.defense_process is None or not stage.defense.foreign or stage.oracle:
         inputs = DefenseInputs(victim.network(), known, context, lambda: reference.secret(stage, victim))
@@ -77,6 +76,7 @@ def _defender(stage: CellStage, victim: LoadedVictim, log: LogLines) -> Iterator
         return
     model, spec = stage.victim.model, victim.dataset.spec
     weights, device = workshop.victim(stage.victim).state_dict(), str(workshop.device)
+    seed = identity.seed(stage.key, "defense")
     assignment = Assignment(workshop.registry.files, model, spec, weights, stage.defense, known, seed, device)
     modules = [] if model.foreign else [workshop.registry.entry("model", model.name).module]
     modules += [name for name in _SLOW_TO_LOAD if name in sys.modules]  # this process has built the network with them

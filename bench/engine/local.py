@@ -16,6 +16,7 @@ from pebble import ProcessExpired, ProcessPool
 from bench.engine import local_worker, process_group
 from bench.engine.executor import Outcome, Status, WorkerSettings
 from bench.engine.printed import Spool
+from bench.errors import how_ended
 from bench.plan.stages import Stage
 
 _SPAWN = multiprocessing.get_context("spawn")  # the only start method that is safe with CUDA and threads
@@ -144,7 +145,7 @@ class _Worker:
             self._process = next((child for child in multiprocessing.active_children() if child.pid == pid), None)
         if self._process is None:
             return "exit code unknown"
-        return None if self._process.exitcode is None else _how(self._process.exitcode)
+        return None if self._process.exitcode is None else how_ended(self._process.exitcode)
 
     def stop(self) -> None:
         """End the process and all that its stage has started."""
@@ -166,7 +167,7 @@ def _outcome(future: "Future[Outcome]", task: _Task, timeout: float | None) -> O
             reason = f"stopped after the timeout of {timeout:g} s"
             return Outcome(task.slot, task.stage, "timeout", seconds, reason)
         case ProcessExpired(exitcode=exitcode):
-            return _died(task, _how(exitcode))
+            return _died(task, how_ended(exitcode))
         case BrokenProcessPool():  # no process had taken the stage yet
             return _died(task, BEFORE_START)
         case error:  # such as an outcome that could not be sent
@@ -177,13 +178,6 @@ def _died(task: _Task, how: str) -> Outcome:
     status: Status = "memory" if how.startswith(KILLED) else "died"
     seconds = time.perf_counter() - task.began
     return Outcome(task.slot, task.stage, status, seconds, f"the worker died ({how})")
-
-
-def _how(exitcode: int) -> str:
-    if exitcode >= 0:
-        return f"exit code {exitcode}"
-    name = f"signal {signal.Signals(-exitcode).name}"
-    return f"{name}; out of memory?" if name == KILLED else name
 
 
 @contextmanager

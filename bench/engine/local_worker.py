@@ -1,16 +1,15 @@
 """What runs in a worker process of the local executor."""
 
-import ctypes
 import faulthandler
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from multiprocessing import connection
 from types import FrameType
 from typing import Any
 
+from bench.cell.apart import kernel
 from bench.cell.workshop import Workshop
 from bench.engine import printed, process_group
 from bench.engine.executor import Outcome, WorkerSettings
@@ -63,8 +62,7 @@ def _die_with_the_parent() -> None:
     On Linux the kernel does it, even to code that never lets another thread run. A thread does it elsewhere, and where
     the parent has died already.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    kernel.signal_with_the_parent(signal.SIGKILL)
     parent = multiprocessing.parent_process()
 
     def watch(sentinel: int) -> None:

@@ -9,7 +9,6 @@ Only what has left both the group and a worker that was killed can go on.
 A terminal's Ctrl-C reaches the run, which decides, and not the group.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -20,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from bench.cell.apart import kernel
 
 LONGEST = 5.0  # seconds for what was killed to be gone: a process that waits for a disk cannot be killed before
 WATCHER = Path(__file__).with_name("group_watcher.py")
@@ -40,8 +41,7 @@ def lead() -> None:
     command = [sys.executable, "-I", "-S", str(WATCHER), str(os.getpid())]
     with suppress(OSError):
         subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    kernel.adopt_orphans()
 
 
 def end_others(spared: Collection[int] = ()) -> int:

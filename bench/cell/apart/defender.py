@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.cell.answers import checked
-from bench.cell.apart.messages import Conversation, Line, Progress, Raised, receive, send, telling
+from bench.cell.apart.messages import Conversation, Line, Progress, receive, reply, send, telling
 from bench.cell.apart.seeds import seed_all
 from bench.cell.defender import DefenderHere, Report
 from bench.cell.reference import DefenseInputs
@@ -73,20 +73,11 @@ class DefenderApart:
 
     def report(self) -> Report:
         self._process.send(None)
-        report: Report = self._reply()
-        return report
+        said: Report = self._reply()
+        return said
 
     def _reply(self) -> Any:
-        while True:
-            match self._process.receive():
-                case Progress(share):
-                    self._context.progress(share)
-                case Line(text):
-                    self._context.log(text)
-                case Raised() as raised:
-                    raise raised.error
-                case reply:
-                    return reply
+        return reply(self._process, self._context.progress, self._context.log)
 
 
 def serve(connection: Connection) -> None:

@@ -1,6 +1,5 @@
 """A worker's side of its keeper: processes that are forked when they are needed, and ended when they are not."""
 
-import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -41,10 +40,10 @@ class Forks:
             with theirs:
                 given = [theirs, *further]
                 try:
-                    orders.send_bytes(pickle.dumps(Fork(function, modules, len(given))))
+                    send(orders, Fork(function, modules, len(given)))
                     for descriptor in (1, 2, *(one.fileno() for one in given)):
                         reduction.send_handle(orders, descriptor, 0)
-                except ConnectionError as error:
+                except (Gone, ConnectionError) as error:
                     raise self._lost() from error
                 pid = self._answer(orders)
             self._open.add(pid)
@@ -103,8 +102,8 @@ class Forks:
             )
             theirs.close()
             self._ended.clear()
-            with suppress(ConnectionError):  # its answer says so
-                self._orders.send_bytes(pickle.dumps(Begin(self._set_up)))
+            with suppress(Gone):  # its answer says so
+                send(self._orders, Begin(self._set_up))
             self._message(self._orders)
         return self._orders
 
@@ -120,8 +119,8 @@ class Forks:
 
     def _message(self, orders: Connection) -> Any:
         try:
-            return pickle.loads(orders.recv_bytes())
-        except (EOFError, ConnectionError) as error:
+            return receive(orders)
+        except Gone as error:
             raise self._lost() from error
 
     def _lost(self) -> Died:
@@ -130,8 +129,8 @@ class Forks:
     def _end(self, pid: int) -> None:
         self._open.discard(pid)
         if self._ended.pop(pid, None) is None and self._orders is not None:
-            with suppress(OSError, Died):
-                self._orders.send_bytes(pickle.dumps(End(pid)))
+            with suppress(Gone, Died):
+                send(self._orders, End(pid))
                 while pid not in self._ended:
                     self._note(self._orders)
         self._ended.pop(pid, None)

@@ -4,10 +4,8 @@ It has torch and the harness loaded, runs no plugin, computes nothing and never 
 in a known state within hundredths of a second. When its worker dies, however that happens, it ends what it has forked.
 """
 
-import ctypes
 import importlib
 import os
-import pickle
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -18,9 +16,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bench.cell.apart import kernel
+from bench.cell.apart.messages import Gone, receive, send
+
 LOOK = 0.02  # seconds between two looks at whether a forked process still lives
-_LINUX = sys.platform == "linux"
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,11 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run to decide
     keeper = _Keeper(Connection(descriptor))
     signal.signal(signal.SIGTERM, lambda *_: keeper.close())
-    _with_the_parent(signal.SIGTERM)
-    if _LINUX:  # so that what a forked process has detached from itself becomes a child of this one
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    for module in ("torch", "bench.cell.make", "bench.cell.apart.defender", "bench.cell.apart.stage"):
+    kernel.signal_with_the_parent(signal.SIGTERM)
+    kernel.adopt_orphans()  # what forked processes have detached from themselves
+    for module in ("bench.cell.apart.defender", "bench.cell.apart.stage"):
         importlib.import_module(module)
-    with suppress(EOFError, OSError):
+    with suppress(Gone, EOFError, OSError):
         keeper.serve()
     keeper.close()
 
@@ -82,7 +80,7 @@ class _Keeper:
     def serve(self) -> None:
         while True:
             if self.orders.poll(LOOK if self.children else None):
-                match pickle.loads(self.orders.recv_bytes()):
+                match receive(self.orders):
                     case Begin(set_up):
                         set_up()  # it may load modules, which takes long, and what is forked has them then
                         self.set_up = set_up
@@ -129,13 +127,13 @@ class _Keeper:
         """End this process and what it has forked. Nothing else is torn down: there is nobody left to be told."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for pid in list(self.children):
-            with suppress(OSError):
+            with suppress(Gone, OSError):
                 self.end(pid)
         _end_orphans()
         os._exit(0)
 
     def say(self, something: Any) -> None:
-        self.orders.send_bytes(pickle.dumps(something))
+        send(self.orders, something)
 
 
 def _run(order: Fork, descriptors: list[int], keeper: _Keeper) -> NoReturn:
@@ -143,7 +141,7 @@ def _run(order: Fork, descriptors: list[int], keeper: _Keeper) -> NoReturn:
     status = 1
     try:
         os.setpgid(0, 0)
-        _with_the_parent(signal.SIGKILL)
+        kernel.signal_with_the_parent(signal.SIGKILL)
         keeper.orders.close()
         for number, descriptor in zip((1, 2), descriptors, strict=False):
             os.dup2(descriptor, number)
@@ -153,8 +151,6 @@ def _run(order: Fork, descriptors: list[int], keeper: _Keeper) -> NoReturn:
         module, _, name = order.function.partition(":")
         getattr(importlib.import_module(module), name)(*map(Connection, descriptors[2:]))
         status = 0
-    except (EOFError, ConnectionError):  # the worker is gone, or wants no more of it
-        pass
     finally:
         with suppress(Exception):
             sys.stdout.flush()
@@ -188,12 +184,3 @@ def _children() -> list[int]:
         ]
     except OSError:  # not Linux, or a kernel that does not tell
         return []
-
-
-def _with_the_parent(number: int) -> None:
-    """Have this process sent a signal when its parent dies, where the kernel can do that."""
-    if _LINUX:
-        parent = os.getppid()
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
-        if os.getppid() != parent:  # it died just now
-            os.kill(os.getpid(), number)

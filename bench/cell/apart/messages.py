@@ -2,7 +2,7 @@
 
 import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -87,7 +87,24 @@ def receive(connection: Connection) -> Any:
         message = connection.recv_bytes()
     except (EOFError, OSError) as error:
         raise Gone from error
-    return pickle.loads(message)
+    return pickle.loads(message)  # it comes by a pair of sockets from a process that was started for this one
+
+
+def reply(process: Conversation, progress: Callable[[float], None], log: Callable[[str], None]) -> Any:
+    """The next message that is an answer; what a process says of its progress and its log meanwhile is handed on.
+
+    Raises what the process has raised.
+    """
+    while True:
+        match process.receive():
+            case Progress(share):
+                progress(share)
+            case Line(text):
+                log(text)
+            case Raised() as raised:
+                raise raised.error
+            case answer:
+                return answer
 
 
 @contextmanager

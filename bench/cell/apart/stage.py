@@ -3,8 +3,7 @@
 If its defense is foreign too, the worker forks a process for that as well and hands the stage the connection to it.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from bench.cell.apart.defender import PROCESS as DEFENDER
-from bench.cell.apart.messages import Gone, Line, Progress, Raised, receive, send, telling
+from bench.cell.apart.messages import Gone, Line, Progress, receive, reply, send, telling
 from bench.cell.apart.seeds import seed_all
 from bench.cell.make import make
 from bench.cell.workshop import Workshop
@@ -71,18 +70,10 @@ def make_stage(stage: Stage, workshop: Workshop) -> LogLines:
         files = workshop.registry.files
         process.send(Assignment(stage, files, workshop.store.root, workshop.data, where, workshop.maker))
         log = LogLines()
-        while True:
-            match process.receive():
-                case Progress(share):
-                    workshop.progress(share)
-                case Line(text):
-                    log.append(text)
-                case Raised() as raised:
-                    raise raised.error
-                case DefenderDied() if defender is not None:
-                    raise defender.died()
-                case _:
-                    return log
+        answer = reply(process, workshop.progress, log.append)
+        if isinstance(answer, DefenderDied) and defender is not None:
+            raise defender.died()
+        return log
 
 
 def serve(connection: Connection, defender: Connection | None = None) -> None:
@@ -100,7 +91,7 @@ def serve(connection: Connection, defender: Connection | None = None) -> None:
             assignment.maker,
         )
         if defender is not None:
-            workshop.defense_process = lambda modules: _given(defender)
+            workshop.defense_process = lambda modules: nullcontext(_Given(defender))
         try:
             log = make(stage, workshop)
         except Died:
@@ -111,14 +102,10 @@ def serve(connection: Connection, defender: Connection | None = None) -> None:
         send(connection, Done())
 
 
-@contextmanager
-def _given(connection: Connection) -> Iterator["_Given"]:
-    """The process of the defense, which the worker has forked already and will end."""
-    yield _Given(connection)
-
-
 @dataclass(frozen=True)
 class _Given:
+    """The process of the defense, which the worker has forked already and will end."""
+
     connection: Connection
 
     def send(self, message: Any) -> None:
