@@ -113,6 +113,7 @@ def _lines(value: Any) -> Any:
 
 
 Status = Literal["done", "not-applicable", "failed", "timeout"]
+Identified = Literal["", "right", "wrong", "none"]
 
 # numbers: finite; NaN, which is null in JSON, where there is nothing to measure
 Number = Annotated[
@@ -123,6 +124,7 @@ Number = Annotated[
 Share = Annotated[Number, within(0, 1)]
 Similarity = Annotated[Number, within(-1, 1)]
 Positive = Annotated[Number, within(0, LARGEST)]
+Signed = Annotated[Number, within(-LARGEST, LARGEST)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 

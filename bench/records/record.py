@@ -28,6 +28,12 @@ class Record(BaseModel):
     the trigger hides (``bench.cell.stealth``). device to command say where it comes from (``bench.provenance``).
     ``controls`` is what the attacker controls, "data" or "training"; "" in records made before it was recorded.
     ``targets`` are classes by number; ``class_names`` are in the order of the numbers, none where they are not known.
+    ``tpr_assigned`` and ``fpr_assigned`` count only inputs that the undefended model assigns to a target class, as BNA
+    does. ``detects_only`` marks a defense that flags inputs and changes no prediction: it has no DER. ``identified``
+    says whether the classes that it took for targets are the true ones: "right", "wrong", "none", or "" where it looks
+    for none. ``base_rate`` is the share of clean images of other classes that the undefended model takes for their
+    target, ``majority`` the share of the largest class in the test set. ``ms_added`` is what the defense adds to an
+    input's milliseconds, against the bare network timed in the same cell, ``ms_added_spread`` how far that varies.
     ``log`` and ``victim_log`` are what the defense and the attack said, line by line. ``params``, ``packages``,
     ``fingerprints`` (of each plugin's code, by kind), ``targets``, ``class_names`` and ``diagnostics`` are JSON texts.
     """
@@ -69,6 +75,12 @@ class Record(BaseModel):
     auroc: columns.Share = NAN
     tpr: columns.Share = NAN
     fpr: columns.Share = NAN
+    tpr_assigned: columns.Share = NAN
+    fpr_assigned: columns.Share = NAN
+    detects_only: bool = False
+    identified: columns.Identified = ""
+    base_rate: columns.Share = NAN
+    majority: columns.Share = NAN
     valid: bool | None = None
     doubt: columns.OptionalLine = None
     acc_benign: columns.Share = NAN
@@ -90,6 +102,8 @@ class Record(BaseModel):
     inference_seconds: columns.Positive = NAN
     ms_per_sample: columns.Positive = NAN
     ms_per_sample_before: columns.Positive = NAN
+    ms_added: columns.Signed = NAN
+    ms_added_spread: columns.Positive = NAN
     peak_memory_mb: columns.Positive = NAN
     device: columns.Line = ""
     threads: columns.Count = 0
