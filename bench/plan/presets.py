@@ -34,9 +34,10 @@ def presets_of(plugin: "type[Plugin]", *, built_in: bool) -> dict[str, Preset]:
 def problem_of(plugin: "type[Plugin]") -> str | None:
     """What is wrong with the presets that a plugin's class declares, with preset and parameter; None if nothing is."""
     try:
-        if not isinstance(plugin.presets, Mapping):
-            return f"presets={_shown(plugin.presets)}: expected a dictionary of presets"
-        for name, values in plugin.presets.items():
+        presets: Any = plugin.presets
+        if not isinstance(presets, Mapping):
+            return f"presets={_shown(presets)}: expected a dictionary of presets"
+        for name, values in presets.items():
             if problem := _problem(plugin, name, values):
                 return f"preset {_shown(name)}: {problem}"
     except Exception as error:  # whatever a class has there, and whatever its own checks raise
@@ -53,7 +54,8 @@ def unknown_preset(plugin: "type[Plugin]", name: str, presets: Mapping[str, Pres
         return RequestError(f"{start}: {given} is a parameter and has no value here; expected {name}=value: {values}")
     if presets:
         near = get_close_matches(name, presets, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"{'there are' if len(presets) > 1 else 'there is'} {', '.join(presets)}"
+        there = f"{'there are' if len(presets) > 1 else 'there is'} {', '.join(presets)}"
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else there
     else:
         hint = "it has none"
     parameter = get_close_matches(name, fields, n=1, cutoff=0.7)

@@ -5,6 +5,7 @@ A word without a value is a preset: ``name[preset]``, ``name[preset,param=value]
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -47,13 +48,13 @@ def parse(text: str) -> list[Choice]:
                 f"selection {_shown(text)}: cannot read {_shown(part)}; "
                 "expected all, a name, a glob or name[param=value,…]"
             )
-        presets, axes = _axes(match["parameters"], text) if match["parameters"] is not None else ([], {})
-        count = len(choices) + math.prod(map(len, [presets or [None], *axes.values()]))
+        presets, axes = _axes(match["parameters"], text) if match["parameters"] is not None else ([None], {})
+        count = len(choices) + len(presets) * math.prod(map(len, axes.values()))
         if count > MOST:
             raise RequestError(f"selection {_shown(text)}: stands for {count} choices; expected at most {MOST}")
         choices += [
             Choice(match["pattern"], dict(zip(axes, values, strict=True)), preset)
-            for preset, *values in product(presets or [None], *axes.values())
+            for preset, *values in product(presets, *axes.values())
         ]
     return choices
 
@@ -75,8 +76,8 @@ def is_preset_name(name: str) -> bool:
     return bool(_PRESET.fullmatch(name))
 
 
-def _axes(inside: str, text: str) -> tuple[list[str], dict[str, list[Any]]]:
-    """The presets that stand in brackets, and the values of each parameter."""
+def _axes(inside: str, text: str) -> tuple[Sequence[str | None], dict[str, list[Any]]]:
+    """The presets that stand in brackets, one None if there is none, and the values of each parameter."""
     presets: list[str] = []
     axes: dict[str, list[Any]] = {}
     for part in inside.split(","):
@@ -97,7 +98,7 @@ def _axes(inside: str, text: str) -> tuple[list[str], dict[str, list[Any]]]:
         if name in axes:
             raise RequestError(f"selection {_shown(text)}: {name} is set twice; a sweep is written {name}=a|b")
         axes[name] = [_value(value.strip(), name) for value in values.split("|")]
-    return presets, axes
+    return presets or [None], axes
 
 
 def _value(text: str, name: str) -> Any:
