@@ -16,6 +16,7 @@ from .plugin import Oracle as Oracle
 from .plugin import Plugin as Plugin
 from .plugin import Poisoned as Poisoned
 from .plugin import Prediction as Prediction
+from .plugin import Preset as Preset
 from .plugin import Repair as Repair
 from .plugin import Runtime as Runtime
 from .plugin import Secret as Secret

@@ -76,6 +76,8 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
     plan = make_plan(request, registry, data)
     for line in registry.skipped:
         listener.note(f"left out: {line}")
+    for line in plan.notes:
+        listener.note(line)
     refresh = None if options.refresh is None else refreshing(plan, options.refresh)
     store = Store(options.store)
     _sweep(store)

@@ -4,8 +4,7 @@ Li, Xiang, Miller, Kesidis, arXiv 2308.09850 (Neurocomputing 614, 2025). Batch n
 clipping bounds with which images with a target's estimated trigger are distributed as without it. Only inputs assigned
 to a target go through the aligned network; those that it assigns elsewhere are flagged. Departures: one trigger a
 target, for all sources; a warp model; Rosner's test and a ratio; joint alignment, wider bins, larger steps, a doubled
-trigger. The paper's form: search=pairs, prune=0, rule=mad, stretch=1, joint=false, bin_width=0.1, tau=150,
-learning_rate=0.01, trigger_models=patch+additive.
+trigger. The paper's form is ``bna[paper]``.
 """
 
 import copy

@@ -5,6 +5,7 @@ x - alpha beta, and the rest of the network runs on; no parameter changes. beta,
 estimated from a few triggered images, from an incident or a detector upstream, with or without their clean originals.
 Derived, as the paper could not be read: how class content is removed from an unpaired direction, which inputs are
 suspected, how layer and strength are chosen, and that they are chosen anew as flagged inputs of a stream gather.
+``fire[paper]`` is the plain form: every input is repaired, and the direction is a difference of two means.
 """
 
 from collections.abc import Callable

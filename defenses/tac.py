@@ -4,7 +4,7 @@ Iwahana et al., 2025, arXiv 2511.08944. For every class a quadratic program give
 reference images are given that class; that of a target is abnormally short. The network is then fine-tuned with the
 shift added to its latents, which unlearns the trigger. Departures: Grubbs' test on logarithms; norms are joined with
 adversarial distances behind an early stage, relative to control networks; several targets, and all-to-all.
-The paper's plain rule: evidence=latent, quantile=1, logarithm=false, test=extreme, targets=1.
+The paper's plain rule is ``tac[paper]``; with flag=always the class of the smallest norm is repaired in any case.
 """
 
 import copy

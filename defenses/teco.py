@@ -5,7 +5,7 @@ Consistency", CVPR 2023, arXiv 2303.18191. Every input is corrupted in several w
 standard deviation, over the ways, of the first severity at which the predicted class changes (6 if it never does).
 Departures: the corruptions are those of ``_teco_corruptions``, not the 15 of ImageNet-C; the threshold, which the paper
 leaves to the defender, is a quantile of the clean images' scores; and the mean severity that clean images withstand is
-subtracted in each way, as digits, for one, withstand blur but not fog (``centred=False`` is the paper's).
+subtracted in each way, as digits, for one, withstand blur but not fog (the paper's form is ``teco[paper]``).
 """
 
 from collections.abc import Mapping

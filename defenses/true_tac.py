@@ -8,7 +8,6 @@ have a change each; in an all-to-all attack every class has its own change.
 from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from bench.defenses._shift_tuning import Backdoor, ShiftTuning, note_shifts, unsupported
@@ -20,8 +19,6 @@ from bench.toolbox.training import logits_of
 class TrueTAC(ShiftTuning, Oracle):
     name: ClassVar[str] = "true_tac"
     source: ClassVar[str] = "reference column of Iwahana et al., 2025, arXiv 2511.08944"
-
-    stretch: float = Field(1.0, gt=0, description="length of the shift in fine-tuning, in lengths of the true change")
 
     def unsupported(self, case: Case) -> str | None:
         return unsupported(case)

@@ -278,7 +278,7 @@ def report(*, out: Path = Path("bench-report"), with_invalid: WithInvalid = Fals
 
 
 def _plan_of(request: Request) -> "Plan":
-    """The plan of a request. Plugins that ``all`` or a glob leaves out because they are broken are named."""
+    """The plan of a request. Broken plugins that ``all`` or a glob leaves out are named, and its notes said."""
     from bench.api import data_folder, open_registry
     from bench.plan.plan import make_plan
 
@@ -286,4 +286,6 @@ def _plan_of(request: Request) -> "Plan":
     made = make_plan(request, registry, data_folder(request.data))
     for line in registry.skipped:
         complain(f"left out: {line}")
+    for line in made.notes:
+        complain(line)
     return made

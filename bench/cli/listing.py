@@ -50,7 +50,8 @@ def show_lines(name: str, registry: Registry, root: Path) -> list[Any]:
     if matching:
         from bench.cli.plugin_pages import description
 
-        return [line for kind in matching for line in description(registry.load(kind, plain))]
+        described = (description(registry.load(kind, plain), registry.presets(kind, plain)) for kind in matching)
+        return [line for lines in described for line in lines]
     if len(name) >= 4 and all(sign in "0123456789abcdef" for sign in name):
         return _result(name, root)
     if not kinds:

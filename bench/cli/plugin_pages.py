@@ -5,7 +5,7 @@
 
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from bench.plugin.attack import Attack
 from bench.plugin.base import Case, Plugin
 from bench.plugin.dataset import Dataset
 from bench.plugin.model import Model
-from bench.plugin.parameters import bound, spelled
+from bench.plugin.parameters import Preset, bound, spelled, written
 from bench.plugin.values import ImageSpec
 
 _INTRODUCTIONS = {
@@ -48,19 +48,29 @@ _FEW = ImageSpec(1, 16, 16, classes=5, mean=(0.5,), std=(0.25,))
 _GIVEN = {"none": "nothing", "clean": "clean images", "suspects": "clean and suspected images"}
 
 
-def description(plugin: type[Plugin]) -> list[Any]:
-    """What ``bench show`` prints of a plugin, as lines for rich: its documentation, and a table of its parameters."""
+def description(plugin: type[Plugin], presets: Mapping[str, Preset]) -> list[Any]:
+    """What ``bench show`` prints of a plugin, as lines for rich: documentation, parameters and ``presets``."""
     text = inspect.cleandoc(plugin.__doc__ if "__doc__" in vars(plugin) and plugin.__doc__ else "")
     head = f"[bold]{plugin.kind} {plugin.name}[/bold]  version {plugin.version}  {escape(plugin.source)}"
     lines: list[Any] = [head, "", *(escape(part) + "\n" for part in (_module_text(plugin), text) if part)]
     if plugin.model_fields:
-        table = Table(box=None, pad_edge=False)
-        for column in ("parameter", "default", "values", "what"):
-            table.add_column(column, header_style="dim", no_wrap=column != "what")
-        for row in _parameters(plugin):
-            table.add_row(*map(escape, row))
-        lines.append(table)
+        lines.append(_rich_table(("parameter", "default", "values", "what"), _parameters(plugin)))
+    if presets:
+        rows = [
+            [written(plugin.name, {}, name), ", ".join(_assignments(preset)) or "the defaults", preset.what]
+            for name, preset in presets.items()
+        ]
+        lines += ["", _rich_table(("preset", "its values", "what"), rows)]
     return [*lines, ""]
+
+
+def _rich_table(headings: tuple[str, ...], rows: Iterable[list[str]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in headings:
+        table.add_column(column, header_style="dim", no_wrap=column not in ("what", "its values"))
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
 
 
 def page(kind: str, registry: Registry) -> str:
@@ -88,14 +98,26 @@ def _section(plugin: type[Plugin], facts: dict[str, str], registry: Registry) ->
     ]
     if issubclass(plugin, Defense) and (refusal := _refusal(plugin, registry)):
         parts.append(f"It declines a ViT: {refusal}.")
+    presets = registry.presets(plugin.kind, plugin.name)
     for name, profile in PROFILES.items():
         own = profile.parameters.get(plugin.name, {})
-        if own:
-            values = ", ".join(f"`{parameter}={spelled(value)}`" for parameter, value in own.items())
-            parts.append(f"In the profile {name}: {values}.")
+        if own and name not in presets:
+            parts.append(f"In the profile {name}: {_marked(own)}.")
+    for name, preset in presets.items():
+        also = ", and the profile of that name" * (name in PROFILES)
+        parts.append(f"Preset `{written(plugin.name, {}, name)}`{also}: {_marked(preset)}.")
     rows = [[f"`{name}`", f"`{default or 'none'}`", *rest] for name, default, *rest in _parameters(plugin)]
     parts.append(_table(["parameter", "default", "values", "what"], rows) if rows else "It has no parameters.")
     return "\n\n".join(parts)
+
+
+def _assignments(values: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={spelled(value)}" for name, value in values.items()]
+
+
+def _marked(values: Mapping[str, Any]) -> str:
+    """Parameters with their values, in Markdown."""
+    return ", ".join(f"`{text}`" for text in _assignments(values)) or "the defaults"
 
 
 def _parameters(plugin: type[Plugin]) -> list[list[str]]:

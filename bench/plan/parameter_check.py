@@ -1,6 +1,7 @@
-"""Whether a plugin's parameters can be written down: what cannot has no key."""
+"""A plugin's parameters as a request gives them, and whether they can be written down: what cannot has no key."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_origin
 
 from bench.errors import RequestError, shortened
 from bench.plan import identity
@@ -23,6 +24,18 @@ def check_parameters(plugin: "Plugin") -> None:
         if not fits or (isinstance(value, str) and shortened(value, len(value)) != value):
             given = f"{plugin.kind} {plugin.name!r}: {name}={_shown(value)}"
             raise RequestError(f"{given}: expected finite numbers, text, or a list of them")
+
+
+def split_values(plugin: "type[Plugin]", values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of parameters; for one that takes several, ``a+b`` becomes a list, and so does a single value."""
+    return {name: _split(plugin, name, value) for name, value in values.items()}
+
+
+def _split(plugin: "type[Plugin]", name: str, value: Any) -> Any:
+    field = plugin.model_fields.get(name)
+    if field is None or get_origin(field.annotation) is not tuple or isinstance(value, tuple | list):
+        return value
+    return value.split("+") if isinstance(value, str) else (value,)
 
 
 def _shown(value: Any) -> str:

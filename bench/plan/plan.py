@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -17,7 +18,7 @@ from bench.plan.parameter_check import check_parameters
 from bench.plan.profiles import PROFILES, Profile
 from bench.plan.registry import Registry
 from bench.plan.request import Request
-from bench.plan.selection import parse
+from bench.plan.selection import Choice, parse
 from bench.plan.stages import CellStage, Ref, VictimStage
 from bench.plugin import Defense, Oracle
 from bench.plugin.base import Case, Plugin
@@ -36,6 +37,7 @@ class Plan:
 
     cells: list[CellStage]
     plugins: dict[tuple[str, str], Plugin] = field(repr=False)
+    notes: tuple[str, ...] = ()  # lines that whoever asked should read
     _reasons: dict[tuple[int, ...], str | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -96,7 +98,7 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
             for defense in fitted["defense"]:
                 cell = _cell(victim, defense, reference, suspects)
                 cells.setdefault(cell.key, cell)
-    return Plan(list(cells.values()), chooser.plugins)
+    return Plan(list(cells.values()), chooser.plugins, tuple(chooser.notes))
 
 
 def _images_of(source: Dataset, data: Path) -> tuple[ImageSpec, int]:
@@ -194,22 +196,44 @@ class _Chosen:
 
 
 class _Chooser:
-    """Turns selections into plugins, and collects all of them in ``plugins``, by kind and identity."""
+    """Turns selections into plugins, and collects all of them in ``plugins``, by kind and identity.
+
+    notes: what to say of the plugins, a line each.
+    """
 
     def __init__(self, registry: Registry, profile: Profile) -> None:
         self.registry, self.profile = registry, profile
         self.plugins: dict[tuple[str, str], Plugin] = {}
+        self.notes: dict[str, None] = {}
 
     def choose(self, kind: str, text: str) -> list[_Chosen]:
         """The plugins of a selection, each once."""
         chosen: dict[str, _Chosen] = {}
         for choice in parse(text):
             for name in self.registry.select(kind, choice):
-                defaults = self.profile.parameters.get(name, {})
+                defaults = self._defaults(kind, name, choice)
                 plugin = self.registry.create(kind, name, {**defaults, **choice.parameters})
-                ref = self._ref(plugin, _label(plugin, defaults))
+                ref = self._ref(plugin, _label(plugin, defaults, choice.preset))
                 chosen.setdefault(identity.canonical(ref.identity), _Chosen(plugin, ref))
         return list(chosen.values())
+
+    def _defaults(self, kind: str, name: str, choice: Choice) -> Mapping[str, Any]:
+        """What the parameters that a choice leaves open are, if not the plugin's own defaults: those of its preset.
+
+        Without one, the profile's. A preset stands in the profile's place, so that it means the same in every profile.
+        """
+        if choice.preset is not None:
+            return self.registry.preset(kind, name, choice.preset)
+        built_in = self.registry.entry(kind, name).is_built_in
+        known = self.profile.parameters if built_in else {}
+        if name not in known and self.profile.preset is not None:
+            presets = self.registry.presets(kind, name)
+            known = {name: presets[self.profile.preset]} if self.profile.preset in presets else {}
+            fields = self.registry.load(kind, name).model_fields
+            if not known and kind != "dataset" and name != "none" and set(fields) - set(choice.parameters):
+                line = f"profile {self.profile.preset}: no published setting of {kind} {name!r}: its defaults are used"
+                self.notes[line] = None
+        return known.get(name, {})
 
     def fitted(self, chosen: list[_Chosen], method: str, what: Any) -> list[_Chosen]:
         """The plugins that their ``method`` makes of the chosen ones for ``what``, with the labels of these."""
@@ -233,8 +257,11 @@ class _Chooser:
         return ref
 
 
-def _label(plugin: Plugin, defaults: dict[str, Any]) -> str:
-    """The plugin's name in tables, with those parameters that are not the defaults of the plugin or the profile."""
+def _label(plugin: Plugin, defaults: Mapping[str, Any], preset: str | None) -> str:
+    """The plugin's name in tables, with its preset, and those parameters that are not the defaults.
+
+    The ``defaults`` are the preset's, else the profile's, and the plugin's own for the rest.
+    """
     fields, values = type(plugin).model_fields, plugin.model_dump()
     required = {name: values[name] for name, field in fields.items() if field.is_required()}
     try:
@@ -245,6 +272,6 @@ def _label(plugin: Plugin, defaults: dict[str, Any]) -> str:
     shown = {
         name: value
         for name, value in (values | left_out).items()  # a dump leaves out a later parameter that has its default
-        if name in required or name not in usual or value != usual[name]
+        if (name in required and not (preset and name in defaults)) or name not in usual or value != usual[name]
     }
-    return written(plugin.name, {name: spelled(value) for name, value in shown.items()})
+    return written(plugin.name, {name: spelled(value) for name, value in shown.items()}, preset)

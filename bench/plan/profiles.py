@@ -13,7 +13,11 @@ from bench.plan.selection import parse
 
 @dataclass(frozen=True)
 class Profile:
-    """Defaults of a request. ``parameters`` are defaults of plugin parameters, by the plugin's name."""
+    """Defaults of a request.
+
+    parameters: defaults of built-in plugins' parameters, by the plugin's name. preset: the name of the preset that
+    other plugins take; what has neither, has no published setting.
+    """
 
     datasets: str
     models: str
@@ -22,6 +26,7 @@ class Profile:
     reference: str
     suspects: int
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    preset: str | None = None
 
 
 def _published() -> dict[str, dict[str, Any]]:
@@ -33,6 +38,8 @@ def _published() -> dict[str, dict[str, Any]]:
     tables = tomllib.loads(Path(__file__).with_name("paper.toml").read_text(encoding="utf-8"))
     return {plugin: {name: read(value) for name, value in table.items()} for plugin, table in tables.items()}
 
+
+PUBLISHED = _published()  # by built-in plugin; also the plugin's preset "paper"
 
 PROFILES = {
     # real images that a dependency ships, and a slim network: minutes on two CPU cores
@@ -86,6 +93,7 @@ PROFILES = {
         seeds=(0, 1, 2),
         reference="5%",
         suspects=64,
-        parameters=_published(),
+        parameters=PUBLISHED,
+        preset="paper",
     ),
 }

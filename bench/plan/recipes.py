@@ -33,6 +33,10 @@ def chosen(text: str) -> list[str]:
     """
     labels: dict[str, None] = {}
     for choice in parse(text):
+        if choice.preset is not None:
+            raise RequestError(
+                f"--recipes {choice.pattern}[{choice.preset}]: a recipe has no presets; expected param=value"
+            )
         names = list(RECIPES) if choice.pattern == "all" else [choice.pattern]
         for name in names:
             values = _changed(name, choice.parameters)

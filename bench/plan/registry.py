@@ -13,16 +13,17 @@ from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import RequestError, one_line, shortened
 from bench.plan import fingerprints, plugin_files
 from bench.plan.blame import blaming
 from bench.plan.entries import BUILT_IN, Entry, described, file_of
-from bench.plan.parameter_check import check_parameters
+from bench.plan.parameter_check import check_parameters, split_values
 from bench.plan.plugin_files import PluginFile
+from bench.plan.presets import presets_of, problem_of, unknown_preset
 from bench.plan.selection import Choice
-from bench.plugin.parameters import explained, unknown
+from bench.plugin.parameters import Preset, explained, unknown
 
 if TYPE_CHECKING:
     from bench.plan.stages import Ref
@@ -118,12 +119,23 @@ class Registry:
         plugin = self.load(kind, name)
         with blaming(f"{kind} {name!r}", "making it"):
             try:
-                made = plugin(**{name: _split(plugin, name, value) for name, value in parameters.items()})
+                made = plugin(**split_values(plugin, parameters))
             except ValidationError as error:
                 line = shortened(explained(error, plugin.model_fields), 1000)
                 raise RequestError(f"{kind} {name!r}: {line}") from error
         check_parameters(made)
         return made
+
+    def presets(self, kind: str, name: str) -> dict[str, Preset]:
+        """The presets of a plugin by name. Raises RequestError as ``load``."""
+        return presets_of(self.load(kind, name), built_in=self.entry(kind, name).is_built_in)
+
+    def preset(self, kind: str, name: str, preset: str) -> Preset:
+        """One of a plugin's presets. Raises RequestError if there is none of that name, with the nearest."""
+        presets = self.presets(kind, name)
+        if preset not in presets:
+            raise unknown_preset(self.load(kind, name), preset, presets)
+        return presets[preset]
 
     def made(self, ref: "Ref") -> "Plugin":
         """The plugin that ``ref`` stands for, run by the code that ``ref`` was made for. Raises as ``create``.
@@ -244,7 +256,7 @@ def _entry(plugin: "type[Plugin]", module: ModuleType, file: PluginFile) -> Entr
         raise ValueError(f"class {plugin.__name__}: expected a subclass of Dataset, Model, Attack or a kind of Defense")
     summary = str(plugin.__doc__ or module.__doc__ or "").strip().partition("\n")[0]
     target = f"{module.__name__}:{plugin.__name__}"
-    return Entry(plugin.kind, plugin.name, target, str(file.path), summary, digits=file.digits)
+    return Entry(plugin.kind, plugin.name, target, str(file.path), summary, problem_of(plugin), file.digits)
 
 
 def _checked(plugin: Any, kind: str, name: str) -> "type[Plugin]":
@@ -252,12 +264,6 @@ def _checked(plugin: Any, kind: str, name: str) -> "type[Plugin]":
 
     if not (inspect.isclass(plugin) and issubclass(plugin, Plugin) and plugin.kind == kind and plugin.name == name):
         raise RequestError(f"{kind} {name!r} is broken: expected a class of that kind and name, found {plugin!r}")
+    if problem := problem_of(plugin):
+        raise RequestError(f"{kind} {name!r} is broken: {problem}")
     return plugin
-
-
-def _split(plugin: "type[Plugin]", name: str, value: Any) -> Any:
-    """The value of a parameter; one that takes several values is written ``a+b`` and becomes a list."""
-    field = plugin.model_fields.get(name)
-    if field is None or get_origin(field.annotation) is not tuple or isinstance(value, tuple | list):
-        return value
-    return value.split("+") if isinstance(value, str) else (value,)

@@ -10,8 +10,9 @@ from bench.plan.profiles import PROFILES
 COMPARE = OptionGroup(
     "What to compare",
     "NAMES are names, globs or all, comma-separated: none,tac,bna*. Parameters stand in brackets: "
-    "tac[beta=2,epochs=10]. A sweep is written with bars: tac[beta=1|2] is two defenses. Brackets need quotes in most "
-    "shells. bench list names everything that can be selected, bench show NAME its parameters.",
+    "tac[beta=2,epochs=10]. A sweep is written with bars: tac[beta=1|2] is two defenses. A preset is a named set of "
+    "parameters: tac[paper], tac[paper,beta=2]. Brackets need quotes in most shells. bench list names everything that "
+    "can be selected, bench show NAME its parameters and presets.",
 )
 GIVEN = OptionGroup("What a defender is given")
 FILES = OptionGroup("Files")

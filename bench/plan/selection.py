@@ -1,7 +1,11 @@
-"""Selections: ``all``, names, globs, ``name[param=value]``, ``name[param=a|b]`` for a sweep; comma-separated."""
+"""Selections: ``all``, names, globs, ``name[param=value]``, ``name[param=a|b]`` for a sweep; comma-separated.
+
+A word without a value is a preset: ``name[preset]``, ``name[preset,param=value]``, ``name[preset|preset]``.
+"""
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -14,15 +18,17 @@ LARGEST = 2**63 - 1  # of whole numbers: what torch and tables can hold
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _FRACTION = re.compile(r"([0-9]+(?:\.[0-9]+)?)/([0-9]+(?:\.[0-9]+)?)")
+_PRESET = re.compile(r"[^\W\d][\w.-]{,99}")
 _CHOICE = re.compile(r"(?P<pattern>[\w.*?-]+)\s*(?:\[(?P<parameters>[^\[\]]*)\])?")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One part of a selection: a name or glob, and the parameters that it sets."""
+    """One part of a selection: a name or glob, the parameters that it sets, and the preset that it names."""
 
     pattern: str
     parameters: dict[str, Any]
+    preset: str | None = None
 
     @property
     def is_name(self) -> bool:
@@ -42,12 +48,13 @@ def parse(text: str) -> list[Choice]:
                 f"selection {_shown(text)}: cannot read {_shown(part)}; "
                 "expected all, a name, a glob or name[param=value,…]"
             )
-        axes = _axes(match["parameters"], text) if match["parameters"] is not None else {}
-        count = len(choices) + math.prod(map(len, axes.values()))
+        presets, axes = _axes(match["parameters"], text) if match["parameters"] is not None else ([None], {})
+        count = len(choices) + len(presets) * math.prod(map(len, axes.values()))
         if count > MOST:
             raise RequestError(f"selection {_shown(text)}: stands for {count} choices; expected at most {MOST}")
         choices += [
-            Choice(match["pattern"], dict(zip(axes, values, strict=True))) for values in product(*axes.values())
+            Choice(match["pattern"], dict(zip(axes, values, strict=True)), preset)
+            for preset, *values in product(presets, *axes.values())
         ]
     return choices
 
@@ -64,18 +71,34 @@ def _parts(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def _axes(parameters: str, text: str) -> dict[str, list[Any]]:
+def is_preset_name(name: str) -> bool:
+    """Whether a selection can name a preset so."""
+    return bool(_PRESET.fullmatch(name))
+
+
+def _axes(inside: str, text: str) -> tuple[Sequence[str | None], dict[str, list[Any]]]:
+    """The presets that stand in brackets, one None if there is none, and the values of each parameter."""
+    presets: list[str] = []
     axes: dict[str, list[Any]] = {}
-    for assignment in parameters.split(","):
-        name, equals, values = (piece.strip() for piece in assignment.partition("="))
+    for part in inside.split(","):
+        name, equals, values = (piece.strip() for piece in part.partition("="))
+        words = [word.strip() for word in name.split("|")]
+        if not equals and all(map(is_preset_name, words)):
+            if presets:
+                raise RequestError(
+                    f"selection {_shown(text)}: {_shown(presets[-1])} and {_shown(words[0])} have no values; expected "
+                    "one preset, parameters as param=value, or presets one after the other as a|b"
+                )
+            presets = words
+            continue
         if not (name.isidentifier() and len(name) <= 100 and equals and values):
             raise RequestError(
-                f"selection {_shown(text)}: cannot read {_shown(assignment.strip())}; expected param=value"
+                f"selection {_shown(text)}: cannot read {_shown(part.strip())}; expected param=value or a preset's name"
             )
         if name in axes:
             raise RequestError(f"selection {_shown(text)}: {name} is set twice; a sweep is written {name}=a|b")
         axes[name] = [_value(value.strip(), name) for value in values.split("|")]
-    return axes
+    return presets or [None], axes
 
 
 def _value(text: str, name: str) -> Any:

@@ -15,6 +15,7 @@ from .images import steps_per_epoch as steps_per_epoch
 from .images import stratified_order as stratified_order
 from .model import Model as Model
 from .oracle import Oracle as Oracle
+from .parameters import Preset as Preset
 from .parameters import later as later
 from .repair import Repair as Repair
 from .runtime import Runtime as Runtime

@@ -5,8 +5,9 @@ learns is a value that the harness stores for it.
 """
 
 from abc import ABC
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -33,6 +34,12 @@ class Plugin(BaseModel, ABC):
     """Base of every plugin kind.
 
     A plugin sets ``name`` and ``source``, its citation, and raises ``version`` when its results change.
+
+    ``presets`` are named sets of its parameters: with ``presets = {"paper": {"beta": 1.0}}`` a request can select
+    ``name[paper]`` and ``name[paper,epochs=5]``. A parameter that a preset does not name has its default, whatever the
+    profile. A profile takes the preset of its own name, so ``paper`` is the place of published settings. Names begin
+    with a letter and are not those of parameters; values are within the parameters' bounds, else the plugin is broken.
+    ``Preset("what it is for", beta=1.0)`` in place of the dictionary is shown with that text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
@@ -42,6 +49,7 @@ class Plugin(BaseModel, ABC):
     version: ClassVar[int] = 1
     source: ClassVar[str] = ""
     places: ClassVar[frozenset[str]] = frozenset()  # parameters that say where something lies; no key has them
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     by_name_only: ClassVar[bool] = False  # left out of "all" and of globs, because it has a parameter that must be set
 
     def resolve(self, spec: ImageSpec) -> Self:

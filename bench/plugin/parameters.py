@@ -7,6 +7,17 @@ from typing import Any
 from pydantic import Field
 
 
+class Preset(dict[str, Any]):
+    """A named set of parameters, with a few words on what it is for: ``Preset("for deep networks", epochs=50)``.
+
+    Where there is nothing to say, a plain dictionary will do (``Plugin.presets``).
+    """
+
+    def __init__(self, what: str = "", /, **values: Any) -> None:
+        super().__init__(values)
+        self.what = what
+
+
 def later(default: Any, **rest: Any) -> Any:
     """A field for a parameter that is added to a plugin of which there are results already: ``pydantic.Field(…)``.
 
@@ -17,14 +28,15 @@ def later(default: Any, **rest: Any) -> Any:
 
 def spelled(value: Any) -> str:
     """A parameter's value as a selection writes it; a float with four significant digits."""
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return "+".join(map(spelled, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def written(name: str, values: Mapping[str, str]) -> str:
-    """A plugin or recipe with parameters as a selection writes it: ``name[param=value,…]``."""
-    inside = ",".join(f"{parameter}={value}" for parameter, value in values.items())
+def written(name: str, values: Mapping[str, str], preset: str | None = None) -> str:
+    """A plugin or recipe with parameters as a selection writes it: ``name[param=value,…]``, the preset first."""
+    parts = [] if preset is None else [preset]
+    inside = ",".join([*parts, *(f"{parameter}={value}" for parameter, value in values.items())])
     return f"{name}[{inside}]" if inside else name
 
 
@@ -49,7 +61,11 @@ def explained(error: Any, fields: Iterable[str]) -> str:
 
     ``fields``: the names of all parameters.
     """
-    first = error.errors()[0]
+    return explained_detail(error.errors()[0], fields)
+
+
+def explained_detail(first: Any, fields: Iterable[str]) -> str:
+    """The same for one of the error's ``errors()``."""
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return unknown("parameter", name, fields)

@@ -32,7 +32,24 @@ def test_values_are_read_as_numbers_booleans_none_or_text():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a,,b", "a[", "a[b]", "a[b=]", "a[=1]", "a]b", "a[b=1", "a[b=1]c", "a b", "a[b=1,b=2]", "a[b c=1]"]
+    "text",
+    [
+        "",
+        "a,,b",
+        "a[",
+        "a[b=]",
+        "a[=1]",
+        "a]b",
+        "a[b=1",
+        "a[b=1]c",
+        "a b",
+        "a[b=1,b=2]",
+        "a[b c=1]",
+        "a[b c]",
+        "a[b|]",
+        "a[2]",
+        "a[b,c]",
+    ],
 )
 def test_a_malformed_selection_is_named(text):
     with pytest.raises(RequestError, match="selection"):
