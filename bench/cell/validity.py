@@ -94,14 +94,13 @@ def _verdict(record: Record, controls: dict[int, Record]) -> dict[str, Any]:
 def doubts(record: Record, benign: Sequence[Record] = ()) -> list[str]:
     """The reasons why the victim of a finished cell does not count as attacked; none for the control row.
 
-    benign: cells of the benign models to compare with, none where there are none. A record without ``base_rate``, of
-    before it was recorded, is judged by ASR and the benign ACC alone; ``bench measure`` gives it one.
+    benign: cells of the benign models to compare with, none where there are none. A record of before base rate, largest
+    class and classes were recorded is judged by ASR and the benign ACC alone; ``bench measure`` fills them in.
     """
     if not record.n_triggered:
         return []
-    reasons = [_weak(record), _ruined(record, _mean([one.acc_before for one in benign]))]
-    if not math.isnan(record.base_rate):
-        reasons += [_untaught(record), _target_lost(record, benign)]
+    ruined = _ruined(record, _mean([one.acc_before for one in benign]))
+    reasons = (_weak(record), ruined, _untaught(record), _target_lost(record, benign))
     return [reason for reason in reasons if reason]
 
 
