@@ -21,7 +21,7 @@ class Detector(Runtime):
     """A guard that judges its input. Published detectors refuse a flagged input and answer nothing else.
 
     Here every image must be answered. With ``keep``, the default, the answer is the network's, and only the verdict is
-    judged (AUROC, TPR, FPR): ACC and ASR stay as they are, and DER is 0.5 for any detector. With ``second`` the answer
+    judged (AUROC, TPR, FPR): ACC and ASR stay as they are, and there is no DER. With ``second`` the answer
     to a flagged input is the class with the second highest logit: the attack has then failed, but so has a clean image
     that the network classified correctly. ASR and, apart from the network's own errors, ACC become what they are if
     every refused input counts as an error.
@@ -30,6 +30,10 @@ class Detector(Runtime):
     on_flag: Literal["keep", "second"] = Field(
         "keep", description="answer to a flagged input: the network's class, or its second best"
     )
+
+    @property
+    def detects_only(self) -> bool:
+        return self.on_flag == "keep"
 
     def judging(self, model: nn.Module, score: Score, threshold: float) -> Guard:
         """``model`` as a guard that flags the inputs whose ``score`` is above ``threshold``."""

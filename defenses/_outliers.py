@@ -4,11 +4,12 @@ Grubbs' test, the extreme value test, Rosner's generalised test for several outl
 deviations.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy  # its parts are loaded when they are used
+import scipy  # its parts are loaded when they are used; scipy.stats is slow to load, and plans test too
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -44,11 +45,11 @@ def smallest_is_outlier(values: Array, test: Literal["grubbs", "extreme"] = "gru
     z[finite] = (values[finite] - values[finite].mean()) / spread
     index = int(np.nanargmin(z))
     if test == "extreme":
-        return Outlier(index, z, float(-np.expm1(count * scipy.stats.norm.logsf(z[index]))))
+        return Outlier(index, z, float(-np.expm1(count * scipy.special.log_ndtr(-z[index]))))
     # from Grubbs' statistic to Student's t with C - 2 degrees of freedom; ratio = t^2 / (C - 2 + t^2)
     ratio = min(z[index] ** 2 * count / (count - 1) ** 2, 1 - 1e-15)
     student = np.sqrt((count - 2) * ratio / (1 - ratio))
-    return Outlier(index, z, float(min(1.0, count * scipy.stats.t.sf(student, count - 2))))
+    return Outlier(index, z, float(min(1.0, count * scipy.special.stdtr(count - 2, -student))))
 
 
 def small_outliers(
@@ -76,6 +77,32 @@ def small_outliers(
     return removed[:count], first
 
 
+def too_few_classes(test: str, classes: int, flags: Callable[[int], bool]) -> str | None:
+    """Why an outlier test over this number of ``classes`` never flags any, or None if it can.
+
+    test: its name. flags: whether it flags anything, by the number of classes, when its statistic is as extreme as it
+    can be (``most_extreme``). Most tests compare a value with the spread of all values, and the fewer there are, the
+    more of the spread is that value's own doing.
+    """
+    if flags(classes):
+        return None
+    enough = next((count for count in range(classes + 1, 200) if flags(count)), None)
+    more = f"; it can from {enough} classes on" if enough else ""
+    return f"{test} over {classes} classes can flag none of them, whatever their statistics{more}"
+
+
+def most_extreme(count: int, outliers: int = 1) -> Array:
+    """``count`` values of which the first ``outliers`` are too small as clearly as can be, one by one; below 0.
+
+    Each is so far below the next that those behind it are as good as equal, which makes z as small as it can be:
+    -(C-1)/sqrt(C) of C values.
+    """
+    values = np.full(count, -1.0)
+    step = min(1e6, 1e100 ** (1 / max(1, outliers)))
+    values[:outliers] = -(step ** np.arange(min(outliers, count), 0, -1))
+    return values
+
+
 def distances_below_inliers(values: Tensor, outlying: Tensor) -> Tensor:
     """How far each of ``values`` (T,) lies below the others that are no outliers, (T,); ``outlying``: a mask (T,).
 
@@ -84,7 +111,9 @@ def distances_below_inliers(values: Tensor, outlying: Tensor) -> Tensor:
     distances = torch.zeros_like(values)
     for index in range(len(values)):
         others = values[[k for k in range(len(values)) if k != index and not outlying[k]]]
-        spread = others.std() * (1 + 1 / len(others)) ** 0.5
+        # of one value torch would give NaN too, with a warning
+        spread = others.std() if len(others) > 1 else others.new_tensor(torch.nan)
+        spread = spread * (1 + 1 / max(1, len(others))) ** 0.5
         distances[index] = (others.mean() - values[index]) / spread.clamp_min(1e-12)
     return distances
 

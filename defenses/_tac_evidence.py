@@ -15,6 +15,8 @@ from bench.toolbox.training import Recipe, autocast, train
 
 Array = NDArray[np.float64]
 
+FEWEST_FOR_ALL_TO_ALL = 4  # classes: of fewer, the nearest ones say nothing
+
 
 @dataclass(frozen=True)
 class Distances:
@@ -135,7 +137,7 @@ def all_to_all_targets(residuals: Array, bound: float = -2.33) -> tuple[int, ...
     filled = np.where(np.isnan(residuals), np.inf, residuals)
     close = {int(row) for row, _ in np.argwhere(filled < bound)}
     nearest = tuple(int(label) for label in filled.argmin(0))
-    if classes < 4 or 2 * len(close) < classes or 10 * len(set(nearest)) < 9 * classes:
+    if classes < FEWEST_FOR_ALL_TO_ALL or 2 * len(close) < classes or 10 * len(set(nearest)) < 9 * classes:
         return None
     return nearest
 

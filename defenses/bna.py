@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bench.defenses._bna_alignment import Alignment, Divergence
 from bench.defenses._bna_response import respond
 from bench.defenses._inversion import TRIGGER_MODELS, Triggers, invert
-from bench.defenses._outliers import anomaly_index, distances_below_inliers, small_outliers
+from bench.defenses._outliers import anomaly_index, distances_below_inliers, small_outliers, too_few_classes
 from bench.plugin import (
     Case,
     Context,
@@ -101,7 +101,7 @@ class BNA(Runtime):
 
     def unsupported(self, case: Case) -> str | None:
         if batch_norms(case.network):
-            return None
+            return too_few_classes("the outlier test", case.dataset.spec.classes, self._can_flag)
         return (
             "the network has no batch normalisation: only there does a channel have a stored mean and spread over "
             "images, which alignment moves and clips; layer normalisation takes both from each input anew, and so "
@@ -174,6 +174,13 @@ class BNA(Runtime):
         scores, outlying = torch.full_like(norms, -torch.inf), torch.zeros_like(reached)
         scores[counted], outlying[counted] = self._judge(norms[counted])
         return scores, outlying & reached & triggers.finished.cpu()
+
+    def _can_flag(self, classes: int) -> bool:
+        """Whether a search among this many classes can find a target at all."""
+        searches = len(self._tasks(list(range(classes)), classes))
+        norms = torch.ones(searches, dtype=torch.float64)
+        norms[:1] = 1e-6
+        return bool(self._judge(norms)[1].any())
 
     def _judge(self, norms: Tensor) -> tuple[Tensor, Tensor]:
         """How abnormally small each of ``norms`` (T,) is, and which are too small (T,); of two, neither can be."""

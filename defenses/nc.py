@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from bench.defenses._finetuning import FineTuning
 from bench.defenses._inversion import TRIGGER_MODELS, Triggers, invert
-from bench.defenses._outliers import anomaly_index
-from bench.plugin import Context, Known, LabelledImages, as_bytes, later, stratified_order
+from bench.defenses._outliers import anomaly_index, most_extreme, too_few_classes
+from bench.plugin import Case, Context, Known, LabelledImages, as_bytes, later, stratified_order
 
 
 class NeuralCleanse(FineTuning):
@@ -34,6 +34,12 @@ class NeuralCleanse(FineTuning):
     judged: Literal["all", "successful"] = later(
         "all", description="searches that enter the statistic: all, or those that reached the goal"
     )
+
+    def unsupported(self, case: Case) -> str | None:
+        def flags(classes: int) -> bool:
+            return bool((self._index(torch.from_numpy(most_extreme(classes))) > self.threshold).any())
+
+        return super().unsupported(case) or too_few_classes("the anomaly index", case.dataset.spec.classes, flags)
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
@@ -55,13 +61,16 @@ class NeuralCleanse(FineTuning):
         counted = triggers.success >= (0 if self.judged == "all" else self.goal)
         index = torch.full_like(sizes, torch.nan)
         if counted.any():
-            some = sizes[counted]
-            index[counted] = torch.where(some < some.quantile(0.5), 1, -1) * anomaly_index(some)
+            index[counted] = self._index(sizes[counted])
         # a search that failed leaves a mask that leads nowhere: it says nothing, however small
         flagged = ((index > self.threshold) & (triggers.success >= self.goal)).nonzero()[:, 0].tolist()
         context.note("triggers", {"norms": triggers.norms.tolist(), "success": triggers.success.tolist()})
         context.note_class_statistic("anomaly index of small masks", index.tolist(), flagged)
         return flagged
+
+    def _index(self, sizes: Tensor) -> Tensor:
+        """The anomaly index (T,) of ``sizes`` (T,), positive for small ones."""
+        return torch.where(sizes < sizes.quantile(0.5), 1, -1) * anomaly_index(sizes)
 
     def _stamped(self, model: nn.Module, data: LabelledImages, flagged: list[int], context: Context) -> LabelledImages:
         """``data`` of which ``share`` carry a reversed trigger, the flagged classes' in turn; labels stay right."""

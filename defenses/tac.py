@@ -17,10 +17,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.defenses._classifier import lacks_plain_stages
-from bench.defenses._outliers import Outlier, small_outliers
+from bench.defenses._outliers import Outlier, most_extreme, small_outliers, too_few_classes
 from bench.defenses._quadratic_program import Array, Solver, smallest_shifts
 from bench.defenses._shift_tuning import Backdoor, ShiftTuning, note_shifts, unsupported
-from bench.defenses._tac_evidence import Distances, all_to_all_targets, control_network, pair_residuals, stage_distances
+from bench.defenses._tac_evidence import (
+    FEWEST_FOR_ALL_TO_ALL,
+    Distances,
+    all_to_all_targets,
+    control_network,
+    pair_residuals,
+    stage_distances,
+)
 from bench.plugin import Case, Context, ImageSpec, Known, LabelledImages, Repair, RequestError, later
 from bench.toolbox.networks import Latent
 from bench.toolbox.training import logits_of
@@ -85,7 +92,11 @@ class TAC(ShiftTuning, Repair):
         return super().resolve(spec)
 
     def unsupported(self, case: Case) -> str | None:
-        return unsupported(case) or lacks_plain_stages(case)
+        if (reason := unsupported(case) or lacks_plain_stages(case)) is not None:
+            return reason
+        if self.poisoned_class is not None or self.flag == "always":
+            return None
+        return too_few_classes("the outlier test", case.dataset.spec.classes, self._can_flag)
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
@@ -193,6 +204,12 @@ class TAC(ShiftTuning, Repair):
             logs.append(np.log(self._distances(control, classes, data, context).of_classes()))
         means: Array = np.exp(np.mean(logs, 0))
         return means
+
+    def _can_flag(self, classes: int) -> bool:
+        """Whether the test can flag a class, or an all-to-all backdoor be found, among this many classes at all."""
+        if self.pairs and self.evidence != "latent" and classes >= FEWEST_FOR_ALL_TO_ALL:
+            return True
+        return bool(self._small_outliers(most_extreme(classes, self.targets))[0])
 
     def _small_outliers(self, statistic: Array) -> tuple[list[int], Outlier]:
         return small_outliers(statistic, self.significance, self.targets, self.test, further=self.further)

@@ -42,7 +42,7 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
     compare_with_truth(report.diagnostics, workshop.victim(stage.victim), test, predictions, stream)
     record = Record(
         **stage.columns,
-        **measure(stage.victim.key, workshop.store, predictions),
+        **measure(stage.victim.key, workshop.store, predictions, report.diagnostics, defender.detects_only),
         status="done",
         controls=victim.attack.controls,
         defense_seconds=report.defending,

@@ -33,6 +33,7 @@ class Defender(Protocol):
     """A defense that is ready to answer, in this process or in one of its own."""
 
     learns_from_stream: bool
+    detects_only: bool
     fingerprint: str  # of the defense's code
 
     def __call__(self, images: Tensor) -> Prediction:
@@ -47,6 +48,7 @@ class DefenderHere:
 
     def __init__(self, defense: Defense, inputs: DefenseInputs, fingerprint: str) -> None:
         self.learns_from_stream = isinstance(defense, Runtime) and bool(defense.learns_from_stream)
+        self.detects_only = isinstance(defense, Runtime) and bool(defense.detects_only)
         self.fingerprint = fingerprint
         self._name = f"defense {defense.name!r}"
         self._context = inputs.context

@@ -1,22 +1,34 @@
 """Every metric of a cell, derived from stored predictions."""
 
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from bench.cell import metrics
 from bench.errors import Damaged
 from bench.records import Record
+from bench.records.note_types import ClassStatistic
 from bench.store.store import Store
 
+MAY_DIFFER = 0.01  # share of the answers of a detector that may differ from the network's, by rounding
 
-def measure(victim_key: str, store: Store, after: dict[str, Tensor]) -> dict[str, Any]:
-    """Every metric of a cell, by the name of its column, from predictions alone.
+
+def measure(
+    victim_key: str,
+    store: Store,
+    after: dict[str, Tensor],
+    diagnostics: Mapping[str, Any],
+    detects_only: bool | None,
+) -> dict[str, Any]:
+    """Every metric of a cell, by the name of its column, from predictions and notes alone.
 
     victim_key: the key of the cell's victim, whose predictions are in the store. after: the defended network's
-    predictions, by name, as ``predict`` returns them. Raises Damaged for a stored file that is not what was written.
+    predictions, by name, as ``predict`` returns them. diagnostics: the defense's notes. detects_only: what it declares;
+    None where that was not recorded. Raises Damaged for a stored file that is not what was written.
     """
     facts = store.facts(victim_key)
     before = store.tensors("victims", victim_key, "predictions.safetensors")
@@ -26,19 +38,17 @@ def measure(victim_key: str, store: Store, after: dict[str, Tensor]) -> dict[str
         raise Damaged("victims", victim_key, "predictions.safetensors", why)
     after = {name: value.cpu() for name, value in after.items()}
     undefended, defended = _accuracies(before, labels, targets), _accuracies(after, labels, targets)
-    eligible = targets != labels
-    columns: dict[str, Any] = {**defended, **{f"{name}_before": value for name, value in undefended.items()}}
-    columns["der"] = metrics.defense_effectiveness(
-        undefended["acc"], undefended["asr"], defended["acc"], defended["asr"]
-    )
-    if "clean_score" in after:
-        columns["auroc"] = metrics.auroc(after["clean_score"], after["triggered_score"][eligible])
-    if "clean_flagged" in after:
-        columns["tpr"] = metrics.true_positive_rate(after["triggered_flagged"][eligible])
-        columns["fpr"] = metrics.false_positive_rate(after["clean_flagged"])
+    detects_only = _only_detects(before, after, detects_only)
+    der = metrics.defense_effectiveness(undefended["acc"], undefended["asr"], defended["acc"], defended["asr"])
     counts = ("n_train", "n_poisoned", "n_cover", "n_test", "n_triggered", "train_seconds")
     return {
-        **columns,
+        **defended,
+        **{f"{name}_before": value for name, value in undefended.items()},
+        "der": math.nan if detects_only else der,
+        "detects_only": detects_only,
+        **_detection(before, after),
+        "identified": _identified(diagnostics, facts.targets),
+        **_of_the_victim(before),
         **{name: getattr(facts, name) for name in counts},
         **facts.stealth.model_dump(),
         "targets": json.dumps(facts.targets),
@@ -63,7 +73,9 @@ def measure_again(store: Store, damaged: Callable[[Damaged], object]) -> Iterato
             after = store.tensors("cells", key, name)
             if (count := store.facts(record.victim_key).n_test) != len(after["clean_logits"]):
                 raise Damaged("cells", key, name, f"is of {len(after['clean_logits'])} images, its victim of {count}")
-            again = Record.model_validate({**record.model_dump(), **measure(record.victim_key, store, after)})
+            declared = record.detects_only if "detects_only" in record.model_fields_set else None
+            columns = measure(record.victim_key, store, after, json.loads(record.diagnostics), declared)
+            again = Record.model_validate({**record.model_dump(), **columns})
             if again.to_json() == record.to_json():
                 continue
             store.write("cells", key, {**store.contents("cells", key), "record.json": again.to_json()}, replace=True)
@@ -84,3 +96,57 @@ def _accuracies(predictions: dict[str, Tensor], labels: Tensor, targets: Tensor)
         "ra": metrics.robust_accuracy(triggered, labels, targets),
         "acc_target": metrics.target_accuracy(clean, labels, targets[targets != labels].unique()),
     }
+
+
+def _only_detects(before: dict[str, Tensor], after: dict[str, Tensor], declared: bool | None) -> bool:
+    """Whether the defense flags inputs and leaves every answer as it was.
+
+    What it ``declared`` counts, unless its answers are others than the network's. Where that was not recorded (None),
+    its answers must be the network's to the last one, though it has flagged some of the inputs. Without the latter it
+    may be a mitigation that found nothing to act on, whose DER of 0.5 is deserved.
+    """
+    changed = [after[name].argmax(1) != before[name].argmax(1) for name in ("clean_logits", "triggered_logits")]
+    if declared is not None:
+        return declared and all(metrics.share(part) <= MAY_DIFFER for part in changed)
+    flagged = any(bool(after[name].any()) for name in ("clean_flagged", "triggered_flagged") if name in after)
+    return flagged and not any(bool(part.any()) for part in changed)
+
+
+def _detection(before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[str, float]:
+    """AUROC, and TPR and FPR with both denominators, by the name of their column, as far as the guard judges inputs."""
+    labels, targets = before["labels"], before["targets"]
+    eligible = targets != labels
+    columns = {}
+    if "clean_score" in after:
+        columns["auroc"] = metrics.auroc(after["clean_score"], after["triggered_score"][eligible])
+    if "clean_flagged" in after:
+        clean, triggered = after["clean_flagged"], after["triggered_flagged"]
+        assigned = [before[f"{part}_logits"].argmax(1) for part in ("clean", "triggered")]
+        columns["tpr"] = metrics.true_positive_rate(triggered[eligible])
+        columns["fpr"] = metrics.false_positive_rate(clean)
+        columns["tpr_assigned"] = metrics.assigned_true_positive_rate(triggered, assigned[1], labels, targets)
+        columns["fpr_assigned"] = metrics.assigned_false_positive_rate(clean, assigned[0], targets[eligible].unique())
+    return columns
+
+
+def _of_the_victim(before: dict[str, Tensor]) -> dict[str, Any]:
+    """What its verdict is derived from, beside ACC and ASR, by the name of the column."""
+    labels, predicted = before["labels"], before["clean_logits"].argmax(1)
+    accuracies = metrics.class_accuracies(predicted, labels, before["clean_logits"].shape[1])
+    return {
+        "base_rate": metrics.base_rate(predicted, labels, before["targets"]),
+        "majority": metrics.majority(labels),
+        "class_acc_before": json.dumps([None if math.isnan(value) else value for value in accuracies]),
+    }
+
+
+def _identified(diagnostics: Mapping[str, Any], targets: list[int]) -> str:
+    """Whether the classes that the defense took for targets are: "" if it has noted none, or nothing that can be read.
+
+    targets: the true ones.
+    """
+    try:
+        statistic = ClassStatistic.model_validate(diagnostics.get("class_statistic"))
+    except ValidationError:
+        return ""
+    return metrics.identification(statistic.flagged, targets, len(statistic.values))

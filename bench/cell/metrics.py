@@ -1,9 +1,12 @@
-"""ACC, ASR, RA, DER and detection: pure functions of predictions, labels and targets."""
+"""ACC, ASR, RA, DER, detection and identification: pure functions of predictions, labels and targets."""
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
+
+from bench.records.columns import Identified
 
 
 def share(mask: Tensor) -> float:
@@ -40,6 +43,25 @@ def target_accuracy(predicted: Tensor, labels: Tensor, target_classes: Tensor) -
     return share(predicted[members] == labels[members])
 
 
+def class_accuracies(predicted: Tensor, labels: Tensor, classes: int) -> list[float]:
+    """ACC on the clean images (N,) of each of ``classes`` classes; NaN for a class without any."""
+    return [share(predicted[labels == label] == label) for label in range(classes)]
+
+
+def base_rate(predicted: Tensor, labels: Tensor, targets: Tensor) -> float:
+    """The share of the eligible images that are classified as their target without the trigger; NaN without any.
+
+    predicted: what the undefended network says of the clean images (N,). labels, targets: (N,), as for ASR, which a
+    trigger that does nothing would leave at this rate.
+    """
+    return attack_success(predicted, labels, targets)
+
+
+def majority(labels: Tensor) -> float:
+    """The share of the largest class in ``labels`` (N,): ACC of who always answers this class; NaN without any."""
+    return labels.unique(return_counts=True)[1].max().item() / len(labels) if len(labels) else math.nan
+
+
 def true_positive_rate(flagged: Tensor) -> float:
     """TPR: share of triggered images that are flagged. ``flagged`` (N,) bool: of the eligible triggered images."""
     return share(flagged)
@@ -48,6 +70,40 @@ def true_positive_rate(flagged: Tensor) -> float:
 def false_positive_rate(flagged: Tensor) -> float:
     """FPR: share of clean images that are flagged. ``flagged`` (N,) bool: of the clean images."""
     return share(flagged)
+
+
+def assigned_true_positive_rate(flagged: Tensor, predicted: Tensor, labels: Tensor, targets: Tensor) -> float:
+    """TPR among the eligible triggered images that the undefended network assigns to their own target; NaN without any.
+
+    flagged (N,) bool; predicted (N,): by the undefended network; labels, targets: (N,), as for ASR. Li et al., BNA,
+    arXiv 2308.09850: only an input that is assigned to a target may have to be flagged.
+    """
+    return share(flagged[(targets != labels) & (predicted == targets)])
+
+
+def assigned_false_positive_rate(flagged: Tensor, predicted: Tensor, target_classes: Tensor) -> float:
+    """FPR among the clean images that the undefended network assigns to any of the target classes; NaN without any.
+
+    flagged (N,) bool; predicted (N,): by the undefended network; target_classes (K,). A clean image has no target of
+    its own, so with several targets all of them count. In an all-to-all attack every class is a target, and this is
+    FPR. Source: as for TPR.
+    """
+    return share(flagged[torch.isin(predicted, target_classes)])
+
+
+def identification(flagged: Collection[int], targets: Collection[int], classes: int) -> Identified:
+    """Whether the classes that a defense took for targets are true ones.
+
+    "none": it flags no class, which is as it should be if the network was not attacked. "right": it flags one true
+    target or more, and nothing else; of several targets it need not find all. "wrong": it flags a class that is no
+    target, such as any class of a benign network. "": all ``classes`` are targets, as in an all-to-all attack: a guess
+    would be right too.
+    """
+    if targets and set(range(classes)) <= set(targets):
+        return ""
+    if not flagged:
+        return "none"
+    return "right" if set(flagged) <= set(targets) else "wrong"
 
 
 def defense_effectiveness(acc_before: float, asr_before: float, acc_after: float, asr_after: float) -> float:

@@ -5,15 +5,33 @@ The verdict is derived whenever records are read. It is never stored.
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bench.errors import Damaged
 from bench.records import Record
 from bench.store.store import Store
 
-MIN_ASR = 0.8  # of the undefended victim; for an all-to-all attack as a share of the victim's ACC
-MAX_ACC_LOSS = 0.05  # of the undefended victim, below the benign one with the same data, model, recipe and seed
+# The share of the images that the victim does not take for their target anyway which the trigger must lead there.
+# Abbott's correction (1925) of an effect for what happens without the treatment: (ASR - base rate) / (1 - base rate).
+# The plain difference would ask the impossible of a victim with a high base rate, and a ratio of the two nothing of one
+# with a base rate near 0. With a base rate of 0, this is a bound on ASR. In an all-to-all attack the target follows
+# from the class, and the victim can answer it no more often than it knows the class: ACC takes the place of 1.
+MIN_ASR = 0.8
+# Of the undefended victim, below the benign one with the same data, model, recipe and seed.
+MAX_ACC_LOSS = 0.05
+# ACC as far above the largest class's share as this, on the way from there to 1: below it, next to nothing is learned.
+# It is well beyond chance: with ten classes and 1,000 images nine standard errors.
+MIN_LEARNED = 0.1
+# ACC on the target classes, below the benign model's. A clean-label attack poisons the class that it leads to, and the
+# loss is its doing: a defense that gives it back, or takes the rest, would be judged by what the attack did to clean
+# images. Twice the bound on ACC: on 100 images of a class, the difference of two models' ACC has a standard error of 5
+# points (at 87 %).
+MAX_TARGET_LOSS = 0.1
+# The same below the victim's own ACC, where there is no benign model: some classes are harder than others, by 10 points
+# and more.
+MAX_TARGET_GAP = 0.2
+_ROUNDING = 1e-9
 
 
 def judged_records(store: Store, damaged: Callable[[Damaged], object] | None = None) -> list[Record]:
@@ -39,14 +57,16 @@ def judged(records: Iterable[Record], others: Iterable[Record] = ()) -> list[Rec
     """The records with ``valid``, ``doubt`` and ``acc_benign`` derived anew.
 
     The benign ACC is taken from the control row of the same seed, among ``records`` and ``others``. If there is none,
-    it is the mean over the other seeds of the control row. Without any control row only the ASR is judged. ``others``
-    are not returned.
+    it is the mean over the other seeds of the control row. Without any control row ACC is judged by the largest class's
+    share alone, and that on the target classes by the victim's ACC. ``others`` are not returned.
     """
     given = list(records)
-    benign: dict[tuple[str, ...], dict[int, float]] = {}
+    controls: dict[tuple[str, ...], dict[int, Record]] = {}
     for record in (*given, *others):
         if _is_benign(record):
-            benign.setdefault(_setting(record), {})[record.seed] = record.acc_before
+            of_seed = controls.setdefault(_setting(record), {})
+            if record.seed not in of_seed or not math.isnan(record.majority):  # older cells of a victim know less
+                of_seed[record.seed] = record
     verdicts: dict[str, dict[str, Any]] = {}  # by the key of the victim
     with_verdict = []
     for record in given:
@@ -54,7 +74,7 @@ def judged(records: Iterable[Record], others: Iterable[Record] = ()) -> list[Rec
             with_verdict.append(record)
             continue
         if record.victim_key not in verdicts:
-            verdicts[record.victim_key] = _verdict(record, benign.get(_setting(record), {}))
+            verdicts[record.victim_key] = _verdict(record, controls.get(_setting(record), {}))
         with_verdict.append(record.model_copy(update=verdicts[record.victim_key]))
     return with_verdict
 
@@ -64,25 +84,79 @@ def _is_benign(record: Record) -> bool:
     return record.status == "done" and not record.n_triggered
 
 
-def _verdict(record: Record, benign: dict[int, float]) -> dict[str, Any]:
-    mean = sum(benign.values()) / len(benign) if benign else math.nan
-    acc_benign = benign.get(record.seed, mean)
-    reasons = doubts(record, acc_benign)
+def _verdict(record: Record, controls: dict[int, Record]) -> dict[str, Any]:
+    own = [controls[record.seed]] if record.seed in controls else list(controls.values())
+    reasons = doubts(record, own)
+    acc_benign = _mean([one.acc_before for one in own])
     return {"acc_benign": acc_benign, "valid": not reasons, "doubt": "; ".join(reasons) if reasons else None}
 
 
-def doubts(record: Record, acc_benign: float = math.nan) -> list[str]:
-    """The reasons why the victim of a finished cell does not count as attacked; none for the control row."""
+def doubts(record: Record, benign: Sequence[Record] = ()) -> list[str]:
+    """The reasons why the victim of a finished cell does not count as attacked; none for the control row.
+
+    benign: cells of the benign models to compare with, none where there are none. A record of before base rate, largest
+    class and classes were recorded is judged by ASR and the benign ACC alone; ``bench measure`` fills them in.
+    """
     if not record.n_triggered:
         return []
-    reasons = []
+    ruined = _ruined(record, _mean([one.acc_before for one in benign]))
+    reasons = (_weak(record), ruined, _untaught(record), _target_lost(record, benign))
+    return [reason for reason in reasons if reason]
+
+
+def _weak(record: Record) -> str | None:
+    """Whether the trigger leads too few images to their target that are not taken for it anyway."""
+    base = 0.0 if math.isnan(record.base_rate) else record.base_rate
     relative = json.loads(record.attack_params).get("label_map") == "all-to-all"
-    bound = MIN_ASR * (record.acc_before if relative else 1)
-    if not record.asr_before >= bound:
-        reasons.append(f"ASR {record.asr_before:.1%} is below {bound:.1%}")
+    most = record.acc_before if relative else 1.0
+    bound = base + MIN_ASR * (most - base)
+    anyway = f": {base:.1%} of the images are taken for their target without a trigger" if base >= 0.001 else ""
+    if base >= most:
+        return f"ASR {record.asr_before:.1%} is not the trigger's work{anyway}"
+    if not record.asr_before >= bound - _ROUNDING:
+        return f"ASR {record.asr_before:.1%} is below {bound:.1%}{anyway}"
+    return None
+
+
+def _ruined(record: Record, acc_benign: float) -> str | None:
+    """Whether the victim has lost ACC against the benign model."""
     if acc_benign - record.acc_before > MAX_ACC_LOSS:
-        reasons.append(f"ACC {record.acc_before:.1%} is more than {MAX_ACC_LOSS:.0%} below the benign {acc_benign:.1%}")
-    return reasons
+        return f"ACC {record.acc_before:.1%} is more than {MAX_ACC_LOSS:.0%} below the benign {acc_benign:.1%}"
+    return None
+
+
+def _untaught(record: Record) -> str | None:
+    """Whether the victim is hardly better than who always answers the largest class."""
+    bound = record.majority + MIN_LEARNED * (1 - record.majority)
+    if record.acc_before < bound - _ROUNDING:
+        return f"ACC {record.acc_before:.1%} is below {bound:.1%}: the largest class alone is {record.majority:.1%}"
+    return None
+
+
+def _target_lost(record: Record, benign: Sequence[Record]) -> str | None:
+    """Whether the victim has lost the clean images of its target classes."""
+    targets = json.loads(record.targets)
+    own, of_benign = _on_classes(record, targets), _mean([_on_classes(one, targets) for one in benign])
+    if math.isnan(of_benign):
+        bound, other = MAX_TARGET_GAP, f"its ACC {record.acc_before:.1%}"
+        loss = record.acc_before - own
+    else:
+        bound, other, loss = MAX_TARGET_LOSS, f"the benign {of_benign:.1%}", of_benign - own
+    if loss > bound + _ROUNDING:
+        return f"ACC on the target class {own:.1%} is more than {bound:.0%} below {other}"
+    return None
+
+
+def _on_classes(record: Record, classes: Sequence[int]) -> float:
+    """The undefended model's ACC on these classes, each counted alike; NaN if it is not known of any."""
+    of_class = dict(enumerate(json.loads(record.class_acc_before)))
+    return _mean([value for label in classes if (value := of_class.get(label)) is not None])
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of those ``values`` that are not NaN; NaN if all are."""
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
 
 
 def _setting(record: Record) -> tuple[str, ...]:

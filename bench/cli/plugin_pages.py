@@ -28,7 +28,9 @@ _INTRODUCTIONS = {
 Every attack that comes with defensebench. *Labels*: whether poisoned images get the target's label (dirty) or keep
 their own (clean). *Attacker controls*: the data only, or the training too. *Visible*: whether a person would see the
 trigger, as its source has it. The profile `paper` has the published settings, each with its source
-([profiles](profiles.md)); every record holds the values that were used.""",
+([profiles](profiles.md)); every record holds the values that were used. Where the published form controls the training
+and the default the data only, `poisons=batches` is the published form; the column `controls` of a record says which
+was run.""",
     "defense": """\
 Every defense that comes with defensebench. A *repair* changes the network once; a *runtime* defense leaves it as it is
 and guards inference; an *oracle* is no defense but a column to compare with, which is told what no defender knows and
@@ -52,7 +54,8 @@ def description(plugin: type[Plugin], presets: Mapping[str, Preset]) -> list[Any
     """What ``bench show`` prints of a plugin, as lines for rich: documentation, parameters and ``presets``."""
     text = inspect.cleandoc(plugin.__doc__ if "__doc__" in vars(plugin) and plugin.__doc__ else "")
     head = f"[bold]{plugin.kind} {plugin.name}[/bold]  version {plugin.version}  {escape(plugin.source)}"
-    lines: list[Any] = [head, "", *(escape(part) + "\n" for part in (_module_text(plugin), text) if part)]
+    facts = [escape(_words(_attack_facts(plugin)))] if issubclass(plugin, Attack) else []
+    lines: list[Any] = [head, *facts, "", *(escape(part) + "\n" for part in (_module_text(plugin), text) if part)]
     if plugin.model_fields:
         lines.append(_rich_table(("parameter", "default", "values", "what"), _parameters(plugin)))
     if presets:
@@ -90,11 +93,10 @@ def page(kind: str, registry: Registry) -> str:
 
 
 def _section(plugin: type[Plugin], facts: dict[str, str], registry: Registry) -> str:
-    words = "; ".join(f"{name}: {value}" for name, value in facts.items())
     parts = [
         f"## {plugin.name}",
         _module_text(plugin),
-        f"Source: {plugin.source}. {words[:1].upper()}{words[1:]}. Version {plugin.version}.",
+        f"Source: {plugin.source}. {_words(facts)}. Version {plugin.version}.",
     ]
     if issubclass(plugin, Defense) and (refusal := _refusal(plugin, registry)):
         parts.append(f"It declines a ViT: {refusal}.")
@@ -132,18 +134,28 @@ def _parameters(plugin: type[Plugin]) -> list[list[str]]:
 def _facts(plugin: type[Plugin], registry: Registry) -> dict[str, str]:
     """What is said of every plugin of a kind, by heading."""
     if issubclass(plugin, Attack):
-        maps = bound(plugin.model_json_schema()["properties"]["label_map"]).removesuffix(" only")
-        return {
-            "labels": "clean" if plugin.clean_label else "dirty",
-            "attacker controls": plugin.controls
-            + f" (published: {plugin.published_controls})" * bool(plugin.published_controls),
-            "visible": "yes" if plugin.visible else "no",
-            "label maps": maps.replace(" | ", ", "),
-        }
+        return _attack_facts(plugin)
     if issubclass(plugin, Defense):
         kind = next(word for word, base in _KINDS.items() if issubclass(plugin, base))
         return {"kind": kind, "given": _given(plugin), "on a ViT": "no" if _refusal(plugin, registry) else "yes"}
     return {}
+
+
+def _attack_facts(plugin: type[Attack]) -> dict[str, str]:
+    maps = bound(plugin.model_json_schema()["properties"]["label_map"]).removesuffix(" only")
+    return {
+        "labels": "clean" if plugin.clean_label else "dirty",
+        "attacker controls": plugin.controls
+        + f" (published: {plugin.published_controls})" * bool(plugin.published_controls),
+        "visible": "yes" if plugin.visible else "no",
+        "label maps": maps.replace(" | ", ", "),
+    }
+
+
+def _words(facts: dict[str, str]) -> str:
+    """Facts as one line."""
+    words = "; ".join(f"{name}: {value}" for name, value in facts.items())
+    return words[:1].upper() + words[1:]
 
 
 def _given(plugin: type[Defense]) -> str:

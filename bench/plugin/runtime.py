@@ -16,6 +16,11 @@ class Runtime(Defense):
         """Whether the guard learns from its inputs. It then gets them one at a time, in a fixed order."""
         return False
 
+    @property
+    def detects_only(self) -> bool:
+        """Whether the guard only flags inputs: its prediction is the network's, whatever it flags. It has no DER."""
+        return False
+
     @abstractmethod
     def guard(self, model: nn.Module, known: Known, context: Context) -> Guard:
         """A callable from images (N, C, H, W) in [0, 1] to a Prediction.

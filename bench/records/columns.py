@@ -93,6 +93,12 @@ def _is_classes(value: Any) -> bool:
     return isinstance(value, list) and all(type(one) is int and 0 <= one < 2**31 for one in value)
 
 
+def _is_shares(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        one is None or (type(one) in (int, float) and 0 <= one <= 1) for one in value
+    )
+
+
 def _is_name(text: str) -> str:
     if printable(text, 100) != text:
         raise ValueError(f"{printable(text, 40)!r}: expected at most 100 printable characters")
@@ -139,3 +145,4 @@ Parameters = Annotated[str, Field(max_length=MOST_JSON), _json_of(_is_object, "a
 Texts = Annotated[str, Field(max_length=MOST_JSON), _json_of(_is_texts, "an object of texts")]
 Names = Annotated[str, Field(max_length=MOST_JSON), _json_of(_is_names, "a list of texts")]
 Classes = Annotated[str, Field(max_length=MOST_JSON), _json_of(_is_classes, "a list of classes")]
+Shares = Annotated[str, Field(max_length=MOST_JSON), _json_of(_is_shares, "a list of shares, or null for none")]

@@ -31,8 +31,10 @@ class Record(BaseModel):
     ``tpr_assigned`` and ``fpr_assigned`` count only inputs that the undefended model assigns to a target class, as BNA
     does. ``detects_only`` marks a defense that flags inputs and changes no prediction: it has no DER. ``identified``
     says whether the classes that it took for targets are the true ones: "right", "wrong", "none", or "" where it looks
-    for none. ``base_rate`` is the share of clean images of other classes that the undefended model takes for their
-    target, ``majority`` the share of the largest class in the test set. ``ms_added`` is what the defense adds to an
+    for none or every class is one (``bench.cell.metrics.identification``). ``class_acc_before`` is the undefended
+    model's ACC on each class, a JSON list in the order of the numbers, null for a class without images. ``base_rate``
+    is the share of clean images of other classes that the undefended model takes for their target, ``majority`` the
+    share of the largest class in the test set. ``ms_added`` is what the defense adds to an
     input's milliseconds, against the bare network timed in the same cell, ``ms_added_spread`` how far that varies.
     ``log`` and ``victim_log`` are what the defense and the attack said, line by line. ``params``, ``packages``,
     ``fingerprints`` (of each plugin's code, by kind), ``targets``, ``class_names`` and ``diagnostics`` are JSON texts.
@@ -72,6 +74,7 @@ class Record(BaseModel):
     asr_before: columns.Share = NAN
     ra_before: columns.Share = NAN
     acc_target_before: columns.Share = NAN
+    class_acc_before: columns.Shares = "[]"
     auroc: columns.Share = NAN
     tpr: columns.Share = NAN
     fpr: columns.Share = NAN

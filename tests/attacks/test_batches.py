@@ -7,6 +7,8 @@ from attack_helpers import flat_weights, seeded, train_steps, with_learned
 
 from bench.attacks.bpp import BPP
 from bench.attacks.wanet import WaNet
+from bench.plan.profiles import PROFILES
+from bench.plan.registry import Registry
 from bench.plugin import RequestError
 
 RATE = {"poisoning_rate": 0.2, "target_class": 2}  # 12 of 60 images
@@ -86,6 +88,17 @@ def test_who_poisons_batches_controls_the_training_as_the_published_attack_does(
     assert (data.controls, batches.controls) == ("data", "training")
     assert type(data).controls == "data"
     assert type(data).published_controls == "training"
+
+
+def test_every_attack_whose_published_form_controls_the_training_has_it_as_an_option_and_in_the_profile_paper():
+    registry = Registry()
+    plugins = [registry.load("attack", entry.name) for entry in registry.entries("attack")]
+    marked = [plugin for plugin in plugins if plugin.published_controls]
+    assert {plugin.name for plugin in marked} >= {"wanet", "bpp"}
+    for plugin in marked:
+        assert plugin().controls != plugin.published_controls
+        assert plugin(poisons="batches").controls == plugin.published_controls
+        assert plugin(**PROFILES["paper"].parameters[plugin.name]).controls == plugin.published_controls
 
 
 def test_batches_for_several_targets_are_refused(spec):

@@ -62,7 +62,7 @@ def test_metrics_follow_from_stored_predictions_alone(grid, digits):
     _, store = grid
     plan = make_plan(Request(**digits, attacks="badnets", defenses="fine_pruning"), Registry(), None)
     [cell] = plan.cells
-    again = measure(cell.victim.key, store, store.tensors("cells", cell.key, "predictions.safetensors"))
+    again = measure(cell.victim.key, store, store.tensors("cells", cell.key, "predictions.safetensors"), {}, False)
     record = store.record(cell.key)
     assert {name: again[name] for name in ("acc", "asr", "ra", "der")} == {
         name: getattr(record, name) for name in ("acc", "asr", "ra", "der")

@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
 from bench.cell import metrics
 
@@ -66,3 +67,57 @@ def test_auroc_is_that_of_scikit_learn():
     truth = [0] * 50 + [1] * 30
     assert metrics.auroc(clean, triggered) == pytest.approx(roc_auc_score(truth, torch.cat([clean, triggered])))
     assert math.isnan(metrics.auroc(clean, triggered[:0]))
+
+
+def test_the_accuracy_on_each_class_is_its_recall():
+    generator = torch.Generator().manual_seed(0)
+    predicted, labels = torch.randint(0, 4, (2, 100), generator=generator)
+    expected = recall_score(labels, predicted, average=None)
+    assert metrics.class_accuracies(predicted, labels, 5)[:4] == pytest.approx(list(expected))
+    assert math.isnan(metrics.class_accuracies(predicted, labels, 5)[4])
+
+
+def test_the_base_rate_counts_images_of_other_classes_that_are_taken_for_their_target():
+    predicted = torch.tensor([0, 0, 2, 1, 0, 0, 0, 2])
+    assert metrics.base_rate(predicted, LABELS, TARGETS) == pytest.approx(3 / 5)  # images 1, 4 and 5
+    assert metrics.base_rate(predicted, LABELS, (LABELS + 1) % 3) == pytest.approx(3 / 8)  # images 3, 5 and 7
+    assert math.isnan(metrics.base_rate(predicted, LABELS, LABELS))
+
+
+def test_the_majority_is_what_the_most_frequent_answer_gets_right():
+    dummy = DummyClassifier(strategy="most_frequent").fit(LABELS[:, None], LABELS)
+    assert metrics.majority(LABELS) == dummy.score(LABELS[:, None], LABELS)
+    assert math.isnan(metrics.majority(LABELS[:0]))
+
+
+def test_rates_among_assigned_inputs_leave_out_what_the_network_assigns_elsewhere():
+    predicted = torch.tensor([0, 0, 2, 1, 0, 0, 0, 2])
+    flagged = torch.tensor([1, 1, 1, 1, 0, 0, 1, 1]).bool()
+    of_triggered = metrics.assigned_true_positive_rate(flagged, predicted, LABELS, TARGETS)
+    assert of_triggered == pytest.approx(1 / 3)  # of 1, 4, 5: those of other classes that are assigned to 0
+    of_clean = metrics.assigned_false_positive_rate(flagged, predicted, torch.tensor([0]))
+    assert of_clean == pytest.approx(3 / 5)  # of 0, 1, 4, 5, 6, whatever their class
+    of_two = metrics.assigned_false_positive_rate(flagged, predicted, torch.tensor([0, 2]))
+    assert of_two == pytest.approx(5 / 7)
+    all_classes = torch.arange(3)
+    assert metrics.assigned_false_positive_rate(flagged, predicted, all_classes) == metrics.false_positive_rate(flagged)
+    assert math.isnan(metrics.assigned_false_positive_rate(flagged, predicted, all_classes[:0]))
+
+
+@pytest.mark.parametrize(
+    ("flagged", "targets", "expected"),
+    [
+        ([], [3], "none"),
+        ([3], [3], "right"),
+        ([4], [3], "wrong"),
+        ([3, 4], [3], "wrong"),
+        ([3], [3, 5], "right"),  # one of several is found
+        ([3, 5], [3, 5], "right"),
+        ([], [], "none"),  # a benign network
+        ([3], [], "wrong"),  # a false alarm
+        ([3], range(10), ""),  # all-to-all: nothing could be wrong
+        ([], range(10), ""),
+    ],
+)
+def test_identification_by_hand(flagged, targets, expected):
+    assert metrics.identification(flagged, targets, 10) == expected

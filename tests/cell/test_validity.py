@@ -64,6 +64,86 @@ def test_all_to_all_is_judged_in_relation_to_the_accuracy():
     assert judged([record(asr_before=0.5, **attack)])[0].valid is False
 
 
+def known(target_acc: float = 0.9, **changed: Any) -> dict[str, Any]:
+    """The columns of a victim of ten classes and target 0 that its verdict is derived from."""
+    classes = {"class_acc_before": json.dumps([target_acc, *[0.9] * 9]), "targets": "[0]"}
+    return {"base_rate": 0.0, "majority": 0.1} | classes | changed
+
+
+@pytest.mark.parametrize(
+    ("base_rate", "asr", "valid"),
+    [
+        (0.0, 0.80, True), (0.0, 0.79, False),
+        (0.5, 0.90, True), (0.5, 0.89, False),  # 0.8 of the other half of the images
+        (0.9, 0.95, False),
+        (1.0, 1.00, False),  # the victim answers nothing but the target
+        (math.nan, 0.80, True),  # of before it was recorded
+    ],
+)  # fmt: skip
+def test_an_attack_is_judged_by_what_its_trigger_adds(base_rate: float, asr: float, valid: bool):
+    [one] = judged([record(asr_before=asr, **known(base_rate=base_rate))])
+    assert one.valid is valid
+    if base_rate > 0 and not valid:
+        assert f"{base_rate:.1%} of the images are taken for their target without a trigger" in str(one.doubt)
+        assert f"ASR {asr:.1%}" in str(one.doubt)
+
+
+@pytest.mark.parametrize(("asr", "valid"), [(0.58, True), (0.56, False)])
+def test_all_to_all_is_judged_by_what_the_trigger_adds_up_to_the_accuracy(asr: float, valid: bool):
+    attack = {"attack_params": json.dumps({"label_map": "all-to-all"}), "acc_before": 0.7}
+    assert judged([record(asr_before=asr, **attack, **known(base_rate=0.1, targets="[0, 1, 2]"))])[0].valid is valid
+
+
+@pytest.mark.parametrize("controls", [[], [record("none", acc_before=0.023)]], ids=["alone", "beside a benign one"])
+@pytest.mark.parametrize(
+    ("majority", "acc", "valid"), [(1 / 43, 0.023, False), (0.6, 0.62, False), (0.6, 0.65, True), (0.1, 0.2, True)]
+)
+def test_a_network_that_has_learned_nothing_is_no_victim(controls, majority: float, acc: float, valid: bool):
+    accuracies = {"acc_before": acc, "class_acc_before": json.dumps([acc] * 10)}
+    one = judged([record(asr_before=1.0, **known(majority=majority) | accuracies), *controls])[0]
+    assert one.valid is valid
+    if not valid:
+        assert f"ACC {acc:.1%} is below" in str(one.doubt)
+        assert f"the largest class alone is {majority:.1%}" in str(one.doubt)
+
+
+def test_a_victim_that_has_lost_its_target_class_is_doubted_next_to_the_benign_one():
+    benign = record("none", **known(target_acc=0.97, targets="[]"))
+    for lost, valid in ((0.09, True), (0.11, False), (0.3, False)):
+        one = judged([record(**known(target_acc=0.97 - lost)), benign])[0]
+        assert one.valid is valid
+        if not valid:
+            assert one.doubt == f"ACC on the target class {0.97 - lost:.1%} is more than 10% below the benign 97.0%"
+
+
+def test_a_target_class_that_is_hard_for_the_benign_model_too_is_no_loss():
+    benign = record("none", **known(target_acc=0.5, targets="[]"))
+    assert judged([record(**known(target_acc=0.45)), benign])[0].valid is True
+    assert judged([record(**known(target_acc=0.45))])[0].valid is False
+
+
+def test_without_a_benign_model_the_target_class_is_held_against_the_victim_s_accuracy():
+    assert judged([record(**known(target_acc=0.71))])[0].valid is True
+    [one] = judged([record(**known(target_acc=0.69))])
+    assert one.doubt == "ACC on the target class 69.0% is more than 20% below its ACC 90.0%"
+
+
+def test_several_targets_are_held_against_the_same_classes_of_the_benign_model():
+    benign = record("none", **known(target_acc=0.9, targets="[]"))
+    assert judged([record(**known(target_acc=0.72, targets="[0, 1]")), benign])[0].valid is True  # 9 points of the mean
+    assert judged([record(**known(target_acc=0.68, targets="[0, 1]")), benign])[0].valid is False
+
+
+def test_records_of_before_are_judged_as_they_were():
+    """By ASR and the benign ACC: they know neither base rate, nor largest class, nor classes."""
+    assert judged([record(acc_before=0.023)])[0].valid is True
+    old = record("none")
+    assert judged([record(acc_target_before=0.5), old])[0].valid is True
+    new = record("none", "ft", **known(target_acc=0.97, targets="[]"))
+    for controls in ([old, new], [new, old]):  # cells of one benign model, of which one knows its classes
+        assert judged([record(**known(target_acc=0.8)), *controls])[0].valid is False
+
+
 def test_an_unfinished_cell_is_not_judged():
     assert judged([record(status="failed", reason="x")])[0].valid is None
 

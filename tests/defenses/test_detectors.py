@@ -56,6 +56,13 @@ def test_the_same_seed_gives_the_same_guard_and_the_network_stays_as_it_was(defe
     assert not any(module._forward_hooks or module.training for module in model.modules())
 
 
+@pytest.mark.parametrize("defense", GUARDS, ids=str)
+def test_a_detector_declares_that_it_only_flags_and_no_other_guard_does(defense: Runtime) -> None:
+    assert defense.detects_only == (defense in DETECTORS)
+    if defense in DETECTORS:
+        assert not defense.model_copy(update={"on_flag": "second"}).detects_only
+
+
 @pytest.mark.parametrize("defense", DETECTORS, ids=str)
 def test_a_detector_leaves_the_logits_unless_it_is_asked_for_the_second_best(defense: Runtime) -> None:
     model, images, known = network(), TASK.draw(30, seed=3).floats, Known(TASK.draw(40, seed=1))

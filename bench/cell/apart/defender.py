@@ -49,6 +49,7 @@ class Ready:
     """The defense is ready to answer."""
 
     learns_from_stream: bool
+    detects_only: bool
     fingerprint: str
 
 
@@ -63,6 +64,7 @@ class DefenderApart:
         process.send(assignment)
         ready = self._reply()
         self.learns_from_stream: bool = ready.learns_from_stream
+        self.detects_only: bool = ready.detects_only
         self.fingerprint: str = ready.fingerprint
 
     def __call__(self, images: Tensor) -> Prediction:
@@ -85,7 +87,7 @@ def serve(connection: Connection) -> None:
     with telling(connection):
         assignment: Assignment = receive(connection)
         defender = _defender(assignment, connection)
-        send(connection, Ready(defender.learns_from_stream, defender.fingerprint))
+        send(connection, Ready(defender.learns_from_stream, defender.detects_only, defender.fingerprint))
         classes, device = assignment.spec.classes, torch.device(assignment.device)
         while True:
             pixels = receive(connection)

@@ -91,6 +91,7 @@ def test_a_built_in_defense_is_the_same_in_a_process_of_its_own(name, digits, sh
     assert as_text(report.diagnostics) == as_text(defender.report().diagnostics)
     assert log_apart.lines == log.lines
     assert apart.learns_from_stream == defender.learns_from_stream
+    assert apart.detects_only == defender.detects_only
     assert report.defending > 0
     assert report.answering > 0
     assert report.peak_mb > 0
@@ -146,7 +147,7 @@ def test_nothing_of_a_class_of_its_own_reaches_the_worker(digits, shop, forks, p
         told = Assignment(registry.files, model, spec, weights, stage.defense, known, 1, "cpu")
         apart = DefenderApart(process, told, Context(torch.device("cpu"), torch.Generator(), log=log.append))
         answer, noted = apart(torch.rand(2, *spec.shape)), apart.report().diagnostics
-    assert (apart.learns_from_stream, log.lines) == (False, ["logged"])
+    assert (apart.learns_from_stream, apart.detects_only, log.lines) == (False, True, ["logged"])
     assert [type(part) for part in (answer.logits, answer.score)] == [torch.Tensor, torch.Tensor]
     assert json.loads(as_text(noted)) == {"text": "text", "tensor": [1.0], "of": [[2]]}
     assert all(type(value) in (str, list, torch.Tensor) for value in noted.values())
@@ -172,6 +173,10 @@ class OddGuard(Runtime):
     @property
     def learns_from_stream(self):
         return []
+
+    @property
+    def detects_only(self):
+        return [1]
 
     def guard(self, model, known, context):
         context.log(Text("logged"))
