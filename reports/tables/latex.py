@@ -6,7 +6,7 @@ from bench.reports.format import NO_DEFENSE, UNDEFINED
 from bench.reports.legend import legend
 from bench.reports.rows import BEFORE, HEADS, CellText
 from bench.reports.sections import Section
-from bench.reports.side_tables import SideTable
+from bench.reports.side_table import SideTable
 
 _FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # no wider than the text
 _PAGE = 66  # lines of a table on a page, with its headings

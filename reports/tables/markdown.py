@@ -9,7 +9,7 @@ from bench.reports.format import NO_DEFENSE, UNDEFINED
 from bench.reports.legend import legend
 from bench.reports.rows import HEADS, CellText, Row
 from bench.reports.sections import Section
-from bench.reports.side_tables import SideTable
+from bench.reports.side_table import SideTable
 
 
 def markdown(sections: list[Section]) -> str:

@@ -10,9 +10,11 @@ from rich.text import Text
 
 from bench.reports.blocks import Block, blocks
 from bench.reports.format import NO_DEFENSE, UNDEFINED
+from bench.reports.happened import plugin_messages
 from bench.reports.legend import legend
 from bench.reports.rows import BEFORE, HEADS, CellText, Row, rows
-from bench.reports.side_tables import SideTable, cost_table, detection_table, plugin_messages
+from bench.reports.side_table import SideTable
+from bench.reports.side_tables import cost_table, detection_table
 
 if TYPE_CHECKING:
     import pandas as pd
