@@ -8,6 +8,7 @@ import pytest
 from report_frames import one_attack, small
 
 from bench.reports.blocks import blocks
+from bench.reports.format import UNDEFINED
 from bench.reports.side_table import SideTable
 from bench.reports.side_tables import (
     attack_table,
@@ -15,7 +16,6 @@ from bench.reports.side_tables import (
     detection_table,
     reconstruction_table,
     side_tables,
-    target_class_table,
 )
 
 
@@ -43,8 +43,7 @@ def test_only_an_attack_that_controls_training_poisons_in_training(controls: str
 
 
 def test_what_each_defense_is_given_and_costs() -> None:
-    frame = small()
-    frame.loc[frame["defense"] == "bna", ["ms_per_sample", "ms_per_sample_before"]] = [0.7, 0.2]
+    frame = small().assign(ms_per_sample=0.7, ms_added=0.5)
     lines = by_name(cost_table(blocks(frame)[0]))
     assert list(lines) == ["bna", "fire"]
     expected = {"given to the defender": "200 clean", "ms a sample": "0.7", "ms added": "0.5", "peak MB": "512"}
@@ -52,11 +51,53 @@ def test_what_each_defense_is_given_and_costs() -> None:
     assert lines["fire"]["given to the defender"] == "200 clean + 64 suspected"
 
 
-def test_detection_has_a_line_for_each_defense_that_judges_its_inputs() -> None:
-    frame = small().assign(auroc=np.nan, tpr=np.nan, fpr=np.nan)
-    bna = (frame["defense"] == "bna") & (frame["attack"] == "wanet")
-    frame.loc[bna, ["auroc", "tpr", "fpr"]] = [0.987, 0.9, 0.051]
-    assert detection_table(blocks(frame)[0]).lines == [["wanet", "bna", "98.7", "90.0", "5.1"]]
+@pytest.mark.parametrize(
+    ("added", "spread", "shown"),
+    [
+        (0.118, 0.02, "0.118"),
+        (-0.118, 0.02, "-0.118"),
+        (0.02, 0.118, UNDEFINED),
+        (-0.02, 0.118, UNDEFINED),
+        (0.0, 0.0, UNDEFINED),
+        (0.118, np.nan, UNDEFINED),
+        (np.nan, np.nan, UNDEFINED),
+    ],
+)
+def test_milliseconds_added_are_shown_where_they_are_more_than_they_vary(
+    added: float, spread: float, shown: str
+) -> None:
+    frame = one_attack(a=0.9).assign(
+        ms_added=added, ms_added_spread=spread, ms_per_sample=0.9, ms_per_sample_before=0.1
+    )
+    assert by_name(cost_table(blocks(frame)[0]))["a"]["ms added"] == shown
+    older = frame.drop(columns=["ms_added", "ms_added_spread"])
+    assert by_name(cost_table(blocks(older)[0]))["a"]["ms added"] == UNDEFINED
+
+
+def test_the_spread_of_milliseconds_added_is_that_of_a_cell() -> None:
+    frame = pd.concat([one_attack(a=0.9).assign(seed=seed, ms_added=0.1, ms_added_spread=0.15) for seed in range(100)])
+    assert by_name(cost_table(blocks(frame)[0]))["a"]["ms added"] == UNDEFINED
+
+
+def test_the_base_rate_stands_beside_the_asr_once_a_victim() -> None:
+    frame = pd.concat([one_attack(a=0.9).assign(seed=seed, base_rate=seed / 100) for seed in (1, 2)])
+    table = attack_table(blocks(frame)[0])
+    assert table.heads[table.heads.index("ASR") + 1] == "base rate"
+    assert by_name(table)["blend"]["base rate"] == "1.5±0.7"
+    assert by_name(attack_table(blocks(frame.drop(columns="base_rate"))[0]))["blend"]["base rate"] == UNDEFINED
+
+
+def test_detection_has_a_line_for_each_defense_that_judges_its_inputs_with_both_denominators() -> None:
+    names = ["auroc", "tpr", "fpr", "tpr_assigned", "fpr_assigned"]
+    frame = small().assign(**dict.fromkeys(names, np.nan))
+    frame.loc[(frame["defense"] == "bna") & (frame["attack"] == "wanet"), names] = [0.987, 0.9, 0.051, 0.95, 0.5]
+    table = detection_table(blocks(frame)[0])
+    assert dict(zip(table.heads, table.lines[0], strict=True)) == {
+        "attack": "wanet", "defense": "bna", "AUROC": "98.7", "TPR": "90.0", "FPR": "5.1", "TPR→t": "95.0",
+        "FPR→t": "50.0",
+    }  # fmt: skip
+    assert len(table.lines) == 1
+    assert "→t: only of those that the undefended network assigns to a target class" in table.note
 
 
 def test_reconstructed_shifts_are_averaged_over_seeds_by_class_and_those_of_oracles_left_out() -> None:
@@ -70,12 +111,6 @@ def test_reconstructed_shifts_are_averaged_over_seeds_by_class_and_those_of_orac
         ["blend", "a", label, "2", "0.150", "0.500", "0.250"] for label in ("3", "10")
     ]
     assert reconstruction_table(oracle).lines == []
-
-
-def test_accuracy_on_the_target_classes_is_shown_before_and_after() -> None:
-    frame = one_attack(a=0.9, b=0.9).assign(acc_target_before=0.9, acc_target=0.8)
-    frame.loc[frame["defense"] == "b", ["acc_target_before", "acc_target"]] = np.nan
-    assert target_class_table(blocks(frame)[0]).lines == [["blend", "a", "90.0", "80.0"]]
 
 
 def test_tables_without_a_line_are_left_out() -> None:
