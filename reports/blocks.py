@@ -7,8 +7,9 @@ from math import isnan, nan
 import numpy as np
 import pandas as pd
 
+from bench.reports.knowledge import Group, groups
 from bench.reports.records import AVERAGE as AVERAGE
-from bench.reports.records import BLOCK, METRICS, compared, ordered
+from bench.reports.records import BEFORE, BLOCK, METRICS, compared, ordered
 from bench.reports.stats import RowSet, Stat
 
 DAGGER = "†"
@@ -29,7 +30,7 @@ class Cell:
     total: int = 0
 
     def stat(self, metric: str) -> Stat:
-        """Mean and spread over seeds of "acc", "asr", "ra" or "der", in [0, 1]; NaN where there is none."""
+        """Mean and spread over seeds of one of ``METRICS``, such as "acc", in [0, 1]; NaN where there is none."""
         return self.stats.get(metric, Stat())
 
 
@@ -37,16 +38,17 @@ class Cell:
 class Block:
     """What may be compared: one data set, model, profile and recipe, with its completed ``records``.
 
-    attacks and defenses are headings, the controls first. The defense "none" has no column: ``before`` holds the
-    undefended network. ``invalid_attacks`` gives for each attack that did not work the reasons by seed. Such an attack
-    is left out of the average unless ``with_invalid``, and no defense is best against it. ``left_out`` are the records
-    that are in none of the cells, for they are of something else than the newest (``bench.reports.identity``).
+    attacks and defenses are headings, the control first. The defenses stand in ``groups``, by what they were given.
+    The defense "none" has no column: ``before`` holds the undefended network. ``invalid_attacks`` gives for each attack
+    that did not work the reasons by seed. Such an attack is left out of the average unless ``with_invalid``, and no
+    defense is best against it. ``left_out`` are the records that are in none of the cells, for they are of something
+    else than the newest (``bench.reports.identity``).
     """
 
     title: str
     records: pd.DataFrame
     attacks: list[str]
-    defenses: list[str]
+    groups: list[Group]
     before: dict[str, Cell]
     cells: dict[tuple[str, str], Cell]
     invalid_attacks: dict[str, dict[int, str]] = field(default_factory=dict)
@@ -55,10 +57,20 @@ class Block:
     _winners: dict[str, set[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
+    def defenses(self) -> list[str]:
+        """The headings of the defenses' columns, group by group."""
+        return [name for group in self.groups for name in group.defenses]
+
+    @cached_property
     def rivals(self) -> list[str]:
-        """The defenses that can be best: all but the oracles, which know what no defender knows."""
-        oracles = set(self.records.loc[self.records["oracle"], "column"])
-        return [name for name in self.defenses if name not in oracles]
+        """The defenses but for the oracles, which know what no defender knows."""
+        return [name for group in self.groups if not group.oracles for name in group.defenses]
+
+    @cached_property
+    def detectors(self) -> list[str]:
+        """The defenses that flag inputs and change no prediction: they have no DER."""
+        flagging = set(self.records.loc[self.records["detects_only"], "column"])
+        return [name for name in self.defenses if name in flagging]
 
     @property
     def seeds(self) -> list[int]:
@@ -88,9 +100,10 @@ class Block:
         return f"{attack} {DAGGER}" if attack in self.invalid_attacks else attack
 
     def best(self, attack: str) -> set[str]:
-        """The defenses with the highest DER of a row, equals included; one with unfinished cells cannot win.
+        """In each group of equal knowledge, the defenses with the highest DER of a row, equals included.
 
-        None is best against an attack that did not work.
+        One with unfinished cells cannot win, and none is best against an attack that did not work, nor where fewer
+        than two of a group can be compared.
         """
         if attack not in self._winners:
             self._winners[attack] = self._best(attack)
@@ -99,13 +112,17 @@ class Block:
     def _best(self, attack: str) -> set[str]:
         if attack in self.invalid_attacks and not self.with_invalid:
             return set()
+        return {name for group in self.groups if group.ranked for name in self._best_of(attack, group.defenses)}
+
+    def _best_of(self, attack: str, defenses: list[str]) -> set[str]:
         ratings = {}
-        for defense in self.rivals:
+        for defense in defenses:
             cell = self.cells[attack, defense]
             if cell.status == "done" and cell.done == cell.total and not isnan(cell.stat("der").mean):
                 ratings[defense] = round(100 * cell.stat("der").mean, DECIMALS)
-        highest = max(ratings.values(), default=nan)
-        return {name for name, rating in ratings.items() if rating == highest}
+        if len(ratings) < 2:
+            return set()
+        return {name for name, rating in ratings.items() if rating == max(ratings.values())}
 
 
 def blocks(frame: pd.DataFrame, *, with_invalid: bool = False) -> list[Block]:
@@ -131,7 +148,8 @@ def _of_block(records: pd.DataFrame, key: tuple[str, ...]) -> pd.DataFrame:
 
 def _block(title: str, records: pd.DataFrame, with_invalid: bool, left_out: pd.DataFrame) -> Block:
     attacks = ordered(records, "attack_label", "attack")
-    defenses = ordered(records[records["defense"] != "none"], "column", "defense")
+    compared_groups = groups(records)
+    defenses = [name for group in compared_groups for name in group.defenses]
     before, cells = _cells(records, attacks, defenses)
     counted = records if with_invalid else records[records["valid"]]
     tried = counted.groupby("attack_label")["status"].transform(lambda states: (states != "not-applicable").any())
@@ -140,7 +158,8 @@ def _block(title: str, records: pd.DataFrame, with_invalid: bool, left_out: pd.D
         own_before, own_cells = _cells(counted, averaged, defenses)  # of an attack that worked with some seeds, these
         before[AVERAGE] = _average([own_before[attack] for attack in averaged])
         cells |= {(AVERAGE, name): _average([own_cells[attack, name] for attack in averaged]) for name in defenses}
-    return Block(title, records, attacks, defenses, before, cells, _invalid_attacks(records), with_invalid, left_out)
+    invalid = _invalid_attacks(records)
+    return Block(title, records, attacks, compared_groups, before, cells, invalid, with_invalid, left_out)
 
 
 def _invalid_attacks(records: pd.DataFrame) -> dict[str, dict[int, str]]:
@@ -173,7 +192,7 @@ def _before(records: RowSet) -> Cell:
     records = records.at(np.argsort(records["defense"] != "none", kind="stable"))
     control = (records["defense"] == "none") & (records["status"] == "done")
     seeds, stats = records["seed"], {}
-    for metric in METRICS[:3]:
+    for metric in BEFORE:
         before = records[f"{metric}_before"]
         values = np.where(np.isnan(before) & control, records[metric], before)
         present = ~np.isnan(values)

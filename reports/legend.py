@@ -15,6 +15,15 @@ _MEANING = {
     "timeout": "timeout: stopped at the time limit",
     "missing": "missing: no record",
 }
+_METRICS = (
+    "In %: ACC accuracy on clean images, ACC(t) on those of the target classes; ASR triggered images classified as the "
+    "target; RA triggered images classified correctly; DER = (max(0, fall of ASR) − max(0, fall of ACC) + 1) / 2."
+)
+_GIVEN = {
+    "clean": "clean, the reference set",
+    "suspected": "suspected, believed to be triggered",
+    "pairs": "pairs, believed to be triggered, with their clean originals",
+}
 _ORIGINS = {
     "Profile": "profile",
     "Recipe": "recipe",
@@ -35,19 +44,20 @@ _ORIGINS = {
 def legend(block: Block, *, best: str) -> list[str]:
     """What a reader of a block's table must know, a line each. ``best`` says how the best DER is marked."""
     own = [block.cell(attack, defense) for attack in block.attacks for defense in [None, *block.defenses]]
-    lines = [_metrics(block, best), _seeds(block, partly=any(cell.status == "done" and tally(cell) for cell in own))]
+    lines = [_METRICS, *_ranking(block, best)]
+    lines.append(_seeds(block, partly=any(cell.status == "done" and tally(cell) for cell in own)))
     if AVERAGE in block.row_names:
         lines.append(_average(block))
     if block.invalid_attacks:
         lines.append(f"{DAGGER}: the attack had not worked: {'; '.join(why_invalid(block))}.")
     if costs := costs_on_benign(block):
         lines.append(f"Costs a benign model more than {100 * NOTABLE_LOSS:.0f} points of ACC: {', '.join(costs)}.")
+    if block.detectors:
+        lines.append(f"Only flags inputs and changes no prediction, so has no DER: {', '.join(block.detectors)}.")
     if len(block.rivals) < len(block.defenses):
         lines.append(f"{ORACLE.strip()}: no defense; it knows what no defender knows, and cannot be best.")
     if names := class_names(block):
         lines.append(f"Classes: {', '.join(f'{label} {name}' for label, name in names.items())}.")
-    if (block.records["peak_memory_mb"] > 0).any():
-        lines.append("Peak MB: memory that a defense added; in older records, of the whole process.")
     if left_out := left_out_lines(block.left_out):
         lines.append(f"Left out, for a row and a column are of one thing: {'; '.join(left_out)}.")
     used = {word(cell) for cell in own if cell.status != "done"}
@@ -90,12 +100,17 @@ def origins(block: Block) -> dict[str, str]:
     return {title: text for title, text in texts.items() if text}
 
 
-def _metrics(block: Block, best: str) -> str:
-    line = (
-        "In %: ACC accuracy on clean images; ASR triggered images classified as the target; "
-        "RA triggered images classified correctly; DER = (max(0, fall of ASR) − max(0, fall of ACC) + 1) / 2."
-    )
-    return f"{line} {best}: best DER of the row." if block.defenses else line
+def _ranking(block: Block, best: str) -> list[str]:
+    """What the groups of defenses are, and within which one is best."""
+    lines = []
+    if any(group.ranked for group in block.groups):
+        lines.append(
+            f"{best}: best DER of the row among defenses that were given the same; none where there is only one."
+        )
+    texts = " ".join(group.given for group in block.groups).split()
+    if kinds := [text for word, text in _GIVEN.items() if word in texts]:
+        lines.append(f"Given, in images: {'; '.join(kinds)}.")
+    return lines
 
 
 def _seeds(block: Block, *, partly: bool) -> str:

@@ -16,19 +16,19 @@ from bench.reports.identity import KINDS, OTHER_CODE, OTHER_VICTIM, agreeing
 AVERAGE = "Average"  # heading of the row of means over attacks
 ORACLE = " (oracle)"
 BLOCK = ["dataset_label", "model_label", "profile", "recipe"]
-METRICS = ["acc", "asr", "ra", "der"]
+HEADS = {"acc": "ACC", "acc_target": "ACC(t)", "asr": "ASR", "ra": "RA", "der": "DER"}  # the columns of a main table
+METRICS = list(HEADS)
+BEFORE = [name for name in METRICS if name != "der"]  # the metrics of the undefended network
 STEALTH = ["psnr", "ssim", "l0", "l2", "linf"]
+DETECTION = ["auroc", "tpr", "fpr", "tpr_assigned", "fpr_assigned"]
 COSTS = ["train_seconds", "defense_seconds", "inference_seconds", "ms_per_sample", "ms_per_sample_before"]
+COSTS += ["ms_added", "ms_added_spread"]
 NUMBERS = [
     *METRICS,
-    "acc_target",
-    "acc_before",
-    "asr_before",
-    "ra_before",
-    "acc_target_before",
-    "auroc",
-    "tpr",
-    "fpr",
+    *(f"{name}_before" for name in BEFORE),
+    *DETECTION,
+    "base_rate",
+    "majority",
     "acc_benign",
     *STEALTH,
     *COSTS,
@@ -38,7 +38,7 @@ NUMBERS = [
 ]
 TEXTS = ["dataset", "model", "attack", "defense", "profile", "recipe", "knowledge", "reason", "finished", "targets"]
 TEXTS += ["doubt", "diagnostics", "log", "victim_log", "packages", "device", "code_version", "commit", "started"]
-TEXTS += ["victim_key", "controls", "class_names", "fingerprints", *(f"{kind}_params" for kind in KINDS)]
+TEXTS += ["victim_key", "controls", "identified", "class_names", "fingerprints", *(f"{kind}_params" for kind in KINDS)]
 _RAW = {
     "diagnostics",
     "targets",
@@ -55,12 +55,15 @@ def compared(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Left out is what ``bench.reports.identity`` says, unless it was superseded: the same cell was computed again by
     newer code or on a newer victim. Of several records of one cell and seed the last to finish stays. valid is False
-    for every row of a victim that one of its records calls invalid.
+    for every row of a victim that one of its records calls invalid. A defense that only flags, as one of its records
+    says, has no DER.
     """
     cell = [*BLOCK, "attack_label", "column", "seed"]
     out, left_out = agreeing(complete(frame).sort_values("finished", kind="stable"), BLOCK)
     out = out.drop_duplicates(cell, keep="last").sort_index()
     out["valid"] = out.groupby([*BLOCK, "attack_label", "seed"])["valid"].transform("all").astype(bool)
+    out["detects_only"] = out.groupby([*BLOCK, "column"])["detects_only"].transform("any").astype(bool)
+    out["der"] = out["der"].where(~out["detects_only"])
     again = pd.MultiIndex.from_frame(left_out[cell]).isin(pd.MultiIndex.from_frame(out[cell]))
     return out, left_out[~(again & left_out["why"].isin([OTHER_CODE, OTHER_VICTIM]))]
 
@@ -69,8 +72,8 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy of ``frame`` with every column that the tables and figures read. What they print is printable.
 
     The columns of ``NUMBERS`` are float64 (NaN where there is no value) and those of ``TEXTS`` are strings ("" where
-    there is none), also where ``frame`` lacks the column. seed is int64; valid and oracle are bool. The new
-    column ``column`` is the heading of the defense's column.
+    there is none), also where ``frame`` lacks the column. seed is int64; valid, oracle and detects_only are bool. The
+    new column ``column`` is the heading of the defense's column.
     """
     out = frame.reset_index(drop=True).copy()
     for name in NUMBERS:
@@ -85,7 +88,8 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     out["status"] = status.where(status != "", "done")
     out["seed"] = pd.to_numeric(_column(out, "seed"), errors="coerce").fillna(0).astype("int64")
     out["valid"] = [value != False for value in _column(out, "valid")]  # noqa: E712  a victim without a verdict counts
-    out["oracle"] = [bool(value == True) for value in _column(out, "oracle")]  # noqa: E712
+    for name in ("oracle", "detects_only"):
+        out[name] = [bool(value == True) for value in _column(out, name)]  # noqa: E712
     out["column"] = _headings(out)
     return out
 

@@ -4,19 +4,17 @@ from dataclasses import dataclass
 
 from bench.reports.blocks import AVERAGE, Block
 from bench.reports.format import UNDEFINED, percent, tally, word
-
-HEADS = {"acc": "ACC", "asr": "ASR", "ra": "RA", "der": "DER"}
-BEFORE = ["acc", "asr", "ra"]  # the metrics of the undefended network, which has no DER
+from bench.reports.records import BEFORE, METRICS
 
 
 @dataclass(frozen=True)
 class CellText:
     """What a table says of one attack against one ``defense``; None is the undefended network.
 
-    ``figures`` are the texts of ACC, ASR, RA and, where there is a defense, DER: "98.5" or "98.5±0.3", a dash where a
-    metric is not defined. Of a cell that is not ``done`` the first is a word such as "failed", and dashes follow.
-    ``best``: this defense has the best DER of the row. ``tally`` is "2/3" where two of three seeds (in the average
-    row: of the attacks) are done, and "" where all or none are.
+    ``figures`` are the texts of ``METRICS``, of the undefended network those of ``BEFORE``: "98.5" or "98.5±0.3", a
+    dash where a metric is not defined. Of a cell that is not ``done`` the first is a word such as "failed", and dashes
+    follow. ``best``: this defense has the best DER of the row among those that were given the same. ``tally`` is "2/3"
+    where two of three seeds (in the average row: of the attacks) are done, and "" where all or none are.
     """
 
     defense: str | None
@@ -60,7 +58,7 @@ def rows(block: Block) -> list[Row]:
 def cell_text(block: Block, attack: str, defense: str | None) -> CellText:
     """The text of one cell. ``attack`` is one of the block's or the average."""
     cell = block.cell(attack, defense)
-    metrics = list(HEADS) if defense else BEFORE
+    metrics = METRICS if defense else BEFORE
     if cell.status != "done":
         return CellText(defense, [word(cell), *[UNDEFINED] * (len(metrics) - 1)], done=False, best=False, tally="")
     figures = [percent(cell.stat(metric)) for metric in metrics]

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from bench.reports.blocks import Block
+from bench.reports.happened import plugin_messages, unfinished
 from bench.reports.rows import Row, rows
-from bench.reports.side_tables import SideTable, plugin_messages, side_tables, unfinished
+from bench.reports.side_table import SideTable
+from bench.reports.side_tables import side_tables
 
 
 @dataclass(frozen=True)

@@ -1,34 +1,34 @@
-"""The tables beside the results, alike in every format: measurements, what is not done, what the plugins said."""
+"""The tables of measurements beside the results, alike in every format."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from math import isnan, nan
-from typing import Any
 
 import pandas as pd
 
-from bench.records import printable
 from bench.records.note_types import Agreement
 from bench.reports.blocks import Block
 from bench.reports.diagnostics import shift_truth
 from bench.reports.format import UNDEFINED, fixed, number, percent
-from bench.reports.records import STEALTH
+from bench.reports.identification import identification_table
+from bench.reports.records import DETECTION, STEALTH
+from bench.reports.side_table import SideTable
 from bench.reports.stats import RowSet, Stat
 
-
-@dataclass(frozen=True)
-class SideTable:
-    """A plain table: ``lines`` of texts under ``heads``; the first ``texts`` columns hold words, the rest numbers."""
-
-    title: str
-    heads: list[str]
-    lines: list[list[str]]
-    texts: int
+_BASE_RATE = "Base rate: the share of clean images of other classes that the network takes for their target anyway."
+_DENOMINATORS = (
+    "TPR and FPR: of all triggered and of all clean inputs. "
+    "→t: only of those that the undefended network assigns to a target class, as BNA's paper counts."
+)
+_COSTS = (
+    "ms added: to the bare network's, timed by turns in the same cell; – where it is no more than it varies, "
+    "or was not timed so. Peak MB: memory that a defense added; in older records, of the whole process."
+)
 
 
 def side_tables(block: Block) -> list[SideTable]:
     """The tables of measurements beside a block's results, without those that have no line."""
-    tables = [attack_table(block), detection_table(block), reconstruction_table(block), cost_table(block)]
+    makers = (attack_table, detection_table, identification_table, reconstruction_table, cost_table)
+    tables = [make(block) for make in makers]
     return [table for table in tables if table.lines]
 
 
@@ -39,40 +39,39 @@ def attack_table(block: Block) -> SideTable:
     """
     done = block.records[(block.records["status"] == "done") & (block.records["attack"] != "none")]
     of_attack = dict(iter(done.groupby("attack_label")))
-    lines = []
+    lines: list[list[str]] = []
+    columns: dict[str, str] = {}
     for attack in [name for name in block.attacks if name in of_attack]:
         victims = of_attack[attack].drop_duplicates("seed")
         means = victims[["n_poisoned", "n_train", *STEALTH]].mean()
         before = block.before[attack]
         share = means["n_poisoned"] / means["n_train"] if means["n_train"] else nan
-        lines.append(
-            [
-                block.marked(attack),
-                _poisoned(share, set(victims["controls"])),
-                percent(before.stat("acc")),
-                percent(before.stat("asr")),
-                fixed(means["psnr"], 1),
-                fixed(means["ssim"], 3),
-                fixed(means["l0"], 0),
-                fixed(means["l2"], 2),
-                fixed(means["linf"], 3),
-            ]
-        )
-    heads = ["attack", "poisoned", "ACC", "ASR", "PSNR (dB)", "SSIM", "L0", "L2", "L∞"]
-    return SideTable("The attacks, before any defense", heads, lines, 1)
+        columns = {
+            "poisoned": _poisoned(share, set(victims["controls"])),
+            "ACC": percent(before.stat("acc")),
+            "ASR": percent(before.stat("asr")),
+            "base rate": percent(Stat.of(victims["base_rate"])),
+            "PSNR (dB)": fixed(means["psnr"], 1),
+            "SSIM": fixed(means["ssim"], 3),
+            "L0": fixed(means["l0"], 0),
+            "L2": fixed(means["l2"], 2),
+            "L∞": fixed(means["linf"], 3),
+        }
+        lines.append([block.marked(attack), *columns.values()])
+    return SideTable("The attacks, before any defense", ["attack", *columns], lines, 1, _BASE_RATE)
 
 
 def detection_table(block: Block) -> SideTable:
     """A line for each attack and defense that judges its inputs: means over seeds, in %."""
 
     def line(attack: str, defense: str, records: RowSet) -> list[list[str]]:
-        stats = [Stat.of(records[name]) for name in ("auroc", "tpr", "fpr")]
+        stats = [Stat.of(records[name]) for name in DETECTION]
         if all(isnan(stat.mean) for stat in stats):
             return []
         return [[block.marked(attack), defense, *map(percent, stats)]]
 
-    heads = ["attack", "defense", "AUROC", "TPR", "FPR"]
-    return SideTable("Detection of triggered inputs, in %", heads, _of_cells(block, line), 2)
+    heads = ["attack", "defense", "AUROC", "TPR", "FPR", "TPR→t", "FPR→t"]
+    return SideTable("Detection of triggered inputs, in %", heads, _of_cells(block, line), 2, _DENOMINATORS)
 
 
 def reconstruction_table(block: Block) -> SideTable:
@@ -99,74 +98,20 @@ def reconstruction_table(block: Block) -> SideTable:
 def cost_table(block: Block) -> SideTable:
     """A line for each defense: what it was given, how long it took, how much it slows inference down.
 
-    Means over its done cells. "ms added" is against the same network without a defense, on the same machine.
+    Means over its done cells. "ms added" is a dash where it is no more than it varies.
     """
     of_defense = dict(iter(block.records.groupby("column")))
     lines = []
     for defense in block.defenses:
         own = of_defense[defense]
         done = own[own["status"] == "done"]
-        added = done["ms_per_sample"] - done["ms_per_sample_before"]
-        columns = [done["defense_seconds"], done["ms_per_sample"], added, done["peak_memory_mb"]]
+        means = done[["defense_seconds", "ms_per_sample", "ms_added", "ms_added_spread", "peak_memory_mb"]].mean()
+        if not abs(means["ms_added"]) > means.pop("ms_added_spread"):
+            means["ms_added"] = nan
         knowledge = next((text for text in own["knowledge"] if text), "not recorded")
-        lines.append([defense, knowledge, *(number(float(column.mean())) for column in columns)])
+        lines.append([defense, knowledge, *map(number, means.tolist())])
     heads = ["defense", "given to the defender", "seconds", "ms a sample", "ms added", "peak MB"]
-    return SideTable("Knowledge and cost", heads, lines, 2)
-
-
-def target_class_table(block: Block) -> SideTable:
-    """A line for each attack and defense: accuracy on clean images of the target classes, in %, over seeds."""
-
-    def line(attack: str, defense: str, records: RowSet) -> list[list[str]]:
-        stats = [Stat.of(records[name]) for name in ("acc_target_before", "acc_target")]
-        return (
-            [] if all(isnan(stat.mean) for stat in stats) else [[block.marked(attack), defense, *map(percent, stats)]]
-        )
-
-    heads = ["attack", "defense", "ACC before", "ACC after"]
-    return SideTable("Clean images of the target classes", heads, _of_cells(block, line), 2)
-
-
-def unfinished(block: Block) -> SideTable:
-    """A line for each attack, defense, status and reason of what is not done, with its seeds."""
-    records = _by_seed(block.records[block.records["status"] != "done"], "status", "reason")
-    lines = [
-        [attack, defense, seeds, status, reason or "no reason recorded"]
-        for (attack, defense, status, reason), seeds in _seeds_of(records).items()
-    ]
-    return SideTable("Not done", ["attack", "defense", "seeds", "status", "reason"], lines, 5)
-
-
-def plugin_messages(block: Block) -> SideTable:
-    """A line for each attack, defense and line of text that their plugins logged, with its seeds.
-
-    A cell's lines stand in the order in which they were logged, each once; what an attack logged stands once for all
-    its cells, without a defense.
-    """
-    victims = block.records.drop_duplicates(["attack_label", "seed"]).assign(column=UNDEFINED)
-    logged = [
-        (attack, defense, text, seed)
-        for records, name in ((victims, "victim_log"), (block.records, "log"))
-        for attack, defense, log, seed in _by_seed(records[records[name] != ""], name)
-        for text in dict.fromkeys(map(printable, log.splitlines()))
-        if text.strip()
-    ]
-    lines = [[attack, defense, seeds, text] for (attack, defense, text), seeds in _seeds_of(logged).items()]
-    return SideTable("Said by the plugins", ["attack", "defense", "seeds", "text"], lines, 4)
-
-
-def _by_seed(records: pd.DataFrame, *columns: str) -> list[tuple[Any, ...]]:
-    """Attack, defense, these columns and the seed of each record, in order of attack, defense and seed."""
-    records = records.sort_values(["attack_label", "column", "seed"], kind="stable")
-    return list(records[["attack_label", "column", *columns, "seed"]].itertuples(index=False, name=None))
-
-
-def _seeds_of(lines: Iterable[tuple[Any, ...]]) -> dict[tuple[str, ...], str]:
-    """The seeds, as "0, 1", of each combination of texts; a line is some texts and a seed."""
-    seeds_of: dict[tuple[str, ...], list[str]] = {}
-    for *texts, seed in lines:
-        seeds_of.setdefault(tuple(texts), []).append(str(seed))
-    return {key: ", ".join(seeds) for key, seeds in seeds_of.items()}
+    return SideTable("Knowledge and cost", heads, lines, 2, _COSTS)
 
 
 def _of_cells(block: Block, line: Callable[[str, str, RowSet], list[list[str]]]) -> list[list[str]]:

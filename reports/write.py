@@ -33,9 +33,14 @@ _FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
     "acc_asr": (
         acc_asr,
         "Accuracy on clean images against attack success rate: hollow before the defense, filled after it, "
-        "means over seeds; lines through a mark are one standard deviation. The best place is top left.",
+        "means over seeds; lines through a mark are one standard deviation. The best place is top left. "
+        "Defenses that only flag inputs have no panel.",
     ),
-    "der": (der_map, "Defense effectiveness rating (DER); 50 % means nothing gained. A star marks the best of a row."),
+    "der": (
+        der_map,
+        "Defense effectiveness rating (DER); 50 % means nothing gained. A star marks the best of a row among defenses "
+        "that were given the same. Grey: there is no DER.",
+    ),
     "class_statistics": (
         class_statistics,
         "What a defense computed of every class, a dot a seed: true target classes as diamonds, "

@@ -17,7 +17,7 @@ ATTACKS = ["none", "badnets", "blend", "sig", "wanet"]
 DEFENSES = ["none", "tac[beta=1.0]", "bna", "fire", "fine_pruning"]
 HOSTILE = "<script>alert(1)</script> 50 % & _x_ \\ | `a` [red]"
 KNOWLEDGE = {"none": "nothing", "fire": "200 clean + 64 suspected"}
-MEASURED = ["acc", "asr", "ra", "der", "auroc", "tpr", "fpr"]
+MEASURED = ["acc", "acc_target", "asr", "ra", "der", "auroc", "tpr", "fpr", "tpr_assigned", "fpr_assigned"]
 PICTURES = {  # by the victim's key
     "sig-0": (np.full((4, 28, 28), 0.2), np.full((4, 28, 28), 0.3)),
     "wanet-0": (np.zeros((2, 32, 32, 3)), np.ones((2, 32, 32, 3))),
@@ -42,6 +42,9 @@ _ALIKE = {  # in every record
     "peak_memory_mb": 512.0,
     "device": "cpu",
     "threads": 1,
+    "base_rate": 0.004,
+    "ms_added": 0.1,
+    "ms_added_spread": 0.02,
     "code_version": "0.1.0",
     "commit": "0123abc",
     "dirty": False,
@@ -70,7 +73,7 @@ def record(attack: str, defense: str, seed: int, **changed: Any) -> dict[str, An
         row |= dict.fromkeys(["asr", "ra", "der", "asr_before", "ra_before"], np.nan) | {"targets": "[]"}
     row |= changed
     if row["status"] != "done":
-        row |= dict.fromkeys(MEASURED, np.nan) | {"diagnostics": "{}"}
+        row |= dict.fromkeys(MEASURED, np.nan) | {"diagnostics": "{}", "identified": ""}
     return row
 
 
@@ -85,16 +88,18 @@ def _measured(attack: str, defense: str, seed: int) -> dict[str, Any]:
     values = draw.normal(1, 0.1, 10)
     values[0] = 0.3
     statistic = {"name": "norm of the minimal perturbation", "values": values.tolist(), "flagged": [0]}
-    detection = (0.97, 0.9, 0.05) if defense == "fire" else (np.nan,) * 3
+    detection = (0.97, 0.9, 0.05, 0.95, 0.5) if defense == "fire" else (np.nan,) * 5
+    looks = defense.startswith(("tac", "bna"))
     return {
         **after,
         "der": (max(0, before["asr"] - after["asr"]) - max(0, before["acc"] - after["acc"]) + 1) / 2,
         "acc_target": after["acc"] - 0.01,
         "acc_target_before": before["acc"],
         **{f"{metric}_before": value for metric, value in before.items()},
-        **dict(zip(("auroc", "tpr", "fpr"), detection, strict=True)),
+        **dict(zip(MEASURED[5:], detection, strict=True)),
         "defense_seconds": 2.5 * draw.random(),
-        "diagnostics": json.dumps({"class_statistic": statistic}) if defense.startswith(("tac", "bna")) else "{}",
+        "identified": ("none" if attack == "none" else "right") if looks else "",
+        "diagnostics": json.dumps({"class_statistic": statistic}) if looks else "{}",
     }
 
 

@@ -18,9 +18,10 @@ _INVISIBLE = 1e-3  # percentage points; a smaller spread is not drawn
 def acc_asr(block: Block) -> Figure | None:
     """ACC against ASR in per cent, a panel for each defense: hollow before it, filled after it.
 
-    None where no attack and defense have both values.
+    None where no attack and defense have both values. Defenses that only flag change neither and have no panel.
     """
-    drawn = [name for name in block.defenses if any(_point(block.cells[attack, name]) for attack in block.attacks)]
+    changing = [name for name in block.defenses if name not in block.detectors]
+    drawn = [name for name in changing if any(_point(block.cells[attack, name]) for attack in block.attacks)]
     attacks = [attack for attack in block.attacks if _point(block.before[attack])]
     if not drawn or not attacks:
         return None

@@ -3,6 +3,7 @@
 from math import isnan
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -17,7 +18,10 @@ _BRIGHT = 75  # DER in per cent from which on a field is too bright for white le
 
 
 def der_map(block: Block) -> Figure | None:
-    """DER in per cent as a map of attacks against defenses; the best of a row is marked with a star."""
+    """DER in per cent as a map of attacks against defenses; the best of those that were given the same has a star.
+
+    What the defenses were given stands above their columns.
+    """
     attacks = [attack for attack in block.row_names if any(_has_der(block, attack, name) for name in block.defenses)]
     if not attacks:
         return None
@@ -38,6 +42,7 @@ def der_map(block: Block) -> Figure | None:
         axes.text(column, row, text + " ★" * cell.best, ha="center", va="center", color=colour, weight=weight)
     axes.set_xticks(range(len(block.defenses)), [wrapped(name, 14) for name in block.defenses])
     axes.set_yticks(range(len(attacks)), [wrapped(block.marked(name), 24) for name in attacks])
+    _name_groups(axes, block)
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -46,6 +51,17 @@ def der_map(block: Block) -> Figure | None:
     figure.colorbar(colours, ax=axes, label=label, fraction=0.05, extend="min")
     headed(figure, block.title)
     return figure
+
+
+def _name_groups(axes: Axes, block: Block) -> None:
+    """A gap between the groups of equal knowledge, and what they were given above them."""
+    ends = np.cumsum([len(group.defenses) for group in block.groups]) - 0.5
+    axes.vlines(ends[:-1], *axes.get_ylim(), color="white", lw=5)
+    middles = [end - len(group.defenses) / 2 for end, group in zip(ends, block.groups, strict=True)]
+    above = axes.secondary_xaxis("top")
+    above.set_xticks(middles, [wrapped(group.heading, 24).replace(" + ", "\n+ ") for group in block.groups])
+    above.tick_params(length=0)
+    above.spines[:].set_visible(False)
 
 
 def _has_der(block: Block, attack: str, defense: str) -> bool:

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from bench.reports.blocks import Block
+from bench.reports.identification import VERDICTS
 from bench.reports.records import NUMBERS, ordered
 from bench.reports.stats import Stat
 
@@ -14,7 +15,8 @@ def csv(blocks: list[Block]) -> str:
 
     Every number of the records has its mean, sample standard deviation (empty for fewer than two) and count over the
     done seeds. Shares are in [0, 1]. left_out counts the records that are not in these numbers, for they are of
-    another plugin, other parameters or other code than the newest.
+    another plugin, other parameters or other code than the newest. identified_… count the seeds whose target classes
+    the defense named right, wrong, or not at all.
     """
     lines = [
         line
@@ -46,6 +48,8 @@ def _line(block: Block, attack: str, defense: str) -> dict[str, object] | None:
     done = None if records is None else records.done
     counts = (0, 0, 0) if records is None or done is None else (len(records), len(done), int(done["valid"].sum()))
     line |= {**dict(zip(("seeds", "done", "valid"), counts, strict=True)), "left_out": len(left_out)}
+    verdicts = done["identified"].tolist() if done else []
+    line |= {f"identified_{verdict}": verdicts.count(verdict) for verdict in VERDICTS}
     for metric, stat in (done.stats(NUMBERS) if done else dict.fromkeys(NUMBERS, Stat())).items():
         line |= {f"{metric}_mean": stat.mean, f"{metric}_std": stat.std, f"{metric}_n": stat.count}
     return line

@@ -1,12 +1,14 @@
 """Tables as papers set them: attacks as rows, a group of columns for each defense."""
 
 import re
+from itertools import groupby
 
 from bench.reports.format import NO_DEFENSE, UNDEFINED
 from bench.reports.legend import legend
-from bench.reports.rows import BEFORE, HEADS, CellText
+from bench.reports.records import BEFORE, HEADS
+from bench.reports.rows import CellText
 from bench.reports.sections import Section
-from bench.reports.side_tables import SideTable
+from bench.reports.side_table import SideTable
 
 _FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # no wider than the text
 _PAGE = 66  # lines of a table on a page, with its headings
@@ -28,6 +30,7 @@ _SIGNS = {
     "–": "--",
     "−": "$-$",
     "∞": r"$\infty$",
+    "→": r"$\to$",
     "±": r"$\pm$",
     "·": r"$\cdot$",
     "×": r"$\times$",
@@ -50,9 +53,9 @@ def _section(section: Section) -> str:
     """The defenses side by side, as many as a page can hold in its width, the next ones below or on the next page."""
     block = section.block
     groups = range(1 + len(block.defenses))  # the undefended network, then each defense
-    size = 3 if len(block.seeds) > 1 else 5  # figures with a spread are twice as wide
+    size = 3 if len(block.seeds) > 1 else 4  # figures with a spread are twice as wide
     parts = [_results(section, groups[start : start + size]) for start in range(0, len(groups), size)]
-    height = max(1, _PAGE // (len(section.rows) + 4))
+    height = max(1, _PAGE // (len(section.rows) + 5))
     pages = [parts[start : start + height] for start in range(0, len(parts), height)]
     captions = [f"{block.title}. {' '.join(legend(block, best='Bold'))}"]
     captions += [f"{block.title}, continued."] * (len(pages) - 1)
@@ -80,7 +83,7 @@ def _side_table(title: str, table: SideTable, columns: str) -> list[str]:
     return [
         r"\begin{table}",
         _SMALL,
-        rf"\caption{{{escape_latex(f'{title}. {table.title}.')}}}",
+        rf"\caption{{{escape_latex(f'{title}. {table.title}. {table.note}')}}}",
         r"\smallskip",
         _FIT,
         rf"\begin{{tabular}}{{{columns}}}",
@@ -99,8 +102,9 @@ def _results(section: Section, groups: range) -> str:
     names = [section.block.defenses[group - 1] if group else NO_DEFENSE for group in groups]
     heads = [list(HEADS.values())[: len(HEADS) if group else len(BEFORE)] for group in groups]
     widths = list(map(len, heads))
-    starts = [2 + sum(widths[:index]) for index in range(len(widths))]
-    rules = [rf"\cmidrule(lr){{{start}-{start + width - 1}}}" for start, width in zip(starts, widths, strict=True)]
+    given = {name: group.heading for group in section.block.groups for name in group.defenses}
+    known = [(given.get(name, ""), width) for name, width in zip(names, widths, strict=True)]
+    spans = [(text, sum(width for _, width in run)) for text, run in groupby(known, key=lambda pair: pair[0])]
     body = []
     for row in section.rows:
         if row.average:
@@ -111,9 +115,8 @@ def _results(section: Section, groups: range) -> str:
             _FIT,
             rf"\begin{{tabular}}{{l{'r' * sum(widths)}}}",
             r"\toprule",
-            " & ".join(["", *(_spanning(width, escape_latex(name)) for name, width in zip(names, widths, strict=True))])
-            + r" \\",
-            " ".join(rules),
+            *_spanned(spans),
+            *_spanned(list(zip(names, widths, strict=True))),
             " & ".join(["Attack", *(head for group in heads for head in group)]) + r" \\",
             r"\midrule",
             *body,
@@ -121,6 +124,17 @@ def _results(section: Section, groups: range) -> str:
             r"\end{tabular}}",
         ]
     )
+
+
+def _spanned(heads: list[tuple[str, int]]) -> list[str]:
+    """A line of headings over several columns each, after the first column, and a line under those that are not ""."""
+    rules, column = [], 2
+    for text, width in heads:
+        if text:
+            rules.append(rf"\cmidrule(lr){{{column}-{column + width - 1}}}")
+        column += width
+    spanning = [_spanning(width, escape_latex(text)) for text, width in heads]
+    return [" & ".join(["", *spanning]) + r" \\", " ".join(rules)]
 
 
 def _spanning(width: int, text: str) -> str:

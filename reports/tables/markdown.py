@@ -7,9 +7,10 @@ from rich.cells import cell_len
 
 from bench.reports.format import NO_DEFENSE, UNDEFINED
 from bench.reports.legend import legend
-from bench.reports.rows import HEADS, CellText, Row
+from bench.reports.records import HEADS
+from bench.reports.rows import CellText, Row
 from bench.reports.sections import Section
-from bench.reports.side_tables import SideTable
+from bench.reports.side_table import SideTable
 
 
 def markdown(sections: list[Section]) -> str:
@@ -24,28 +25,32 @@ def escape_markdown(text: str) -> str:
 
 def _section(section: Section) -> str:
     block = section.block
-    results = [_line(row, cell) for row in section.rows for cell in row.cells]
-    lines = [f"## {escape_markdown(block.title)}", "", *_grid(["attack", "defense", *HEADS.values()], results, 2), ""]
+    given = {name: group.given or "not recorded" for group in block.groups for name in group.defenses}
+    results = [_line(row, cell, given) for row in section.rows for cell in row.cells]
+    heads = ["attack", "defense", "given", *HEADS.values()]
+    lines = [f"## {escape_markdown(block.title)}", "", *_grid(heads, results, 3), ""]
     lines += [f"- {escape_markdown(text)}" for text in legend(block, best="Bold")]
     for table in [*section.side_tables, section.unfinished, section.messages]:
         lines += _side_table(table)
     return "\n".join([*lines, ""])
 
 
-def _line(row: Row, cell: CellText) -> list[str]:
+def _line(row: Row, cell: CellText, given: dict[str, str]) -> list[str]:
     figures = cell.figures + [UNDEFINED] * (len(HEADS) - len(cell.figures))
     if cell.tally:
         figures[0] += f" ({cell.tally})"
     if cell.best:
         figures[-1] = f"**{figures[-1]}**"
-    return [escape_markdown(row.heading), escape_markdown(cell.defense or NO_DEFENSE), *figures]
+    name, known = (cell.defense, given[cell.defense]) if cell.defense else (NO_DEFENSE, UNDEFINED)
+    return [*map(escape_markdown, (row.heading, name, known)), *figures]
 
 
 def _side_table(table: SideTable) -> list[str]:
     if not table.lines:
         return []
     lines = [list(map(escape_markdown, line)) for line in table.lines]
-    return ["", f"{table.title}:", "", *_grid(table.heads, lines, table.texts)]
+    note = ["", escape_markdown(table.note)] if table.note else []
+    return ["", f"{table.title}:", "", *_grid(list(map(escape_markdown, table.heads)), lines, table.texts), *note]
 
 
 def _grid(heads: Sequence[str], lines: Sequence[Sequence[str]], texts: int) -> list[str]:

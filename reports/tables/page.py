@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bench.reports.format import NO_DEFENSE, UNDEFINED
+from bench.reports.format import NO_DEFENSE
 from bench.reports.legend import legend, origins
-from bench.reports.rows import BEFORE, HEADS
+from bench.reports.records import BEFORE, HEADS
 from bench.reports.sections import Section
-from bench.reports.side_tables import target_class_table
 
 FigureLinks = Sequence[tuple[str, str]]
 """Paths of images, relative to the page, and their captions."""
@@ -29,7 +28,6 @@ def page(sections: list[Section], figures: Sequence[FigureLinks], gallery: Figur
         contents=contents,
         gallery=gallery,
         no_defense=NO_DEFENSE,
-        undefined=UNDEFINED,
         heads=list(HEADS.values()),
         heads_before=[HEADS[metric] for metric in BEFORE],
     )
@@ -41,6 +39,5 @@ def _contents(section: Section, figures: FigureLinks) -> dict[str, object]:
         "section": section,
         "legend": legend(block, best="Bold and *"),
         "figures": figures,
-        "target_classes": target_class_table(block) if block.defenses else None,
         "origins": origins(block),
     }

@@ -149,8 +149,8 @@ def test_an_unfinished_cell_is_not_judged():
 
 
 def frame(**sig: Any):
-    records = [record(a, d, s) for a in ("none", "badnets", "wanet") for d in ("none", "bna") for s in (0, 1)]
-    return to_frame(judged([*records, *(record("sig", d, s, **sig) for d in ("none", "bna") for s in (0, 1))]))
+    records = [record(a, d, s) for a in ("none", "badnets", "wanet") for d in ("none", "bna", "tac") for s in (0, 1)]
+    return to_frame(judged([*records, *(record("sig", d, s, **sig) for d in ("none", "bna", "tac") for s in (0, 1))]))
 
 
 def test_an_invalid_attack_is_marked_and_left_out_of_the_average_unless_asked_for():
@@ -162,7 +162,7 @@ def test_an_invalid_attack_is_marked_and_left_out_of_the_average_unless_asked_fo
     assert block.before[AVERAGE].stat("asr").mean == pytest.approx(0.95)
     assert whole.cells[AVERAGE, "bna"].stat("der").mean == pytest.approx((0.92 + 0.92 + 0.65) / 3)
     assert block.best("sig") == set()
-    assert block.best("badnets") == {"bna"}
+    assert block.best("badnets") == {"bna", "tac"}
     text = " ".join(legend(block, best="*"))
     assert "†: the attack had not worked: sig: ASR 30.0% is below 80.0% (seed 0, 1)." in text
     assert "†" not in " ".join(legend(blocks(frame())[0], best="*"))

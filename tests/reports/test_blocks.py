@@ -21,8 +21,8 @@ def test_ders_that_print_alike_are_all_best() -> None:
 
 @pytest.mark.parametrize("status", ["failed", "timeout", "not-applicable"])
 def test_a_defense_that_did_not_finish_every_seed_cannot_be_best(status: str) -> None:
-    first = one_attack(a=0.9, b=0.99)
-    second = one_attack(a=0.9, b=0.99).assign(seed=1)
+    first = one_attack(a=0.9, b=0.99, c=0.8)
+    second = one_attack(a=0.9, b=0.99, c=0.8).assign(seed=1)
     second.loc[second["defense"] == "b", "status"] = status
     (block,) = blocks(pd.concat([first, second]))
     assert block.best("blend") == {"a"}
@@ -91,7 +91,7 @@ def test_different_recipes_are_never_averaged_and_different_budgets_have_two_col
     frame = one_attack(a=0.9)
     assert len(blocks(pd.concat([frame, frame.assign(recipe='{"epochs": 9}', der=0.1)]))) == 2
     (block,) = blocks(pd.concat([frame, frame.assign(knowledge="50 clean", der=0.1)]))
-    assert block.defenses == ["a (50 clean)", f"a ({frame['knowledge'][0]})"]
+    assert block.defenses == [f"a ({frame['knowledge'][0]})", "a (50 clean)"]
 
 
 def test_of_two_records_of_one_cell_and_seed_the_later_counts() -> None:

@@ -19,21 +19,22 @@ def test_latex_escapes_what_it_must() -> None:
     )
 
 
-@pytest.mark.parametrize(("seeds", "widths"), [(1, [1 + 3 + 4 * 4]), (3, [1 + 3 + 2 * 4, 1 + 2 * 4])])
+@pytest.mark.parametrize(("seeds", "widths"), [(1, [1 + 4 + 3 * 5, 1 + 5]), (3, [1 + 4 + 2 * 5, 1 + 2 * 5])])
 def test_the_latex_rows_are_as_wide_as_their_table(seeds: int, widths: list[int]) -> None:
     text = latex(sections(grid(seeds)))
-    *parts, attacks, detection, costs = text.split(r"\begin{tabular}")[1:]
-    assert {row.count("&") for row in detection.splitlines() if row.endswith(r"\\")} == {4}
-    assert attacks.count("&") == (len(ATTACKS) - 1 + 1) * 8  # nine columns, no line for the control
+    *parts, attacks, detection, identification, costs = text.split(r"\begin{tabular}")[1:]
+    assert {row.count("&") for row in detection.splitlines() if row.endswith(r"\\")} == {6}
+    assert {row.count("&") for row in identification.splitlines() if row.endswith(r"\\")} == {2}
+    assert attacks.count("&") == (len(ATTACKS) - 1 + 1) * 9  # ten columns, no line for the control
     assert costs.count("&") == (len(DEFENSES) - 1 + 1) * 5 + text.count(r"\&")
     for part, width in zip(parts, widths, strict=True):
         assert part.startswith(f"{{l{'r' * (width - 1)}}}")
         rows = [line for line in part.splitlines() if line.endswith(r"\\")]
-        assert len(rows) == 2 + len(ATTACKS) + 1
+        assert len(rows) == 3 + len(ATTACKS) + 1
         for row in rows:
-            spans = [int(span) - 1 for span in re.findall(r"\\multicolumn\{(\d)\}", row)]
+            spans = [int(span) - 1 for span in re.findall(r"\\multicolumn\{(\d+)\}", row)]
             assert len(re.findall(r"(?<!\\)&", row)) + 1 + sum(spans) == width, row
-    assert text.count(r"\textbf{") == 5  # one for each attack but none, one for the average
+    assert text.count(r"\textbf{") == 4 + (seeds == 1)  # each attack but none; of three seeds tac alone has all
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")

@@ -37,12 +37,6 @@ def test_classes_have_their_names_where_records_know_them() -> None:
     assert "Classes: 1 kind1\\u202e, 7 kind7\\u202e." in told
 
 
-def test_the_legend_says_what_the_peak_is_of() -> None:
-    frame = one_attack(a=0.9)
-    assert "Peak MB: memory that a defense added" in said(frame.assign(peak_memory_mb=3.0))
-    assert "Peak MB" not in said(frame.assign(peak_memory_mb=np.nan))
-
-
 def test_an_oracle_is_explained() -> None:
     frame = one_attack(a=0.5, b=0.93)
     assert "it knows what no defender knows" not in said(frame)

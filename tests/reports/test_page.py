@@ -70,7 +70,7 @@ def test_a_row_of_the_page_has_a_field_for_every_metric_and_the_best_is_marked_o
     assert len(rows) == len(section.rows)
     for row in rows:
         fields = [attrs for tag, attrs in Page(row).tags if tag == "td"]
-        assert sum(int(attrs.get("colspan") or 1) for attrs in fields) == 3 + 4 * len(section.block.defenses)
+        assert sum(int(attrs.get("colspan") or 1) for attrs in fields) == 4 + 5 * len(section.block.defenses)
     assert body.count('class="best"') == 4  # none for the control, the failed attack and the average
     assert body.count("(2/3)") == 1
 

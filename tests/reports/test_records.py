@@ -1,7 +1,7 @@
 """The columns that the reports read."""
 
 import types
-from typing import get_args
+from typing import Literal, get_args, get_origin
 
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype
@@ -14,6 +14,8 @@ from bench.reports.records import NUMBERS, TEXTS, compared, complete
 def test_every_column_is_a_field_of_the_record_and_of_its_type() -> None:
     def kinds(name: str) -> set[type]:
         annotation = Record.model_fields[name].annotation
+        if get_origin(annotation) is Literal:
+            return set(map(type, get_args(annotation)))
         return set(get_args(annotation)) if isinstance(annotation, types.UnionType) else {annotation}
 
     assert set(NUMBERS + TEXTS) <= set(Record.model_fields)
@@ -27,6 +29,7 @@ def test_a_frame_without_columns_gets_all_of_them_in_their_types() -> None:
     assert all(frame[name].tolist() == ["", ""] for name in set(TEXTS) - {"attack"})
     assert is_bool_dtype(frame["valid"])
     assert is_bool_dtype(frame["oracle"])
+    assert is_bool_dtype(frame["detects_only"])
     assert is_integer_dtype(frame["seed"])
     assert frame["status"].tolist() == ["done", "done"]
 

@@ -5,20 +5,17 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from report_frames import HOSTILE, grid, one_attack, small, with_logs
+from report_frames import one_attack, small
 
 from bench.reports.blocks import blocks
 from bench.reports.format import UNDEFINED
+from bench.reports.side_table import SideTable
 from bench.reports.side_tables import (
-    SideTable,
     attack_table,
     cost_table,
     detection_table,
-    plugin_messages,
     reconstruction_table,
     side_tables,
-    target_class_table,
-    unfinished,
 )
 
 
@@ -46,8 +43,7 @@ def test_only_an_attack_that_controls_training_poisons_in_training(controls: str
 
 
 def test_what_each_defense_is_given_and_costs() -> None:
-    frame = small()
-    frame.loc[frame["defense"] == "bna", ["ms_per_sample", "ms_per_sample_before"]] = [0.7, 0.2]
+    frame = small().assign(ms_per_sample=0.7, ms_added=0.5)
     lines = by_name(cost_table(blocks(frame)[0]))
     assert list(lines) == ["bna", "fire"]
     expected = {"given to the defender": "200 clean", "ms a sample": "0.7", "ms added": "0.5", "peak MB": "512"}
@@ -55,11 +51,53 @@ def test_what_each_defense_is_given_and_costs() -> None:
     assert lines["fire"]["given to the defender"] == "200 clean + 64 suspected"
 
 
-def test_detection_has_a_line_for_each_defense_that_judges_its_inputs() -> None:
-    frame = small().assign(auroc=np.nan, tpr=np.nan, fpr=np.nan)
-    bna = (frame["defense"] == "bna") & (frame["attack"] == "wanet")
-    frame.loc[bna, ["auroc", "tpr", "fpr"]] = [0.987, 0.9, 0.051]
-    assert detection_table(blocks(frame)[0]).lines == [["wanet", "bna", "98.7", "90.0", "5.1"]]
+@pytest.mark.parametrize(
+    ("added", "spread", "shown"),
+    [
+        (0.118, 0.02, "0.118"),
+        (-0.118, 0.02, "-0.118"),
+        (0.02, 0.118, UNDEFINED),
+        (-0.02, 0.118, UNDEFINED),
+        (0.0, 0.0, UNDEFINED),
+        (0.118, np.nan, UNDEFINED),
+        (np.nan, np.nan, UNDEFINED),
+    ],
+)
+def test_milliseconds_added_are_shown_where_they_are_more_than_they_vary(
+    added: float, spread: float, shown: str
+) -> None:
+    frame = one_attack(a=0.9).assign(
+        ms_added=added, ms_added_spread=spread, ms_per_sample=0.9, ms_per_sample_before=0.1
+    )
+    assert by_name(cost_table(blocks(frame)[0]))["a"]["ms added"] == shown
+    older = frame.drop(columns=["ms_added", "ms_added_spread"])
+    assert by_name(cost_table(blocks(older)[0]))["a"]["ms added"] == UNDEFINED
+
+
+def test_the_spread_of_milliseconds_added_is_that_of_a_cell() -> None:
+    frame = pd.concat([one_attack(a=0.9).assign(seed=seed, ms_added=0.1, ms_added_spread=0.15) for seed in range(100)])
+    assert by_name(cost_table(blocks(frame)[0]))["a"]["ms added"] == UNDEFINED
+
+
+def test_the_base_rate_stands_beside_the_asr_once_a_victim() -> None:
+    frame = pd.concat([one_attack(a=0.9).assign(seed=seed, base_rate=seed / 100) for seed in (1, 2)])
+    table = attack_table(blocks(frame)[0])
+    assert table.heads[table.heads.index("ASR") + 1] == "base rate"
+    assert by_name(table)["blend"]["base rate"] == "1.5±0.7"
+    assert by_name(attack_table(blocks(frame.drop(columns="base_rate"))[0]))["blend"]["base rate"] == UNDEFINED
+
+
+def test_detection_has_a_line_for_each_defense_that_judges_its_inputs_with_both_denominators() -> None:
+    names = ["auroc", "tpr", "fpr", "tpr_assigned", "fpr_assigned"]
+    frame = small().assign(**dict.fromkeys(names, np.nan))
+    frame.loc[(frame["defense"] == "bna") & (frame["attack"] == "wanet"), names] = [0.987, 0.9, 0.051, 0.95, 0.5]
+    table = detection_table(blocks(frame)[0])
+    assert dict(zip(table.heads, table.lines[0], strict=True)) == {
+        "attack": "wanet", "defense": "bna", "AUROC": "98.7", "TPR": "90.0", "FPR": "5.1", "TPR→t": "95.0",
+        "FPR→t": "50.0",
+    }  # fmt: skip
+    assert len(table.lines) == 1
+    assert "→t: only of those that the undefended network assigns to a target class" in table.note
 
 
 def test_reconstructed_shifts_are_averaged_over_seeds_by_class_and_those_of_oracles_left_out() -> None:
@@ -75,46 +113,6 @@ def test_reconstructed_shifts_are_averaged_over_seeds_by_class_and_those_of_orac
     assert reconstruction_table(oracle).lines == []
 
 
-def test_accuracy_on_the_target_classes_is_shown_before_and_after() -> None:
-    frame = one_attack(a=0.9, b=0.9).assign(acc_target_before=0.9, acc_target=0.8)
-    frame.loc[frame["defense"] == "b", ["acc_target_before", "acc_target"]] = np.nan
-    assert target_class_table(blocks(frame)[0]).lines == [["blend", "a", "90.0", "80.0"]]
-
-
 def test_tables_without_a_line_are_left_out() -> None:
     [block] = blocks(one_attack())
     assert [table.title for table in side_tables(block)] == ["The attacks, before any defense"]
-
-
-def test_what_is_not_done_stands_with_its_seeds_and_reason() -> None:
-    frame = pd.concat([one_attack(a=0.9).assign(seed=seed) for seed in range(3)], ignore_index=True)
-    frame.loc[(frame["defense"] == "a"), "status"] = "failed"
-    frame.loc[(frame["defense"] == "a") & (frame["seed"] == 1), "reason"] = "broken"
-    assert unfinished(blocks(frame)[0]).lines == [
-        ["blend", "a", "0, 2", "failed", "no reason recorded"],
-        ["blend", "a", "1", "failed", "broken"],
-    ]
-
-
-def test_what_plugins_said_is_one_line_for_the_seeds_that_said_the_same() -> None:
-    table = plugin_messages(blocks(with_logs())[0])
-    assert table.heads == ["attack", "defense", "seeds", "text"]
-    assert table.lines == [["blend", "a", "0, 2", "left as it is"], ["blend", "a", "2", HOSTILE]]
-
-
-def test_a_cell_that_said_something_twice_and_a_blank_line_says_it_once() -> None:
-    frame = one_attack(a=0.9).assign(log="one\n\ntwo\none")
-    lines = [line for line in plugin_messages(blocks(frame)[0]).lines if line[1] == "a"]
-    assert lines == [["blend", "a", "0", "one"], ["blend", "a", "0", "two"]]
-
-
-@pytest.mark.parametrize("log", [None, np.nan, ""])
-def test_plugins_that_said_nothing_have_no_line(log: object) -> None:
-    assert plugin_messages(blocks(grid(1).assign(log=log))[0]).lines == []
-    assert plugin_messages(blocks(grid(1))[0]).lines == []  # without the column
-
-
-def test_what_an_attack_said_stands_once_for_all_its_cells() -> None:
-    frame = grid(2)
-    frame["victim_log"] = ["drew its trigger anew" if attack == "blend" else "" for attack in frame["attack"]]
-    assert plugin_messages(blocks(frame)[0]).lines == [["blend", UNDEFINED, "0, 1", "drew its trigger anew"]]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from report_frames import HOSTILE, grid, one_attack, printed, with_logs
+from report_frames import ATTACKS, HOSTILE, grid, one_attack, printed, with_logs
 
 from bench.reports import terminal_table
 from bench.reports.blocks import blocks
@@ -33,8 +33,31 @@ def test_a_wide_terminal_gets_one_line_an_attack() -> None:
     assert len(lines) < len(printed(terminal_table(grid(1), 80)[:1], 80))
 
 
+@pytest.mark.parametrize(("width", "whole"), [(60, False), (80, True)])
+def test_a_narrow_terminal_has_room_for_names_before_the_accuracy_on_target_classes(width: int, whole: bool) -> None:
+    lines = printed(terminal_table(grid(3), width)[:1], width)
+    assert ("ACC(t)" in next(line for line in lines if "defense  " in line)) == whole
+    figures = [line.split("fine_pruning ")[1].replace("(3/4)", "").split() for line in lines if "fine_pruning " in line]
+    assert [len(texts) for texts in figures] == [5 if whole else 4] * (len(ATTACKS) + 1)
+
+
+def test_a_name_that_is_too_long_for_its_column_stays_indented() -> None:
+    frame = one_attack(a=0.9).assign(knowledge="200 clean + 64 suspected")
+    frame = pd.concat([frame, one_attack(**{"b" * 90: 0.8})])
+    lines = printed(terminal_table(frame, 70)[:1], 70)
+    continued = [line for line in lines if set(line.strip()) == {"b"}]
+    assert continued
+    assert all(line.startswith("   b") for line in continued)
+
+
+def test_brackets_in_a_heading_are_no_mark_up() -> None:
+    text = "\n".join(printed(terminal_table(grid(1), 100), 100))
+    named = text.split("Target classes named")[1].split("Knowledge and cost")[0]
+    assert "tac[beta=1.0]" in named
+
+
 def test_the_best_mean_over_seeds_is_printed_with_its_spread_and_a_star() -> None:
-    frame = pd.concat([one_attack(a=der).assign(seed=seed) for seed, der in enumerate([0.90, 0.92, 0.97])])
+    frame = pd.concat([one_attack(a=der, b=0.5).assign(seed=seed) for seed, der in enumerate([0.90, 0.92, 0.97])])
     assert any("93.0±3.6*" in line for line in printed(terminal_table(frame, 80), 80))
 
 

@@ -1,0 +1,52 @@
+"""The table of what the defenses took for the target classes: right, wrong or none."""
+
+from bench.reports.blocks import Block
+from bench.reports.format import UNDEFINED, word
+from bench.reports.side_table import SideTable
+
+VERDICTS = ("right", "wrong", "none")
+_NOTE = (
+    "right: the classes named are the target classes; wrong: others are; none: no class is named. "
+    "A false alarm names a class of a benign model."
+)
+
+
+def identification_table(block: Block) -> SideTable:
+    """A line for each attack, a column for each defense that looks for the target classes, then rates over victims.
+
+    A cell counts its seeds by verdict. Victims that were not attacked with success do not count in the rates, unless
+    the block's averages are ``with_invalid``.
+    """
+    looking = [name for name in block.rivals if any(_verdicts(block, attack, name) for attack in block.attacks)]
+    lines = [[block.marked(attack), *(_cell(block, attack, name) for name in looking)] for attack in block.attacks]
+    benign = set(block.records.loc[block.records["attack"] == "none", "attack_label"])
+    attacked = [attack for attack in block.attacks if attack not in benign]
+    rates = {"right, of attacked victims": (attacked, "right"), "false alarms, of benign": (list(benign), "wrong")}
+    for title, (attacks, verdict) in rates.items():
+        lines.append([title, *(_rate(block, attacks, name, verdict) for name in looking)])
+    return SideTable("Target classes named", ["attack", *looking], lines if looking else [], 1 + len(looking), _NOTE)
+
+
+def _cell(block: Block, attack: str, defense: str) -> str:
+    """One seed's verdict, or how many seeds have which: "2 right, 1 none"."""
+    verdicts = _verdicts(block, attack, defense)
+    cell = block.cells[attack, defense]
+    if not verdicts:
+        return UNDEFINED if cell.status == "done" else word(cell)
+    if len(verdicts) == cell.total == 1:
+        return verdicts[0]
+    return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
+
+
+def _rate(block: Block, attacks: list[str], defense: str, verdict: str) -> str:
+    """How many of the victims of ``attacks`` have this verdict: "8 of 10"; a dash where there is none."""
+    verdicts = [one for attack in attacks for one in _verdicts(block, attack, defense, counted=True)]
+    return f"{verdicts.count(verdict)} of {len(verdicts)}" if verdicts else UNDEFINED
+
+
+def _verdicts(block: Block, attack: str, defense: str, *, counted: bool = False) -> list[str]:
+    """The verdicts of the done seeds; ``counted``: of those that count in rates."""
+    records = block.done_records(attack, defense)
+    if records and counted and not block.with_invalid:
+        records = records.at(records["valid"])
+    return [verdict for verdict in records["identified"] if verdict in VERDICTS] if records else []

@@ -1,0 +1,80 @@
+"""A defense that flags inputs and changes no prediction has no DER."""
+
+from io import StringIO
+
+import numpy as np
+import pandas as pd
+from report_frames import grid, one_attack, printed
+
+from bench.reports import terminal_table
+from bench.reports.blocks import AVERAGE, blocks
+from bench.reports.figures.acc_asr import acc_asr
+from bench.reports.figures.der_map import der_map
+from bench.reports.legend import legend
+from bench.reports.tables.csv import csv
+
+
+def with_a_detector() -> pd.DataFrame:
+    """Three seeds of every attack; bna only flags, although its records have a DER of 1."""
+    frame = grid(3)
+    frame = frame[frame["status"] == "done"]
+    own = frame["defense"] == "bna"
+    return frame.assign(detects_only=own, der=frame["der"].mask(own & frame["der"].notna(), 1.0))
+
+
+def test_a_detector_has_no_der_in_cells_averages_and_numbers_and_is_never_best() -> None:
+    frame = with_a_detector()
+    [block] = blocks(frame)
+    assert block.detectors == ["bna"]
+    for attack in block.row_names:
+        assert np.isnan(block.cells[attack, "bna"].stat("der").mean)
+        assert "bna" not in block.best(attack)
+    assert (
+        block.cells[AVERAGE, "bna"].stat("asr").mean
+        == blocks(frame.drop(columns="detects_only"))[0].cells[AVERAGE, "bna"].stat("asr").mean
+    )
+    numbers = pd.read_csv(StringIO(csv([block])), keep_default_na=True)
+    assert set(numbers.loc[numbers["defense"] == "bna", "der_n"]) == {0}
+
+
+def test_a_detector_is_no_rival_even_if_only_one_other_was_given_the_same() -> None:
+    frame = one_attack(a=0.9, b=0.8)
+    assert blocks(frame)[0].best("blend") == {"a"}
+    assert blocks(frame.assign(detects_only=frame["defense"] == "b"))[0].best("blend") == set()
+
+
+def test_one_record_that_says_so_makes_the_whole_column_a_detector() -> None:
+    first = one_attack(a=0.9).assign(detects_only=[False, True])
+    frame = pd.concat([first, one_attack(a=0.9).assign(seed=1)], ignore_index=True)  # made before it was recorded
+    [block] = blocks(frame)
+    assert block.cells["blend", "a"].stat("der").count == 0
+    assert block.cells["blend", "a"].stat("acc").count == 2
+
+
+def test_the_map_of_ders_has_a_grey_field_with_a_dash_for_a_detector() -> None:
+    [block] = blocks(with_a_detector())
+    figure = der_map(block)
+    assert figure is not None
+    column = block.defenses.index("bna")
+    texts = [text.get_text() for text in figure.axes[0].texts if text.get_position()[0] == column]
+    assert texts
+    assert {text.split(" ")[0] for text in texts} == {"–"}
+    fields = np.asarray(figure.axes[0].collections[0].get_array())
+    assert (fields[:, column, 3] == 0).all()  # the grey behind is seen
+    assert (fields[:, block.defenses.index("tac[beta=1.0]"), 3] == 1).all()
+
+
+def test_accuracy_against_attack_success_has_no_panel_of_a_detector() -> None:
+    figure = acc_asr(blocks(with_a_detector())[0])
+    assert figure is not None
+    titles = {axes.get_title() for axes in figure.axes}
+    assert "fire" in titles
+    assert "bna" not in titles
+
+
+def test_the_legend_says_why_a_detector_has_no_der() -> None:
+    frame = with_a_detector()
+    told = legend(blocks(frame)[0], best="*")
+    assert "Only flags inputs and changes no prediction, so has no DER: bna." in told
+    assert not any("Only flags" in line for line in legend(blocks(grid(3))[0], best="*"))
+    assert "100.0±0.0*" not in "\n".join(printed(terminal_table(frame, 250), 250))
