@@ -83,6 +83,7 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     for name in KINDS:
         label = _printable(_column(out, f"{name}_label"))
         out[f"{name}_label"] = label.where(label != "", _printable(out[name]))
+        out[f"{name}_label"] = _one_label(out, name)
     out["attack_label"] = out["attack_label"].where(out["attack_label"] != AVERAGE, f"{AVERAGE} (attack)")
     status = _printable(_column(out, "status"))
     out["status"] = status.where(status != "", "done")
@@ -122,6 +123,16 @@ def _texts(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def _printable(column: "pd.Series[Any]") -> "pd.Series[Any]":
     return _texts(column).map(printable).astype(object)
+
+
+def _one_label(frame: pd.DataFrame, kind: str) -> "pd.Series[Any]":
+    """The label of the newest record with the same parameters: two requests may spell them in two ways, such as a
+    preset and its values."""
+    label = frame[f"{kind}_label"].copy()
+    told = frame[frame[f"{kind}_params"] != ""].sort_values("finished", kind="stable")
+    for _, rows in told.groupby(["profile", kind, f"{kind}_params"], sort=False):
+        label[rows.index] = rows[f"{kind}_label"].iloc[-1]
+    return label
 
 
 def _headings(frame: pd.DataFrame) -> "pd.Series[Any]":

@@ -89,3 +89,15 @@ def test_every_format_says_what_is_left_out(tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / "table.csv").set_index(["attack", "defense"])
     assert table.loc[("sig", "bna"), ["seeds", "left_out"]].tolist() == [0, 1]
     assert table.loc[("sig", "none"), ["seeds", "left_out"]].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model", "attack", "defense"])
+def test_two_labels_of_the_same_parameters_are_one_row_under_the_newest(kind: str) -> None:
+    params = {f"{kind}_params": '{"beta": 1}'}
+    old = one_attack(a=0.5).assign(fingerprints=codes(), **params)
+    new = one_attack(a=0.9).assign(seed=1, finished=LATER, fingerprints=codes(), **params)
+    new[f"{kind}_label"] += "[paper]"
+    [block] = blocks(pd.concat([old, new], ignore_index=True))
+    attack, defense = ("blend[paper]" if kind == "attack" else "blend"), ("a[paper]" if kind == "defense" else "a")
+    assert block.cells[attack, defense].stat("der").count == 2
+    assert block.left_out.empty
