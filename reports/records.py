@@ -15,6 +15,8 @@ from bench.reports.identity import KINDS, OTHER_CODE, OTHER_VICTIM, agreeing
 
 AVERAGE = "Average"  # heading of the row of means over attacks
 ORACLE = " (oracle)"
+VALIDATION = " (evaluated on the validation part)"
+STRATIFIED = ", in equal numbers of all classes"
 BLOCK = ["dataset_label", "model_label", "profile", "recipe"]
 METRICS = ["acc", "asr", "ra", "der"]
 STEALTH = ["psnr", "ssim", "l0", "l2", "linf"]
@@ -81,6 +83,8 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
         label = _printable(_column(out, f"{name}_label"))
         out[f"{name}_label"] = label.where(label != "", _printable(out[name]))
     out["attack_label"] = out["attack_label"].where(out["attack_label"] != AVERAGE, f"{AVERAGE} (attack)")
+    out["dataset_label"] += _held_out(out)
+    out["knowledge"] += _drawn(out)
     status = _printable(_column(out, "status"))
     out["status"] = status.where(status != "", "done")
     out["seed"] = pd.to_numeric(_column(out, "seed"), errors="coerce").fillna(0).astype("int64")
@@ -118,6 +122,18 @@ def _texts(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def _printable(column: "pd.Series[Any]") -> "pd.Series[Any]":
     return _texts(column).map(printable).astype(object)
+
+
+def _held_out(frame: pd.DataFrame) -> "pd.Series[Any]":
+    """What is added to a data set's label, so that figures of other images than the test images make a block."""
+    return _texts(_column(frame, "evaluated_on")).map({"validation": VALIDATION}).fillna("")
+
+
+def _drawn(frame: pd.DataFrame) -> "pd.Series[Any]":
+    """What is added to the knowledge of older records, whose suspects were drawn in another way and have no purity."""
+    suspected = frame["knowledge"].str.contains("suspected|pairs", regex=True)
+    older = suspected & _column(frame, "suspects_purity").isna() & ("suspects_purity" in frame)
+    return older.map({True: STRATIFIED, False: ""})
 
 
 def _headings(frame: pd.DataFrame) -> "pd.Series[Any]":
