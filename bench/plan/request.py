@@ -53,8 +53,7 @@ class Request(Options):
     )
     evaluate: Annotated[Literal["test", "validation"], COMPARE] = Field(
         "test",
-        description="What to evaluate on: the test images, or, to choose settings, a fixed validation part that is "
-        "taken out of the training images.",
+        description="Images to evaluate on: test, or validation, a held-out part of the training images.",
     )
     reference: Annotated[Amount | None, GIVEN] = Field(
         None, description="Clean reference images: a number, or a share of the training set such as 5%."
@@ -66,14 +65,12 @@ class Request(Options):
         None,
         gt=0,
         le=1,
-        description="Share of the suspected images that are triggered; the others are clean images of the same classes "
-        "(default: the profile's, 1).",
+        description="Share of the suspected images that are triggered; the rest are clean (default: the profile's).",
     )
     suspects_classes: Annotated[Whole | None, GIVEN] = Field(
         None,
         ge=0,
-        description="Number of classes that the suspected images come from; 0 is images of random classes "
-        "(default: the profile's, 0).",
+        description="Number of classes that suspected images come from; 0: random ones (default: the profile's).",
     )
     data: Annotated[Directory | None, FILES] = Field(
         None, description="Data sets (default: $DEFENSEBENCH_DATA, else the user's cache directory)."
