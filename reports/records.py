@@ -15,6 +15,8 @@ from bench.reports.identity import KINDS, OTHER_CODE, OTHER_VICTIM, agreeing
 
 AVERAGE = "Average"  # heading of the row of means over attacks
 ORACLE = " (oracle)"
+VALIDATION = " (evaluated on the validation part)"
+STRATIFIED = ", in equal numbers of all classes"
 BLOCK = ["dataset_label", "model_label", "profile", "recipe"]
 HEADS = {"acc": "ACC", "acc_target": "ACC(t)", "asr": "ASR", "ra": "RA", "der": "DER"}  # the columns of a main table
 METRICS = list(HEADS)
@@ -85,6 +87,8 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
         out[f"{name}_label"] = label.where(label != "", _printable(out[name]))
         out[f"{name}_label"] = _one_label(out, name)
     out["attack_label"] = out["attack_label"].where(out["attack_label"] != AVERAGE, f"{AVERAGE} (attack)")
+    out["dataset_label"] += _held_out(out)
+    out["knowledge"] += _drawn(out)
     status = _printable(_column(out, "status"))
     out["status"] = status.where(status != "", "done")
     out["seed"] = pd.to_numeric(_column(out, "seed"), errors="coerce").fillna(0).astype("int64")
@@ -133,6 +137,18 @@ def _one_label(frame: pd.DataFrame, kind: str) -> "pd.Series[Any]":
     for _, rows in told.groupby(["profile", kind, f"{kind}_params"], sort=False):
         label[rows.index] = rows[f"{kind}_label"].iloc[-1]
     return label
+
+
+def _held_out(frame: pd.DataFrame) -> "pd.Series[Any]":
+    """What is added to a data set's label, so that figures of other images than the test images make a block."""
+    return _texts(_column(frame, "evaluated_on")).map({"validation": VALIDATION}).fillna("")
+
+
+def _drawn(frame: pd.DataFrame) -> "pd.Series[Any]":
+    """What is added to the knowledge of older records, whose suspects were drawn in another way and have no purity."""
+    suspected = frame["knowledge"].str.contains("suspected|pairs", regex=True)
+    older = suspected & _column(frame, "suspects_purity").isna() & ("suspects_purity" in frame)
+    return older.map({True: STRATIFIED, False: ""})
 
 
 def _headings(frame: pd.DataFrame) -> "pd.Series[Any]":

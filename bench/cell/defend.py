@@ -68,7 +68,7 @@ def _defender(stage: CellStage, victim: LoadedVictim, log: LogLines) -> Iterator
     context = Context(
         workshop.device, workshop.generator(stage.key, "defense"), progress=workshop.progress, log=log.append
     )
-    known = reference.known(stage, victim)
+    known = reference.known(stage, victim, context.log)
     if workshop.defense_process is None or not stage.defense.foreign or stage.oracle:
         inputs = DefenseInputs(victim.network(), known, context, lambda: reference.secret(stage, victim))
         fingerprint = workshop.registry.fingerprint("defense", stage.defense.name)

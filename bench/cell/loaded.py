@@ -1,4 +1,7 @@
-"""A loaded victim: its data, its attack, its network, and test images with its trigger."""
+"""A loaded victim: its data, its attack, its network, and test images with its trigger.
+
+Where a request evaluates on the validation part, its images stand in place of the test images everywhere.
+"""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -37,7 +40,7 @@ class LoadedVictim:
         """A victim that is still to be trained."""
         dataset: Dataset = workshop.plugin(stage.dataset)
         attack: Attack = workshop.plugin(stage.attack)
-        splits = workshop.splits(stage.dataset)
+        splits = workshop.splits(stage.dataset, stage.evaluate)
         inference = AttackContext(workshop.device, workshop.generator(stage.key, "inference"), spec=dataset.spec)
         return cls(stage, workshop, dataset, attack, attack.backdoors(), splits.train, splits.test, inference)
 

@@ -161,4 +161,5 @@ def _mean(values: Sequence[float]) -> float:
 
 def _setting(record: Record) -> tuple[str, ...]:
     """What a victim and its benign counterpart have in common, but for the seed."""
-    return record.dataset, record.dataset_params, record.model, record.model_params, record.recipe
+    data = record.dataset, record.dataset_params, record.evaluated_on
+    return *data, record.model, record.model_params, record.recipe

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bench.cell.apart.forks import Forks
 from bench.cell.apart.messages import Conversation
+from bench.cell.validation import validation_splits
 from bench.errors import Damaged
 from bench.plan import identity
 from bench.plan.registry import Registry
@@ -39,7 +40,7 @@ class Workshop:
     maker: Maker = field(default_factory=Maker)
     forks: Forks | None = None
     defense_process: Callable[[Sequence[str]], AbstractContextManager[Conversation]] | None = None
-    _splits: dict[str, Splits] = field(default_factory=dict)  # the last one, by the identity of its data set
+    _splits: dict[str, Splits] = field(default_factory=dict)  # the last one, by data set and what is evaluated
     orders: dict[str, Tensor] = field(default_factory=dict)  # the last one, see ``bench.cell.reference``
     _victim: dict[str, nn.Module] = field(default_factory=dict)  # the last one, by its key
 
@@ -47,13 +48,20 @@ class Workshop:
         """The plugin that ``ref`` stands for. Raises RequestError if it cannot be loaded, or was edited meanwhile."""
         return self.registry.made(ref)
 
-    def splits(self, ref: Ref) -> Splits:
-        """The data set's training and test images, on the workshop's device."""
-        key = identity.canonical(ref.identity)
+    def splits(self, ref: Ref, evaluate: str = "test") -> Splits:
+        """The data set's images to train with and to evaluate on, on the workshop's device.
+
+        evaluate: "test", or "validation" for a part of the training images in place of the test images.
+        """
+        key = identity.canonical([ref.identity, evaluate])
         if key not in self._splits:
             dataset: Dataset = self.plugin(ref)
-            loaded = dataset.splits(self.data)
-            self._splits = {key: Splits(loaded.train.to(self.device), loaded.test.to(self.device))}
+            self._splits = {}  # before the next one is loaded: not both in memory
+            if evaluate == "validation":
+                self._splits = {key: validation_splits(dataset, self.data, self.device)}
+            else:
+                loaded = dataset.splits(self.data)
+                self._splits = {key: Splits(loaded.train.to(self.device), loaded.test.to(self.device))}
         return self._splits[key]
 
     def build(self, stage: VictimStage, purpose: str = "initialisation") -> nn.Module:

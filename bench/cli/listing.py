@@ -108,9 +108,8 @@ def plan_lines(
         for victim in victims
         if store is None or victim.key in counted.victims or not store.has("victims", victim.key)
     ]
-    names = {(victim.dataset.label, victim.model.label) for victim in victims}
     return [
-        *(f"{dataset} × {model}" for dataset, model in sorted(names)),
+        *sorted({victim.setting for victim in victims}),
         *(f"{label}: {summary}" for label, summary in (summaries or {}).items()),
         *_aligned(rows),
         f"{len(plan.cells)} cells ({', '.join(f'{count} {state}' for state, count in states.items())}); "

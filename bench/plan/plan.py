@@ -1,7 +1,6 @@
 """From a request to its stages: victims, and the cells that share them."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -12,8 +11,9 @@ import torch
 from pydantic import ValidationError
 
 from bench.errors import RequestError, shortened
-from bench.plan import identity, recipes
+from bench.plan import evaluation, identity, recipes
 from bench.plan.blame import blaming
+from bench.plan.budget import Budget, budget_of, source_classes
 from bench.plan.parameter_check import check_parameters
 from bench.plan.profiles import PROFILES, Profile
 from bench.plan.registry import Registry
@@ -21,6 +21,7 @@ from bench.plan.request import Request
 from bench.plan.selection import Choice, parse
 from bench.plan.stages import CellStage, Ref, VictimStage
 from bench.plugin import Defense, Oracle
+from bench.plugin.attack import Attack
 from bench.plugin.base import Case, Plugin
 from bench.plugin.dataset import Dataset
 from bench.plugin.defense import Knowledge
@@ -89,20 +90,23 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
     cells: dict[str, CellStage] = {}
     for dataset in datasets:
         source = cast(Dataset, dataset.plugin)
-        spec, available = _images_of(source, data)
+        spec, available = _images_of(source, data, request.evaluate)
         fitted = {kind: chooser.fitted(chosen, "resolve", spec) for kind, chosen in choices.items()}
         given = [_given(choice.plugin) for choice in fitted["defense"]]
-        reference, suspects = _budgets(request, profile, available, given)
+        budget = budget_of(request, profile, available, given)
+        if "suspects" in given and budget.classes:
+            _check_source_classes(budget.classes, fitted["attack"], dataset.ref.label, spec.classes)
         for model, recipe, attack, seed in product(fitted["model"], trainings, fitted["attack"], seeds):
-            victim = VictimStage(dataset.ref, model.ref, attack.ref, request.profile, recipe, seed)
+            parts = (dataset.ref, model.ref, attack.ref)
+            victim = VictimStage(*parts, request.profile, recipe, seed, request.evaluate)
             for defense in fitted["defense"]:
-                cell = _cell(victim, defense, reference, suspects)
+                cell = _cell(victim, defense, budget)
                 cells.setdefault(cell.key, cell)
     return Plan(list(cells.values()), chooser.plugins, tuple(chooser.notes))
 
 
-def _images_of(source: Dataset, data: Path) -> tuple[ImageSpec, int]:
-    """What a data set's images are, and how many there are to train with."""
+def _images_of(source: Dataset, data: Path, evaluate: str) -> tuple[ImageSpec, int]:
+    """What a data set's images are, and how many there are to train with beside those held out to ``evaluate``."""
     with blaming(_name(source), "spec"):
         spec = source.spec
     if not isinstance(spec, ImageSpec) or not all(
@@ -110,19 +114,22 @@ def _images_of(source: Dataset, data: Path) -> tuple[ImageSpec, int]:
     ):
         raise RequestError(f"{_name(source)}: spec={shortened(repr(spec))}: expected an ImageSpec of positive sizes")
     with blaming(_name(source), "reading its training images"):
-        available = source.training_images(data)
+        available = (source if evaluate == "test" else evaluation.whole(source)).training_images(data)
     if type(available) is not int or available < 1:
         raise RequestError(f"{_name(source)}: {shortened(repr(available))} training images: expected 1 or more")
-    return spec, available
+    return spec, available if evaluate == "test" else evaluation.left_to_train(source, available)
 
 
-def _budgets(request: Request, profile: Profile, available: int, given: list[str]) -> tuple[int, int]:
-    """The numbers of reference images and of suspects; the latter must be there if a defense asks for them."""
-    suspects = profile.suspects if request.suspects is None else request.suspects
-    reference = reference_count(request.reference or profile.reference, available)
-    if "suspects" in given and reference + suspects > available:
-        raise RequestError(f"--suspects {suspects}: expected at most {available - reference} beside the reference set")
-    return reference, suspects
+def _check_source_classes(classes: int, attacks: "list[_Chosen]", dataset: str, count: int) -> None:
+    """Raise RequestError if suspects cannot come from so many of the data set's ``count`` classes."""
+    for attack in attacks:
+        with blaming(_name(attack.plugin), "target"):
+            most = len(source_classes(cast(Attack, attack.plugin), count))
+        if classes > most:
+            raise RequestError(
+                f"--suspects-classes {classes}: expected at most {most}, the classes of {dataset} that "
+                f"{attack.ref.label} leads elsewhere"
+            )
 
 
 def _given(defense: Plugin) -> str:
@@ -164,29 +171,20 @@ def _name(plugin: Plugin) -> str:
     return f"{plugin.kind} {plugin.name!r}"
 
 
-def reference_count(text: str, available: int) -> int:
-    """The number of clean reference images that "200" or "5%" means, out of ``available`` training images.
-
-    Raises RequestError for a malformed text, or a number that is not in 1 to ``available``.
-    """
-    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", text.strip())
-    count = -1
-    if match and len(text) <= 20:  # of more digits it is too large in any case
-        count = int(match[1]) if match[1] else round(float(match[2]) / 100 * available)
-    if not 0 < count <= available:
-        raise RequestError(
-            f"--reference {shortened(text)}: expected a number of images from 1 to {available}, or a share such as 5%"
-        )
-    return count
-
-
-def _cell(victim: VictimStage, chosen: "_Chosen", reference: int, suspects: int) -> CellStage:
+def _cell(victim: VictimStage, chosen: "_Chosen", budget: Budget) -> CellStage:
     defense = cast(Defense, chosen.plugin)
     with blaming(_name(defense), "wants_pairs"):
         pairs = bool(defense.wants_pairs)
-    clean = reference if defense.knowledge != "none" else 0
-    suspected = suspects if defense.knowledge == "suspects" else 0
-    return CellStage(victim, chosen.ref, clean, suspected, pairs, isinstance(defense, Oracle))
+    return CellStage(
+        victim,
+        chosen.ref,
+        budget.reference if defense.knowledge != "none" else 0,
+        budget.suspects if defense.knowledge == "suspects" else 0,
+        pairs,
+        isinstance(defense, Oracle),
+        budget.purity if defense.knowledge == "suspects" else 1.0,
+        budget.classes if defense.knowledge == "suspects" else 0,
+    )
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ class Profile:
     seeds: tuple[int, ...]
     reference: str
     suspects: int
+    suspects_purity: float = 1.0
+    suspects_classes: int = 0
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
     preset: str | None = None
 

@@ -1,10 +1,22 @@
 """What to compare: the options that say which cells a plan has."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from bench.plan.option_types import Amount, Directory, Files, Form, Names, OptionGroup, Options, Seeds, Text, Whole
+from bench.plan.option_types import (
+    Amount,
+    Directory,
+    Files,
+    Form,
+    Names,
+    Number,
+    OptionGroup,
+    Options,
+    Seeds,
+    Text,
+    Whole,
+)
 from bench.plan.profiles import PROFILES
 
 COMPARE = OptionGroup(
@@ -40,11 +52,26 @@ class Request(Options):
     profile: Annotated[Text, Form("NAME"), AfterValidator(_profile), COMPARE] = Field(
         "quick", description="Defaults for the rest: quick, minutes on a CPU, or paper, for a GPU."
     )
+    evaluate: Annotated[Literal["test", "validation"], COMPARE] = Field(
+        "test",
+        description="Images to evaluate on: test, or validation, a held-out part of the training images.",
+    )
     reference: Annotated[Amount | None, GIVEN] = Field(
         None, description="Clean reference images: a number, or a share of the training set such as 5%."
     )
     suspects: Annotated[Whole | None, GIVEN] = Field(
         None, ge=0, description="Suspected images, for a defense that declares that it needs them."
+    )
+    suspects_purity: Annotated[Number | None, GIVEN] = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of the suspected images that are triggered; the rest are clean (default: the profile's).",
+    )
+    suspects_classes: Annotated[Whole | None, GIVEN] = Field(
+        None,
+        ge=0,
+        description="Number of classes that suspected images come from; 0: random ones (default: the profile's).",
     )
     data: Annotated[Directory | None, FILES] = Field(
         None, description="Data sets (default: $DEFENSEBENCH_DATA, else the user's cache directory)."

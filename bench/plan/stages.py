@@ -1,11 +1,12 @@
 """The stages of a plan: victims, and the cells that share them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
-from bench.plan import identity, recipes
+from bench.plan import evaluation, identity, recipes
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,11 @@ def _codes(refs: Mapping[str, Ref]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class VictimStage:
-    """Poison, train, and predict without a defense."""
+    """Poison, train, and predict without a defense.
+
+    evaluate: "test" to predict the test images, "validation" for the part of the training images that is then held out
+    (``bench.plan.evaluation``).
+    """
 
     section: ClassVar[Literal["victims"]] = "victims"  # of the store, where the finished stage is
 
@@ -49,6 +54,7 @@ class VictimStage:
     profile: str
     recipe: str
     seed: int
+    evaluate: str = "test"
 
     @cached_property
     def key(self) -> str:
@@ -59,12 +65,24 @@ class VictimStage:
             attack=self.attack.identity,
             recipe=recipes.recipe(self.recipe).identity,
             seed=self.seed,
+            **self._held_out,
         )
 
     @cached_property
     def data_key(self) -> str:
         """The key of the reference set: of data set and seed alone, so that all attacks have the same."""
-        return identity.key("reference", dataset=self.dataset.identity, seed=self.seed)
+        return identity.key("reference", dataset=self.dataset.identity, seed=self.seed, **self._held_out)
+
+    @property
+    def _held_out(self) -> dict[str, str]:
+        """What a key says of the images that are evaluated: nothing of the test images, as before there were others."""
+        return {} if self.evaluate == "test" else {"evaluate": self.evaluate}
+
+    @property
+    def setting(self) -> str:
+        """Data set and model, and what is evaluated unless it is the test images: a heading."""
+        heading = f"{self.dataset.label} × {self.model.label}"
+        return ", ".join(filter(None, (heading, evaluation.WORDS[self.evaluate])))
 
     @property
     def refs(self) -> dict[str, Ref]:
@@ -85,7 +103,8 @@ class VictimStage:
 class CellStage:
     """Defend a victim with one defense, predict, and measure.
 
-    reference, suspects: numbers of images. pairs: whether the suspects come with their clean originals.
+    reference, suspects: numbers of images. pairs: whether the suspects come with their clean originals. purity,
+    classes: of the suspects, as in ``bench.plan.budget``.
     """
 
     section: ClassVar[Literal["cells"]] = "cells"
@@ -96,6 +115,8 @@ class CellStage:
     suspects: int
     pairs: bool
     oracle: bool = False
+    purity: float = 1.0
+    classes: int = 0
 
     @cached_property
     def key(self) -> str:
@@ -105,6 +126,7 @@ class CellStage:
             defense=self.defense.identity,
             reference=self.reference,
             suspects=self.suspects,
+            **({"draw": {"purity": self.purity, "classes": self.classes}} if self.suspects else {}),
         )
 
     @property
@@ -137,6 +159,9 @@ class CellStage:
             "seed": victim.seed,
             "reference": self.reference,
             "suspects": self.suspects,
+            "suspects_purity": self.purity if self.suspects else math.nan,
+            "suspects_classes": self.classes if self.suspects else 0,
+            "evaluated_on": victim.evaluate,
             "knowledge": self.knowledge,
             "oracle": self.oracle,
         }
@@ -151,8 +176,15 @@ class CellStage:
         if self.oracle:
             return "everything"
         parts = [f"{self.reference} clean"] if self.reference else []
-        parts += [f"{self.suspects} {'pairs' if self.pairs else 'suspected'}"] if self.suspects else []
+        parts += [self._suspected] if self.suspects else []
         return " + ".join(parts) or "nothing"
+
+    @property
+    def _suspected(self) -> str:
+        parts = [f"{self.suspects} {'pairs' if self.pairs else 'suspected'}"]
+        parts += [f"{100 * self.purity:.10g} % triggered"] if self.purity < 1 else []
+        parts += [f"of {self.classes} class{'es' * (self.classes > 1)}"] if self.classes else []
+        return ", ".join(parts)
 
 
 Stage = VictimStage | CellStage

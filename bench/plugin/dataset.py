@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from bench.errors import RequestError, shortened
 from bench.plugin.base import Plugin
@@ -70,8 +71,7 @@ class Dataset(Plugin):
             raise RequestError(
                 f"{self.name}: train_size={self.train_size}: expected at most {len(loaded.train)}, all training images"
             )
-        order = stratified_order(loaded.train.labels, torch.Generator().manual_seed(0))
-        return Splits(loaded.train.at(order[: self.train_size]), loaded.test)
+        return Splits(loaded.train.at(fixed_order(loaded.train.labels)[: self.train_size]), loaded.test)
 
     def prepare(self, folder: Path) -> None:
         """Download and decode what is missing under ``folder``.
@@ -117,3 +117,11 @@ class Dataset(Plugin):
             raise RequestError(
                 f"{self._named}: {which} labels from {low} to {high}: expected 0 to {self.spec.classes - 1}"
             )
+
+
+def fixed_order(labels: Tensor) -> Tensor:
+    """The stratified order (N,) of a data set's training images, the same in every run.
+
+    ``train_size`` takes the beginning of it, and a validation part is the end (``bench.plan.evaluation``).
+    """
+    return stratified_order(labels, torch.Generator().manual_seed(0))

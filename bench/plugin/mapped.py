@@ -30,6 +30,11 @@ def tensor_of(array: "np.memmap[Any, Any]") -> Tensor:
     return tensor
 
 
+def in_a_file(images: Tensor) -> bool:
+    """Whether ``images`` lie in a file that is mapped."""
+    return _map_of(images) is not None
+
+
 def give_back(images: Tensor) -> None:
     """Give back the pages of the file that ``images`` lie in; other images stay as they are."""
     if (mapping := _map_of(images)) is not None:

@@ -113,8 +113,9 @@ class Known:
     """What a defender has: only what the defense's ``knowledge`` declares.
 
     clean: labelled clean reference images, or None.
-    suspects: suspected images (M, C, H, W) in [0, 1] without labels, or None.
-    originals: the clean original (M, C, H, W) of every suspected image, for a defense with ``wants_pairs``, or None.
+    suspects: suspected images (M, C, H, W) in [0, 1] without labels, or None; a budget may have clean ones among them.
+    originals: the clean original (M, C, H, W) of every suspected image, for a defense with ``wants_pairs``, or None; a
+    clean suspect is its own.
     No reference image is the original of a suspected image.
     """
 

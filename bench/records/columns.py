@@ -120,6 +120,7 @@ def _lines(value: Any) -> Any:
 
 Status = Literal["done", "not-applicable", "failed", "timeout"]
 Identified = Literal["", "right", "wrong", "none"]
+EvaluatedOn = Literal["test", "validation"]
 
 # numbers: finite; NaN, which is null in JSON, where there is nothing to measure
 Number = Annotated[

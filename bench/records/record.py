@@ -26,6 +26,10 @@ class Record(BaseModel):
     ``oracle`` marks what is no defense: it knows what no defender knows. ``*_before`` are the values of the
     undefended model; valid and doubt say whether it counts as attacked (``bench.cell.validity``), psnr to linf how well
     the trigger hides (``bench.cell.stealth``). device to command say where it comes from (``bench.provenance``).
+    ``suspects_purity`` is the share of the suspects that carry the trigger, ``suspects_classes`` the number of source
+    classes that they come from, 0 for images of random classes. The purity is NaN without suspects, and in older
+    records, whose suspects were drawn in equal numbers from all source classes. ``evaluated_on`` says whether the
+    figures are of the "test" images or of the "validation" part of the training images.
     ``controls`` is what the attacker controls, "data" or "training"; "" in records made before it was recorded.
     ``targets`` are classes by number; ``class_names`` are in the order of the numbers, none where they are not known.
     ``tpr_assigned`` and ``fpr_assigned`` count only inputs that the undefended model assigns to a target class, as BNA
@@ -61,6 +65,9 @@ class Record(BaseModel):
     seed: columns.Seed
     reference: columns.Count
     suspects: columns.Count
+    suspects_purity: columns.Share = NAN
+    suspects_classes: columns.Count = 0
+    evaluated_on: columns.EvaluatedOn = "test"
     knowledge: columns.Line
     oracle: bool = False
     status: Status

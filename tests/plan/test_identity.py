@@ -25,6 +25,16 @@ def test_keys_stay_what_they_are():
     assert cell.key == "a68569fd6304a2425251adb8cbeaa387"
 
 
+def test_keys_of_cells_with_suspects_and_on_the_validation_part_stay_what_they_are():
+    [given] = plan(defenses="fire").cells
+    assert given.key == "bee230f780efabd2c886cf0c4ae2832c"
+    [held_out] = plan(evaluate="validation").cells
+    assert (held_out.victim.key, held_out.key) == (
+        "1b5062d2128b09a4d1be8d488446a9f5",
+        "5361aed1be45c1ee3927b1c3c6b494c9",
+    )
+
+
 def test_derived_seeds_stay_what_they_are():
     assert identity.seed("0" * 32, "attack") == 837892203135723550
     assert identity.seed("0" * 32, "attack") != identity.seed("0" * 32, "training")

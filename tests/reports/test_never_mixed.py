@@ -26,8 +26,11 @@ DIFFERING: dict[str, dict[str, object]] = {
     "references of an oracle": {"knowledge": "everything", "oracle": True, "reference": 50},
     "suspects of an oracle": {"knowledge": "everything", "oracle": True, "suspects": 3},
     "an oracle": {"oracle": True},
+    "what is evaluated": {"evaluated_on": "validation"},
+    "how suspects are drawn": {"suspects_purity": 1.0},
 }
 OWN = {"references of an oracle": {"knowledge": "everything", "oracle": True}}
+OWN["how suspects are drawn"] = {"knowledge": "200 clean + 64 suspected", "suspects_purity": float("nan")}
 OWN["suspects of an oracle"] = OWN["references of an oracle"]
 
 

@@ -1,0 +1,119 @@
+"""Choosing settings: on the validation part, by victims that no table shows, and by the rule that is declared."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+
+from bench.store.store import Store
+
+FILE = Path(__file__).parents[1] / "benchmarks" / "tuning.py"
+
+
+@pytest.fixture(scope="module")
+def tuning():
+    spec = importlib.util.spec_from_file_location("tuning", FILE)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["tuning"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["tuning"]
+
+
+def figure(value, der, fall=0.0, alarms=0, not_done=0):
+    return {"value": value, "der": der, "fall": fall, "alarms": alarms, "not_done": not_done}
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        ([figure(1, 0.80), figure(2, 0.90), figure(3, 0.70)], 2),
+        ([figure(1, 0.80), figure(2, 0.90, fall=0.011)], 1),  # costs a benign model more than a point
+        ([figure(1, 0.80), figure(2, 0.90, fall=0.01)], 2),
+        ([figure(1, 0.80), figure(2, 0.90, alarms=1)], 1),
+        ([figure(1, 0.80, alarms=1), figure(2, 0.90, alarms=1)], 2),  # no more than the published value
+        ([figure(1, 0.80), figure(2, 0.8004)], 1),  # a tie goes to the published value
+        ([figure(3, 0.9), figure(1, 0.80), figure(2, 0.8), figure(4, 0.9004)], 3),  # and then to the nearest to it
+        ([figure(1, 0.80), figure(2, 0.90, not_done=1)], 1),
+        ([figure(1, 0.80, fall=0.2), figure(2, 0.90, fall=0.2)], 1),  # none is left: the published value stays
+        ([figure(1, float("nan")), figure(2, 0.60)], 2),
+    ],
+)
+def test_the_rule_chooses_as_it_says(tuning, figures, expected):
+    assert tuning.chosen(figures, published=1) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("seeds = [0, 100]", "seeds=[0, 100]: expected seeds from 100 on; those below are for tables"),
+        ("targets = [3, 0]", "targets=[3, 0]: expected other classes than 0, the target of the tables"),
+        ("published = 9", "published=9: expected one of the candidates"),
+        ("request = { seeds = 1 }", "request={'seeds': 1}: expected no seeds, which the grid says itself"),
+        ("", "published is missing"),
+        ("valeus = [1]\npublished = 1", "unknown parameter 'valeus'"),
+    ],
+)
+def test_a_wrong_grid_is_refused_in_one_line(tuning, line, message, tmp_path, capsys):
+    file = tmp_path / "grids.toml"
+    published = "" if "published" in line or not line else "published = 1"
+    file.write_text(f"[a]\ndefense = 'ft'\nparameter = 'epochs'\ncandidates = [1, 2]\n{published}\n{line}\n")
+    assert tuning.main(["--grids", str(file), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert f"a: {message}" in said
+    assert said.count("\n") == 1
+
+
+def test_a_parameter_that_a_defense_does_not_have_is_refused_before_anything_runs(tuning, tmp_path, capsys):
+    file = tmp_path / "grids.toml"
+    file.write_text("[a]\ndefense = 'ft'\nparameter = 'epohcs'\ncandidates = [1, 2]\npublished = 1\n")
+    assert tuning.main(["--grids", str(file), "--store", str(tmp_path / "store")]) == 2
+    assert "epohcs" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+    assert tuning.main(["other", "--grids", str(file)]) == 2
+    assert capsys.readouterr().err == "grid 'other': expected one of a\n"
+
+
+def test_the_grids_that_are_declared_can_be_run(tuning):
+    grids = tuning.read_grids(FILE.with_suffix(".toml"))
+    assert grids
+    for grid in grids.values():
+        tuning.check(grid)
+        assert grid.options()["evaluate"] == "validation"
+
+
+def test_a_grid_is_run_on_the_validation_part_and_written_down(tuning, tmp_path, capsys):
+    file, out = tmp_path / "grids.toml", tmp_path / "out"
+    plugin = tiny.plugins(tmp_path)
+    file.write_text(
+        "[halving]\ndefense = 'halve'\nparameter = 'n'\ncandidates = [1, 2, 5]\npublished = 2\n"
+        "attacks = 'corner[n=3]'\ntargets = [1, 2]\nseeds = [100, 101]\n"
+        f"request = {{ datasets = 'dots', models = 'linear', reference = 8, plugin = ['{plugin}'] }}\n"
+    )
+    words = ["--grids", str(file), "--out", str(out), "--store", str(tmp_path / "store"), "--executor", "inline"]
+    assert tuning.main(words) == 0
+    found = json.loads((out / "halving.json").read_text())
+    assert capsys.readouterr().out == f"halving: n={found['chosen']}\n"
+    assert found["chosen"] in (1, 2, 5)
+    assert [one["value"] for one in found["figures"]] == [1, 2, 5]
+    records = list(Store(tmp_path / "store").records())
+    assert {record.evaluated_on for record in records} == {"validation"}
+    assert {record.seed for record in records} == {100, 101}
+    assert {record.targets for record in records if record.attack == "corner"} == {"[1]", "[2]"}
+    assert len(records) == 3 * 2 * 3  # values, seeds; two targets and the benign row
+    keys = {record.key: record for record in records}
+    for one in found["figures"]:
+        own = [keys[cell["key"]] for cell in one["cells"]]
+        assert len(own) == 6
+        benign = [record.acc_before - record.acc for record in own if record.attack == "none"]
+        assert one["fall"] == pytest.approx(sum(benign) / len(benign), abs=1e-6)
+    text = (out / "halving.md").read_text()
+    assert f"| **{found['chosen']}** |" in text
+    assert "python benchmarks/tuning.py halving" in text
+    before = tiny.log(tmp_path)
+    assert tuning.main(words) == 0
+    assert tiny.log(tmp_path) == before  # the choice is made again, from what the store has
+    assert json.loads((out / "halving.json").read_text()) == found
