@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bench.engine.executor import Executor, WorkerSettings
     from bench.engine.outstanding import Work
     from bench.engine.scheduler import Listener
+    from bench.plan.blame import Undoing
     from bench.plan.plan import Plan
     from bench.plan.plugin_files import PluginFile
     from bench.plan.registry import Registry
@@ -71,7 +72,7 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
 
     listener = listener or Silent()
     connect = _connector(options, listener.note)
-    registry = open_registry(request.plugin)
+    registry = open_registry(request.plugin, listener.note)
     data = data_folder(request.data)
     plan = make_plan(request, registry, data)
     for line in registry.skipped:
@@ -181,14 +182,29 @@ def _sweep(store: "Store") -> None:
     locks.sweep(store.root)
 
 
-def open_registry(files: Sequence[str | Path] = ()) -> "Registry":
-    """The registry with these one-file plugins. Raises RequestError if a plugin cannot be entered."""
+def open_registry(files: Sequence[str | Path] = (), note: Callable[[str], None] = lambda line: None) -> "Registry":
+    """The registry with these one-file plugins. Raises RequestError if a plugin cannot be entered.
+
+    What foreign plugins change in this process is put back; ``note`` is called with a line about it.
+    """
     from bench.plan.registry import Registry
 
-    registry = Registry([Path(file).resolve() for file in files])
+    registry = Registry([Path(file).resolve() for file in files], undoing=_undoing(note))
     if registry.problems:
         raise RequestError(registry.problems[0])
     return registry
+
+
+def _undoing(note: Callable[[str], None]) -> "Undoing":
+    """As ``bench.engine.undoing.Undoing``, which loads torch: only when the first foreign plugin is used."""
+
+    @cache
+    def made() -> "Undoing":
+        from bench.engine.undoing import Undoing
+
+        return Undoing(note)
+
+    return lambda plugin: made()(plugin)
 
 
 def collect(
@@ -221,13 +237,12 @@ def data_folder(data: str | Path | None) -> Path:
 
 def check_data(plan: "Plan", data: Path) -> None:
     """Let every data set of a plan download and decode what is missing, before any work starts."""
-    from bench.plan.blame import blaming
     from bench.plugin.dataset import Dataset
 
     for ref in {victim.dataset.label: victim.dataset for victim in plan.victims}.values():
         dataset = plan.plugin(ref)
         if isinstance(dataset, Dataset):
-            with blaming(f"dataset {dataset.name!r}", "prepare"):
+            with plan.registry.asking("dataset", dataset.name, "prepare"):
                 dataset.prepare(data)
                 if ref.foreign:
                     dataset.splits(data)  # so that what is wrong with it is said once, before any work starts

@@ -9,11 +9,11 @@ from typing import Any
 
 from bench.engine import replaced
 from bench.engine.fact import UNREADABLE, value
-from bench.engine.process_facts import process_facts
+from bench.engine.process_facts import process_facts, urgent_facts
 from bench.engine.replaced import Loaded
 from bench.engine.torch_facts import torch_facts
 
-FACTS = [*torch_facts(), *process_facts()]
+FACTS = [*urgent_facts(), *torch_facts(), *process_facts()]
 
 
 @dataclass(frozen=True)
