@@ -41,8 +41,9 @@ class Undoing:
             if os.getpid() != process:
                 os._exit(1)
             self._is_open = False
-            gc.collect(1)  # what is forgotten may do something when it goes
-            changed = before.changes()
+            with suppress(Exception):  # of a signal handler, which may be left and run at any time
+                gc.collect(1)  # what is forgotten may do something when it goes
+            changed = _changes(before)
             descriptors.put_back()
             if changed:
                 before.restore()
@@ -54,6 +55,13 @@ class Undoing:
         if line not in self._noted:
             self._noted.add(line)
             self._note(line)
+
+
+def _changes(before: Snapshot) -> tuple[str, ...]:
+    try:
+        return before.changes()
+    except Exception:  # of a signal handler
+        return ("signal handlers changed",)
 
 
 class _StandardDescriptors:

@@ -34,6 +34,14 @@ def wake_up() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 
 
+def raise_often() -> None:
+    def fail(*_: object) -> None:
+        raise TypeError
+
+    signal.signal(signal.SIGALRM, fail)
+    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+
+
 def close_streams() -> None:
     os.close(1)
     os.close(2)
@@ -66,6 +74,7 @@ WAYS: dict[Callable[[], object], str] = {
     hide_modules: "loaded modules replaced (",
     lose_finders: "the finders of modules changed",
     wake_up: "a timer changed",
+    raise_often: "signal handlers changed",
     close_streams: "standard descriptors changed",
     redirect: "standard descriptors changed (1)",
     use_up_descriptors: "limits of resources changed (RLIMIT_NOFILE)",
@@ -77,7 +86,7 @@ def undone(do: Callable[[], object]) -> tuple[list[str], tuple[str, ...], list[t
     """The notes when a plugin did this, what is different then, and where the standard descriptors lead."""
     notes: list[str] = []
     before = Snapshot.take()
-    with suppress(OSError), Undoing(notes.append)("attack 'x'"):  # what it raises is passed on
+    with suppress(OSError, TypeError), Undoing(notes.append)("attack 'x'"):  # what it raises is passed on
         do()
     return notes, before.changes(), [os.fstat(number)[1:3] for number in (0, 1, 2)]
 

@@ -29,7 +29,7 @@ NOT_PUT_BACK = {  # where plans are made
     "descriptors": "no process raises the bound of its own limits again: the run ends with an error that names them",
     "limits": "no process raises the bound of its own limits again: the run ends with an error that names them",
 }
-OF_PLANS = ["backward_hook", "call", "dumps", "path", "signals", "streams", "modules", "python"]
+OF_PLANS = ["backward_hook", "call", "dumps", "path", "streams", "modules", "python"]
 OTHERS = {"poisons": "attacks", "builds": "models", "loads": "datasets"}
 Run = subprocess.CompletedProcess[str]
 NOT_MEASURED = ("seconds", "ms_per_sample", "peak_memory", "started", "finished", "command")
