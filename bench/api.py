@@ -1,7 +1,7 @@
 """The Python interface, over which the command line is a thin layer: ``bench.run`` takes the same options."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from bench.plan.plugin_files import PluginFile
     from bench.plan.registry import Registry
     from bench.store.store import Store
+
+LOST = "its result was stored and cannot be read now, or is gone; run again"
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,13 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
         fresh=refresh.cells if refresh else (),
         keep=options.stale == "keep",
     )
+    tried = {stage.key for stage in work.stages}
     if work:
         check_data(plan, data)
         listener.known(records.values())
         settings = _settings(options, store.root.resolve(), data, registry.files)
         records |= _execute(work, lambda: connect(settings, len(work.stages)), store, listener)
-    return collect(plan, store, records, listener.note)
+    return collect(plan, store, records, listener.note, tried)
 
 
 def _connector(options: RunOptions, note: Callable[[str], None]) -> "Callable[[WorkerSettings, int], Executor]":
@@ -212,11 +215,13 @@ def collect(
     store: "Store",
     records: Mapping[str, Record] | None = None,
     note: Callable[[str], None] = lambda line: None,
+    tried: Collection[str] = (),
 ) -> Results:
     """The records of a plan's cells with their verdicts: of finished cells, and the last failures of the others.
 
     records: by key, those that are known and not read from the store. note: called with a line about each damaged
-    record. Plugins have their labels of this plan, which may differ from those of the request that made the record.
+    record. tried: keys of cells that must have one; the cell has failed if it has not. Plugins have their labels of
+    this plan, which may differ from those of the request that made the record.
     """
     from bench.engine.outstanding import read_record
 
@@ -224,6 +229,8 @@ def collect(
     for cell in plan.cells:
         record = (records or {}).get(cell.key)
         record = record or read_record(store, "cells", cell.key, note) or read_record(store, "failures", cell.key, note)
+        if record is None and cell.key in tried:
+            record = Record(**cell.columns, status="failed", reason=LOST)
         if record is not None:
             collected.append(record.model_copy(update=cell.labels))
     return Results(judged_within(store, collected))
