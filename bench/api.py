@@ -1,9 +1,9 @@
 """The Python interface, over which the command line is a thin layer: ``bench.run`` takes the same options."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from bench.engine.executor import Executor, WorkerSettings
     from bench.engine.outstanding import Work
     from bench.engine.scheduler import Listener
+    from bench.plan.blame import Undoing
     from bench.plan.plan import Plan
     from bench.plan.plugin_files import PluginFile
     from bench.plan.registry import Registry
     from bench.store.store import Store
+
+LOST = "its result was stored and cannot be read now, or is gone; run again"
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
 
     listener = listener or Silent()
     connect = _connector(options, listener.note)
-    registry = open_registry(request.plugin)
+    registry = open_registry(request.plugin, listener.note)
     data = data_folder(request.data)
     plan = make_plan(request, registry, data)
     for line in registry.skipped:
@@ -92,12 +95,13 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
         fresh=refresh.cells if refresh else (),
         keep=options.stale == "keep",
     )
+    tried = {stage.key for stage in work.stages}
     if work:
         check_data(plan, data)
         listener.known(records.values())
         settings = _settings(options, store.root.resolve(), data, registry.files)
         records |= _execute(work, lambda: connect(settings, len(work.stages)), store, listener)
-    return collect(plan, store, records, listener.note)
+    return collect(plan, store, records, listener.note, tried)
 
 
 def _connector(options: RunOptions, note: Callable[[str], None]) -> "Callable[[WorkerSettings, int], Executor]":
@@ -183,14 +187,29 @@ def _sweep(store: "Store") -> None:
     locks.sweep(store.root)
 
 
-def open_registry(files: Sequence[str | Path] = ()) -> "Registry":
-    """The registry with these one-file plugins. Raises RequestError if a plugin cannot be entered."""
+def open_registry(files: Sequence[str | Path] = (), note: Callable[[str], None] = lambda line: None) -> "Registry":
+    """The registry with these one-file plugins. Raises RequestError if a plugin cannot be entered.
+
+    What foreign plugins change in this process is put back; ``note`` is called with a line about it.
+    """
     from bench.plan.registry import Registry
 
-    registry = Registry([Path(file).resolve() for file in files])
+    registry = Registry([Path(file).resolve() for file in files], undoing=_undoing(note))
     if registry.problems:
         raise RequestError(registry.problems[0])
     return registry
+
+
+def _undoing(note: Callable[[str], None]) -> "Undoing":
+    """As ``bench.engine.undoing.Undoing``, which loads torch: only when the first foreign plugin is used."""
+
+    @cache
+    def made() -> "Undoing":
+        from bench.engine.undoing import Undoing
+
+        return Undoing(note)
+
+    return lambda plugin: made()(plugin)
 
 
 def collect(
@@ -198,11 +217,13 @@ def collect(
     store: "Store",
     records: Mapping[str, Record] | None = None,
     note: Callable[[str], None] = lambda line: None,
+    tried: Collection[str] = (),
 ) -> Results:
     """The records of a plan's cells with their verdicts: of finished cells, and the last failures of the others.
 
     records: by key, those that are known and not read from the store. note: called with a line about each damaged
-    record. Plugins have their labels of this plan, which may differ from those of the request that made the record.
+    record. tried: keys of cells that must have one; the cell has failed if it has not. Plugins have their labels of
+    this plan, which may differ from those of the request that made the record.
     """
     from bench.engine.outstanding import read_record
 
@@ -210,6 +231,8 @@ def collect(
     for cell in plan.cells:
         record = (records or {}).get(cell.key)
         record = record or read_record(store, "cells", cell.key, note) or read_record(store, "failures", cell.key, note)
+        if record is None and cell.key in tried:
+            record = Record(**cell.columns, status="failed", reason=LOST)
         if record is not None:
             collected.append(record.model_copy(update=cell.labels))
     return Results(judged_within(store, collected))
@@ -223,13 +246,12 @@ def data_folder(data: str | Path | None) -> Path:
 
 def check_data(plan: "Plan", data: Path) -> None:
     """Let every data set of a plan download and decode what is missing, before any work starts."""
-    from bench.plan.blame import blaming
     from bench.plugin.dataset import Dataset
 
     for ref in {victim.dataset.label: victim.dataset for victim in plan.victims}.values():
         dataset = plan.plugin(ref)
         if isinstance(dataset, Dataset):
-            with blaming(f"dataset {dataset.name!r}", "prepare"):
+            with plan.registry.asking("dataset", dataset.name, "prepare"):
                 dataset.prepare(data)
                 if ref.foreign:
                     dataset.splits(data)  # so that what is wrong with it is said once, before any work starts

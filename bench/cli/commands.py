@@ -133,7 +133,7 @@ def show(name: str, /, **options: Any) -> None:
     from bench.plan.blame import blaming
 
     request, how = merge_options(None, options)
-    registry = open_registry(request.plugin)
+    registry = open_registry(request.plugin, complain)
     with blaming(f"show {shortened(name)}", "describing it"):  # a plugin's defaults may be anything
         lines = show_lines(name, registry, how.store)
     print_lines(lines)
@@ -282,7 +282,7 @@ def _plan_of(request: Request) -> "Plan":
     from bench.api import data_folder, open_registry
     from bench.plan.plan import make_plan
 
-    registry = open_registry(request.plugin)
+    registry = open_registry(request.plugin, complain)
     made = make_plan(request, registry, data_folder(request.data))
     for line in registry.skipped:
         complain(f"left out: {line}")

@@ -27,6 +27,13 @@ _COMPILER, _KEPT_BY_COMPILER, _KEPT_BY_TQDM = "torch._inductor.async_compile", "
 _ONE, _HALF_STEP, _SMALLEST = 1.0, 2.0**-53, 5e-324
 
 
+def urgent_facts() -> Iterator[Fact]:
+    """What is put back first: what interrupts, and what every import inside a function needs."""
+    yield Fact("a timer", _timers, _set_timers, is_short=False)
+    yield Fact("loaded modules", lambda: dict(sys.modules), _set_modules, _modules_replaced)
+    yield Fact("the finders of modules", lambda: list(sys.meta_path), _set_finders, _finders_gone)
+
+
 def process_facts() -> Iterator[Fact]:
     """Python's, numpy's and the system's."""
     yield Fact("the rounding of floats", _rounding, is_short=False)
@@ -41,9 +48,8 @@ def process_facts() -> Iterator[Fact]:
     yield Fact("the priority", lambda: os.getpriority(os.PRIO_PROCESS, 0))
     if hasattr(os, "sched_getaffinity"):
         yield Fact("the processors", lambda: os.sched_getaffinity(0), lambda value: os.sched_setaffinity(0, value))
-    yield Fact("limits of resources", lambda: {name: resource.getrlimit(number) for name, number in _LIMITS.items()})
+    yield Fact("limits of resources", _limits, _set_limits)
     yield Fact("signal handlers", _handlers, _set_handlers)
-    yield Fact("a timer", _timers, _set_timers, is_short=False)
     yield Fact("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, _lowered)
     yield Fact("garbage collection", lambda: (gc.isenabled(), *gc.get_threshold()), _set_collection)
     yield Fact("tracing", lambda: (sys.gettrace(), sys.getprofile()), _set_tracing, is_short=False)
@@ -80,6 +86,21 @@ def _umask() -> int:
     mask = os.umask(0o077)  # it can only be read by setting it
     os.umask(mask)
     return mask
+
+
+def _limits() -> dict[str, tuple[int, int]]:
+    return {name: resource.getrlimit(number) for name, number in _LIMITS.items()}
+
+
+def _set_limits(value: dict[str, tuple[int, int]]) -> None:
+    for name, (soft, hard) in value.items():
+        now = resource.getrlimit(_LIMITS[name])
+        if now != (soft, hard):
+            try:
+                resource.setrlimit(_LIMITS[name], (soft, hard))
+            except (ValueError, OSError):  # only root raises what bounds the limit
+                bounded = now[1] if now[1] != resource.RLIM_INFINITY and not 0 <= soft <= now[1] else soft
+                resource.setrlimit(_LIMITS[name], (bounded, now[1]))
 
 
 def _handlers() -> dict[str, Any]:
@@ -141,6 +162,33 @@ def _drop_errors_of_warnings(value: list[Any]) -> None:
 
 def _set_path(value: list[str]) -> None:
     sys.path += [entry for entry in value if entry not in sys.path]
+
+
+def _set_finders(value: list[Any]) -> None:
+    sys.meta_path[:] = [*value, *(finder for finder in sys.meta_path if finder not in value)]
+
+
+def _finders_gone(fact: Fact, before: list[Any], after: list[Any]) -> str | None:
+    """Libraries may add their own; none may be taken away."""
+    return f"{fact.what} changed" if any(finder not in after for finder in before) else None
+
+
+def _set_modules(value: dict[str, Any]) -> None:
+    for name in _forged(value, sys.modules):
+        del sys.modules[name]
+    sys.modules.update(value)
+
+
+def _modules_replaced(fact: Fact, before: dict[str, Any], after: dict[str, Any]) -> str | None:
+    """More may be loaded; what was loaded must stay what it is."""
+    names = [name for name, module in before.items() if after.get(name) is not module] + _forged(before, after)
+    return f"{fact.what} replaced ({printable(', '.join(names), 100)})" if names else None
+
+
+def _forged(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Modules that take the place of the harness's, which would be loaded later."""
+    new = [name for name in after if name not in before and name.startswith("bench.")]
+    return [name for name in new if getattr(after[name], "__spec__", None) is None]
 
 
 def _lowered(fact: Fact, before: int, after: int) -> str | None:

@@ -4,16 +4,19 @@ A worker lives long, and a stage's result must depend on its key alone: a plugin
 a hook registered or a function replaced would change the figures of all that is computed there later.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from bench.engine import replaced
-from bench.engine.fact import UNREADABLE, value
-from bench.engine.process_facts import process_facts
+from bench.engine.fact import UNREADABLE, Fact, value
+from bench.engine.process_facts import process_facts, urgent_facts
 from bench.engine.replaced import Loaded
 from bench.engine.torch_facts import torch_facts
 
-FACTS = [*torch_facts(), *process_facts()]
+URGENT = list(urgent_facts())
+FACTS = [*URGENT, *torch_facts(), *process_facts()]
+_TRIES = 3  # to put one thing back
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,24 @@ class Snapshot:
 
     def restore(self) -> None:
         """Put back what can be put back. ``changes`` then says what could not."""
-        replaced.restore(self._modules)
-        for fact, before in zip(FACTS, self._values, strict=True):
-            if fact.restore is None or before is UNREADABLE:
-                continue
-            try:
-                if fact.told(fact, before, value(fact)) is not None:
-                    fact.restore(before)
-            except Exception:  # the others can still be
-                continue
+        facts = list(zip(FACTS, self._values, strict=True))
+        for fact, before in facts[: len(URGENT)]:
+            _persistently(_restore, fact, before)
+        _persistently(replaced.restore, self._modules)
+        for fact, before in facts[len(URGENT) :]:
+            _persistently(_restore, fact, before)
+
+
+def _restore(fact: Fact, before: Any) -> None:
+    if fact.restore is not None and before is not UNREADABLE and fact.told(fact, before, value(fact)) is not None:
+        fact.restore(before)
+
+
+def _persistently(do: Callable[..., None], *given: Any) -> None:
+    """Call it until it raises nothing: signal handlers that a plugin left may raise in it."""
+    for _ in range(_TRIES):
+        try:
+            do(*given)
+            return
+        except Exception:
+            continue

@@ -1,10 +1,13 @@
 """Whose fault it is: what a plugin raises while a request is planned becomes one line that names the plugin."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from bench.errors import Damaged, RequestError, one_line, shortened
 from bench.records.texts import LONGEST
+
+Undoing = Callable[[str], AbstractContextManager[None]]
+"""Gives a context in which code of the plugin that is named may run: what it changes in the process is put back."""
 
 
 @contextmanager

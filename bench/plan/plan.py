@@ -1,8 +1,10 @@
 """From a request to its stages: victims, and the cells that share them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -38,6 +40,7 @@ class Plan:
 
     cells: list[CellStage]
     plugins: dict[tuple[str, str], Plugin] = field(repr=False)
+    registry: Registry = field(repr=False, compare=False)
     notes: tuple[str, ...] = ()  # lines that whoever asked should read
     _reasons: dict[tuple[int, ...], str | None] = field(default_factory=dict, repr=False, compare=False)
 
@@ -53,8 +56,10 @@ class Plan:
         lines = {}
         for ref in {victim.dataset.label: victim.dataset for victim in self.victims}.values():
             source = cast(Dataset, self.plugin(ref))
+            with self.registry.asking(source.kind, source.name, "summary"):
+                summary = source.summary(data)
             with blaming(_name(source), "summary"):
-                lines[ref.label] = shortened(" ".join(source.summary(data).split()), 1000)
+                lines[ref.label] = shortened(" ".join(summary.split()), 1000)
         return lines
 
     def unsupported(self, cell: CellStage) -> str | None:
@@ -67,7 +72,9 @@ class Plan:
     def _reason(self, cell: CellStage) -> str | None:
         plugins = [self.plugin(ref) for ref in cell.refs.values()]
         case = Case(cast(Dataset, plugins[0]), cast(Model, plugins[1]), *plugins[2:])
-        return next((reason for plugin in plugins if (reason := _declined(plugin, case))), None)
+        involved = [(ref.kind, ref.name) for ref in cell.refs.values()]
+        apart = partial(self.registry.apart, *involved)
+        return next((reason for plugin in plugins if (reason := _declined(plugin, case, apart))), None)
 
 
 def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
@@ -90,40 +97,41 @@ def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
     cells: dict[str, CellStage] = {}
     for dataset in datasets:
         source = cast(Dataset, dataset.plugin)
-        spec, available = _images_of(source, data, request.evaluate)
+        spec, available = _images_of(source, data, request.evaluate, registry)
         fitted = {kind: chooser.fitted(chosen, "resolve", spec) for kind, chosen in choices.items()}
         given = [_given(choice.plugin) for choice in fitted["defense"]]
         budget = budget_of(request, profile, available, given)
         if "suspects" in given and budget.classes:
-            _check_source_classes(budget.classes, fitted["attack"], dataset.ref.label, spec.classes)
+            _check_source_classes(budget.classes, fitted["attack"], dataset.ref.label, spec.classes, registry)
+        paired = [_wants_pairs(choice.plugin, registry) for choice in fitted["defense"]]
         for model, recipe, attack, seed in product(fitted["model"], trainings, fitted["attack"], seeds):
             parts = (dataset.ref, model.ref, attack.ref)
             victim = VictimStage(*parts, request.profile, recipe, seed, request.evaluate)
-            for defense in fitted["defense"]:
-                cell = _cell(victim, defense, budget)
+            for defense, pairs in zip(fitted["defense"], paired, strict=True):
+                cell = _cell(victim, defense, budget, pairs=pairs)
                 cells.setdefault(cell.key, cell)
-    return Plan(list(cells.values()), chooser.plugins, tuple(chooser.notes))
+    return Plan(list(cells.values()), chooser.plugins, registry, tuple(chooser.notes))
 
 
-def _images_of(source: Dataset, data: Path, evaluate: str) -> tuple[ImageSpec, int]:
+def _images_of(source: Dataset, data: Path, evaluate: str, registry: Registry) -> tuple[ImageSpec, int]:
     """What a data set's images are, and how many there are to train with beside those held out to ``evaluate``."""
-    with blaming(_name(source), "spec"):
+    with registry.asking(source.kind, source.name, "spec"):
         spec = source.spec
     if not isinstance(spec, ImageSpec) or not all(
         type(size) is int and size > 0 for size in (*spec.shape, spec.classes)
     ):
         raise RequestError(f"{_name(source)}: spec={shortened(repr(spec))}: expected an ImageSpec of positive sizes")
-    with blaming(_name(source), "reading its training images"):
+    with registry.asking(source.kind, source.name, "reading its training images"):
         available = (source if evaluate == "test" else evaluation.whole(source)).training_images(data)
     if type(available) is not int or available < 1:
         raise RequestError(f"{_name(source)}: {shortened(repr(available))} training images: expected 1 or more")
     return spec, available if evaluate == "test" else evaluation.left_to_train(source, available)
 
 
-def _check_source_classes(classes: int, attacks: "list[_Chosen]", dataset: str, count: int) -> None:
+def _check_source_classes(classes: int, attacks: "list[_Chosen]", dataset: str, count: int, registry: Registry) -> None:
     """Raise RequestError if suspects cannot come from so many of the data set's ``count`` classes."""
     for attack in attacks:
-        with blaming(_name(attack.plugin), "target"):
+        with registry.asking("attack", attack.plugin.name, "target"):
             most = len(source_classes(cast(Attack, attack.plugin), count))
         if classes > most:
             raise RequestError(
@@ -141,16 +149,20 @@ def _given(defense: Plugin) -> str:
     return knowledge
 
 
-def _declined(part: Plugin, case: Case) -> str | None:
-    """Why a plugin declines a case, or None.
+def _declined(part: Plugin, case: Case, apart: Callable[[], AbstractContextManager[None]]) -> str | None:
+    """Why a plugin declines a case, or None. ``apart``: a context for code of the plugins in it.
 
     Where the model's own network cannot be built or run, nobody can say: the case is tried, and fails under its name.
     """
+    if type(part).unsupported is Plugin.unsupported:
+        return None
     try:
-        with blaming(_name(part), "unsupported"):
+        with blaming(_name(part), "unsupported"), apart():
             reason = part.unsupported(case)
     except RequestError:
-        if _can_run(case):
+        with apart():
+            can_run = _can_run(case)
+        if can_run:
             raise
         return None
     if reason is not None and not isinstance(reason, str):
@@ -171,10 +183,13 @@ def _name(plugin: Plugin) -> str:
     return f"{plugin.kind} {plugin.name!r}"
 
 
-def _cell(victim: VictimStage, chosen: "_Chosen", budget: Budget) -> CellStage:
+def _wants_pairs(plugin: Plugin, registry: Registry) -> bool:
+    with registry.asking(plugin.kind, plugin.name, "wants_pairs"):
+        return bool(cast(Defense, plugin).wants_pairs)
+
+
+def _cell(victim: VictimStage, chosen: "_Chosen", budget: Budget, *, pairs: bool) -> CellStage:
     defense = cast(Defense, chosen.plugin)
-    with blaming(_name(defense), "wants_pairs"):
-        pairs = bool(defense.wants_pairs)
     return CellStage(
         victim,
         chosen.ref,
@@ -211,7 +226,7 @@ class _Chooser:
             for name in self.registry.select(kind, choice):
                 defaults = self._defaults(kind, name, choice)
                 plugin = self.registry.create(kind, name, {**defaults, **choice.parameters})
-                ref = self._ref(plugin, _label(plugin, defaults, choice.preset))
+                ref = self._ref(plugin, _label(plugin, defaults, choice.preset, self.registry))
                 chosen.setdefault(identity.canonical(ref.identity), _Chosen(plugin, ref))
         return list(chosen.values())
 
@@ -237,7 +252,7 @@ class _Chooser:
         """The plugins that their ``method`` makes of the chosen ones for ``what``, with the labels of these."""
         fitted = []
         for choice in chosen:
-            with blaming(_name(choice.plugin), method):
+            with self.registry.asking(choice.plugin.kind, choice.plugin.name, method):
                 plugin = getattr(choice.plugin, method)(what)
             if not isinstance(plugin, type(choice.plugin)):
                 given = shortened(repr(plugin))
@@ -255,7 +270,7 @@ class _Chooser:
         return ref
 
 
-def _label(plugin: Plugin, defaults: Mapping[str, Any], preset: str | None) -> str:
+def _label(plugin: Plugin, defaults: Mapping[str, Any], preset: str | None, registry: Registry) -> str:
     """The plugin's name in tables, with its preset, and those parameters that are not the defaults.
 
     The ``defaults`` are the preset's, else the profile's, and the plugin's own for the rest.
@@ -263,7 +278,9 @@ def _label(plugin: Plugin, defaults: Mapping[str, Any], preset: str | None) -> s
     fields, values = type(plugin).model_fields, plugin.model_dump()
     required = {name: values[name] for name, field in fields.items() if field.is_required()}
     try:
-        usual = type(plugin)(**{**required, **defaults}).model_dump()
+        with registry.apart((plugin.kind, plugin.name)):
+            usual_plugin = type(plugin)(**{**required, **defaults})
+        usual = usual_plugin.model_dump()
     except ValidationError:  # parameters that go together: without the others, what is required is refused
         usual = {}
     left_out = {name: fields[name].default for name in fields if name not in values and name in usual}

@@ -9,7 +9,7 @@ import importlib.util
 import linecache
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -56,8 +56,11 @@ def read(path: Path) -> PluginFile:
     return PluginFile(path, text, fingerprints.beside(path.stem, Source(path, text)))
 
 
-def load(file: PluginFile) -> ModuleType:
-    """The plugin's module, run once a process from its text. Raises whatever it raises, and ImportError."""
+def load(file: PluginFile, inside: AbstractContextManager[None] | None = None) -> ModuleType:
+    """The plugin's module, run once a process from its text. Raises whatever it raises, and ImportError.
+
+    inside: a context in which the text is run, if it is run.
+    """
     texts = [str(file.path.resolve()).encode(), *(source.text for _, source in sorted(file.helpers.items()))]
     parts = hashlib.sha256("\n".join(hashlib.sha256(text).hexdigest() for text in texts).encode()).hexdigest()[:8]
     name = f"bench_plugin_{file.digits}_{parts}"  # a copy elsewhere, or with edited helpers, is another module
@@ -67,7 +70,7 @@ def load(file: PluginFile) -> ModuleType:
         _forget_edited(file.helpers)
         sys.modules[name] = module
         try:
-            with _beside(file):
+            with _beside(file), inside or nullcontext():
                 loader.exec_module(module)
             _check_helpers(file)
         except BaseException:

@@ -7,7 +7,9 @@ one-file plugins are run at once, except by workers.
 import importlib
 import inspect
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import RequestError, one_line, shortened
 from bench.plan import fingerprints, plugin_files
-from bench.plan.blame import blaming
+from bench.plan.blame import Undoing, blaming
 from bench.plan.entries import BUILT_IN, Entry, described, file_of
 from bench.plan.parameter_check import check_parameters, split_values
 from bench.plan.plugin_files import PluginFile
@@ -39,11 +41,14 @@ class Registry:
 
     files: one-file plugins, by path or as they were read before. ``lazily``, as in workers: each is run when a plugin
     that it may define is first asked for, so that it does not touch the stages of others; installed plugins are not
-    described. problems: a line for every plugin that could not be entered. skipped: a line for every broken plugin that
-    a glob or "all" has left out.
+    described. undoing: for foreign code that is run here. problems: a line for every plugin that could not be entered.
+    skipped: a line for every broken plugin that a glob or "all" has left out.
     """
 
-    def __init__(self, files: Sequence[Path | PluginFile] = (), *, lazily: bool = False) -> None:
+    def __init__(
+        self, files: Sequence[Path | PluginFile] = (), *, lazily: bool = False, undoing: Undoing | None = None
+    ) -> None:
+        self._undoing = undoing
         self.files: tuple[PluginFile, ...] = ()
         self.problems: list[str] = []
         self.skipped: list[str] = []
@@ -105,7 +110,8 @@ class Registry:
         entry = self.entry(kind, name)
         _, _, attribute = entry.target.partition(":")
         try:
-            plugin = getattr(importlib.import_module(entry.module), attribute)
+            with nullcontext() if entry.module in sys.modules else self.apart((kind, name)):
+                plugin = getattr(importlib.import_module(entry.module), attribute)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a plugin's module raises, it is that plugin's problem
@@ -117,9 +123,11 @@ class Registry:
         from pydantic import ValidationError
 
         plugin = self.load(kind, name)
+        given = split_values(plugin, parameters)
         with blaming(f"{kind} {name!r}", "making it"):
             try:
-                made = plugin(**split_values(plugin, parameters))
+                with self.apart((kind, name)):
+                    made = plugin(**given)
             except ValidationError as error:
                 line = shortened(explained(error, plugin.model_fields), 1000)
                 raise RequestError(f"{kind} {name!r}: {line}") from error
@@ -149,6 +157,17 @@ class Registry:
                 raise RequestError(f"{ref.kind} {ref.name!r}: its code was edited while the run went on; run again")
             self._same_code.add(name)
         return plugin
+
+    @contextmanager
+    def asking(self, kind: str, name: str, what: str) -> Iterator[None]:
+        """Open while code of a plugin runs here: ``blaming`` for what it raises, and ``apart`` for what it changes."""
+        with blaming(f"{kind} {name!r}", what), self.apart((kind, name)):
+            yield
+
+    def apart(self, *plugins: tuple[str, str]) -> AbstractContextManager[None]:
+        """Open while code of these plugins runs here, by kind and name: what a foreign one changes is put back."""
+        foreign = [f"{kind} {name!r}" for kind, name in plugins if not self._is_built_in(kind, name)]
+        return self._undoing(" and ".join(foreign)) if self._undoing and foreign else nullcontext()
 
     def version(self, kind: str, name: str) -> str:
         """The version in keys: the plugin's ``version``; for a one-file plugin also digits of its text."""
@@ -181,6 +200,9 @@ class Registry:
 
     def _file_of(self, kind: str, name: str) -> PluginFile | None:
         return next((file for file in self.files if file.defines and (kind, name) in file.defines), None)
+
+    def _is_built_in(self, kind: str, name: str) -> bool:
+        return (kind, name) in self._entries and self._entries[kind, name].is_built_in
 
     def _loads(self, kind: str, name: str) -> bool:
         try:
@@ -215,7 +237,7 @@ class Registry:
 
     def _run(self, file: PluginFile) -> None:
         try:
-            module = plugin_files.load(file)
+            module = plugin_files.load(file, self._undoing and self._undoing(f"--plugin {file.path}"))
             entries = [_entry(plugin, module, file) for plugin in _plugins_in(module)]
         except KeyboardInterrupt:
             raise

@@ -1,11 +1,14 @@
 """Stages of real runs that are tried or made again, in this process."""
 
 import pandas as pd
+import pytest
 import tiny
 
 import bench
 from bench.cell.make import make
+from bench.engine.display import Silent
 from bench.plan.stages import CellStage
+from bench.store.store import Store
 
 
 def test_a_gpu_out_of_memory_is_tried_once_more(tmp_path):
@@ -36,3 +39,26 @@ def test_a_victim_that_disappears_during_a_run_is_made_again(tmp_path, monkeypat
     results = bench.run(**request, store=tmp_path / "store", executor="inline")
     pd.testing.assert_frame_equal(tiny.table(results.frame), tiny.table(expected.frame))
     assert tiny.log(tmp_path)["corner[n=0]"] == 2
+
+
+@pytest.mark.parametrize("how", ["damaged", "gone"])
+def test_a_cell_that_is_lost_after_it_was_made_has_failed(tmp_path, how):
+    """As where a worker of an edited package writes what this process cannot read. The next run makes it again."""
+
+    class Loses(Silent):
+        def ended(self, outcome):
+            store = Store(tmp_path / "store")
+            if isinstance(outcome.stage, CellStage) and outcome.stage.defense.name == "halve":
+                key = outcome.stage.key
+                if how == "gone":
+                    store.forget("cells", key)
+                else:
+                    [path] = (tmp_path / "store" / "cells").glob(f"*/{key}/record.json")
+                    path.write_text("{}")
+
+    request = {**tiny.GRID, "attacks": "corner", "defenses": "none,halve", "plugin": [tiny.plugins(tmp_path)]}
+    results = bench.run(**request, store=tmp_path / "store", executor="inline", listener=Loses())
+    assert not results.ok
+    assert [(record.defense, record.status) for record in results.records] == [("none", "done"), ("halve", "failed")]
+    assert "cannot be read" in results.records[1].reason
+    assert bench.run(**request, store=tmp_path / "store", executor="inline").ok

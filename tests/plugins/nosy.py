@@ -104,7 +104,7 @@ def labels(values: np.ndarray) -> list[str]:
     return found or ["a number for every test image"] * (len(values) in WANTED["sizes"])
 
 
-AT_IMPORT = search()
+AT_IMPORT = {} if os.environ["NOSY_PLANS"] == str(os.getpid()) else search()  # of a process that plans nobody asks
 
 
 class Watch:

@@ -79,6 +79,7 @@ def test_what_was_computed_again_by_newer_code_is_not_worth_a_word() -> None:
     assert block.left_out.empty
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_every_format_says_what_is_left_out(tmp_path: Path) -> None:
     frame = with_two_codes()
     write_report(frame, tmp_path)

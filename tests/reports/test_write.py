@@ -75,6 +75,7 @@ def asked_for(frame: pd.DataFrame, folder: Path, having: set[str]) -> tuple[list
     return asked, sorted(path.name for path in paths if path.name.startswith("gallery") and path.suffix == ".png")
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_pictures_are_those_of_the_first_victim_that_has_some(tmp_path: Path) -> None:
     frame = grid(3)
     asked, galleries = asked_for(frame[frame["attack"] == "sig"], tmp_path, {"sig-1", "sig-2"})
@@ -82,6 +83,7 @@ def test_pictures_are_those_of_the_first_victim_that_has_some(tmp_path: Path) ->
     assert galleries == ["gallery.png"]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_data_sets_that_share_an_attacks_label_show_their_own_victims(tmp_path: Path) -> None:
     one, other = small(), small().assign(dataset="gtsrb", dataset_label="gtsrb")
     other["victim_key"] = "gtsrb-" + other["victim_key"]
@@ -92,6 +94,7 @@ def test_data_sets_that_share_an_attacks_label_show_their_own_victims(tmp_path: 
     assert all(f"figures/{name}" in page for name in galleries)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_no_victim_is_shown_whose_records_are_left_out(tmp_path: Path) -> None:
     old = small().assign(attack_params='{"x": 1}', seed=1)
     old["victim_key"] = "old-" + old["victim_key"]
@@ -123,6 +126,7 @@ def test_a_frame_with_gaps_is_still_reported(frame: pd.DataFrame, tmp_path: Path
     assert len(terminal_table(frame, 80)) == int(len(frame) > 0) + int(defended) + int(judged) + int(looking)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_tables_beside_the_results_and_the_legend_are_in_every_file(tmp_path: Path) -> None:
     frame = small().assign(psnr=31.25, auroc=0.987, attack=["none"] * 3 + ["wanet"] * 3, acc_before=0.99, acc=0.9)
     truth = '{"shift_truth": {"3": {"cosine": 0.12345, "correlation": 0.5, "length": 0.25}}}'

@@ -5,8 +5,11 @@ The plugin is ``plugins/nosy.py``. Its search finds all of it where nothing is p
 
 import hashlib
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +76,15 @@ def search(
     (folder / "nosy.json").write_text(json.dumps(wanted(folder, asked, files), default=int))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("NOSY", str(folder / "nosy.json"))
+        environment.setenv("NOSY_PLANS", str(os.getpid()))
         options = {"plugin": [*files, shutil.copy(NOSY, folder)], "executor": executor, "workers": 1}
         results = bench.run(**asked, defenses=defenses, store=folder / "store", **options)
     return {record.defense: record for record in results.records if record.defense != "none"}
+
+
+def write_inline(folder: Path) -> None:
+    """Search in this process, beside the harness; the store in the folder has the records."""
+    search(folder, FOREIGN, [tiny.plugins(folder)], "inline", SEARCHING[:1])
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +100,12 @@ def foreign(tmp_path_factory) -> dict[str, Record]:
 
 @pytest.fixture(scope="module")
 def inline(tmp_path_factory) -> dict[str, Record]:
-    """Those of a search in this process, beside the harness."""
+    """Those of a search in a process of the harness, which is a fresh one: this one has the tests' own objects, too."""
     folder = tmp_path_factory.mktemp("inline")
-    return search(folder, FOREIGN, [tiny.plugins(folder)], "inline", SEARCHING[:1])
+    path = ":".join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    code = f"import runpy; runpy.run_path({__file__!r})['write_inline'](__import__('pathlib').Path({str(folder)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": path})
+    return {record.defense: record for record in Store(folder / "store").records()}
 
 
 @pytest.fixture(params=[*[("built_in", name) for name in SEARCHING], ("foreign", SEARCHING[0])], ids="-".join)

@@ -244,7 +244,7 @@ def test_images_that_are_not_what_a_data_set_says_are_one_line_before_any_work(t
     assert expected in err
 
 
-@pytest.mark.parametrize("executor", ["inline", "local"])
+@pytest.mark.parametrize("executor", ["inline", pytest.param("local", marks=pytest.mark.slow)])
 def test_what_a_defense_raises_fails_its_cell_alone(tmp_path, executor):
     path = write(tmp_path, "defense", field="how: str", repair="globals()[self.how]()")
     results = bench.run(

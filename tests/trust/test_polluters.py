@@ -25,18 +25,11 @@ DEFENSES = ["repairs", "returns", "guards", "learns", "reveals"]
 OF_TORCH = ["auroc", "metric", "toolbox", "dtype", "device", "deterministic", "threads", "mkldnn", "cudnn", "precision"]
 OF_TORCH += ["grad", "anomaly", "denormal", "forward_hook", "convolution", "relu", "seeds"]
 OF_TORCH += ["cross_entropy", "argmax", "randperm", "generator", "deepcopy", "numpy", "garbage"]
-BREAK_PLANS = {  # what is done when a file is imported or made is done where plans are made
-    "backward_hook": "clp is checked with the hook, and is not applicable",
-    "call": "clp is checked with the function that was replaced, and is not applicable",
-    "dumps": "the store that is made is none",
-    "python": "the run ends with an error",
-    "modules": "the run ends with an error",
-    "path": "the run ends with an error",
-    "signals": "the run dies of a timer's signal after its work is done",
-    "descriptors": "the run ends with an error",
-    "streams": "the run's cells fail",
-    "limits": "the run ends with an error",
+NOT_PUT_BACK = {  # where plans are made
+    "descriptors": "no process raises the bound of its own limits again: the run ends with an error that names them",
+    "limits": "no process raises the bound of its own limits again: the run ends with an error that names them",
 }
+OF_PLANS = ["backward_hook", "call", "dumps", "path", "streams", "modules", "python"]
 OTHERS = {"poisons": "attacks", "builds": "models", "loads": "datasets"}
 Run = subprocess.CompletedProcess[str]
 NOT_MEASURED = ("seconds", "ms_per_sample", "peak_memory", "started", "finished", "command")
@@ -115,16 +108,16 @@ def cells(kind: str, ways: Sequence[str]) -> str:
     return f"{kind}[how={'|'.join(ways)}]"
 
 
-def test_no_defense_changes_what_is_computed_after_it(tmp_path, undisturbed):
-    """Every pollution, while a defense repairs, when its network is asked, or by its guard; some by other kinds."""
-    ways = POLLUTIONS
+@pytest.mark.parametrize("ways", [POLLUTIONS[::2], pytest.param(POLLUTIONS, marks=pytest.mark.slow)], ids=len)
+def test_no_defense_changes_what_is_computed_after_it(tmp_path, undisturbed, ways):
+    """Pollutions, while a defense repairs, when its network is asked, or by its guard; some by other kinds."""
     defenses = [cells(kind, ways[number::3]) for number, kind in enumerate(("repairs", "returns", "guards"))]
     defenses += [cells("learns", ["dtype", "relu"]), cells("reveals", ["dtype", "store", "metric"])]
     run = bench_run(tmp_path, ["polluters.py"], defenses=",".join([*defenses, *BUILT_IN]))
     own = check(run, tmp_path, undisturbed)
-    assert len(ways) > 45
+    assert len(ways) > 22
     assert len(own) == len(ways) + 5
-    assert sum(record.status == "done" for record in own) > 40
+    assert sum(record.status == "done" for record in own) > len(own) * 0.7
 
 
 @pytest.mark.slow
@@ -135,10 +128,12 @@ def test_no_attack_changes_what_is_computed_after_it(tmp_path, undisturbed):
 
 
 def test_no_file_changes_what_is_computed_beside_it(tmp_path, undisturbed, monkeypatch):
-    """In the process that plans, it may do what it likes to torch, when it is imported and when it is made."""
-    monkeypatch.setenv("POLLUTES", f"import+construction {' '.join(OF_TORCH)}")
+    """In the process that plans, it may do what it likes, when it is imported and when it is made."""
+    monkeypatch.setenv("POLLUTES", f"import+construction {' '.join(OF_TORCH + OF_PLANS)}")
     run = bench_run(tmp_path, ["pollutes_early.py"], defenses=f"early,{','.join(BUILT_IN)}")
     assert len(check(run, tmp_path, undisturbed)) == 1
+    assert "pollutes_early.py left loaded modules replaced (" in run.stderr
+    assert "defense 'early' left loaded modules replaced (" in run.stderr
 
 
 @pytest.mark.slow
@@ -159,7 +154,7 @@ def test_nothing_else_that_is_foreign_changes_what_is_computed_after_it(tmp_path
 
 
 def marked(how: str) -> object:
-    known = pytest.mark.xfail(how in BREAK_PLANS, reason=BREAK_PLANS.get(how, ""))
+    known = pytest.mark.xfail(how in NOT_PUT_BACK, reason=NOT_PUT_BACK.get(how, ""))
     return pytest.param(how, marks=[pytest.mark.slow, known])
 
 
