@@ -15,6 +15,7 @@ from bench.cell.loaded import LoadedVictim
 from bench.plan.stages import CellStage
 from bench.plugin.images import stratified_order
 from bench.plugin.values import Context, Known, Secret
+from bench.toolbox.inference import Precision
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,14 @@ class DefenseInputs:
     """All that a defense of any kind is given.
 
     ``model`` is a copy of the victim's network, which the defense may change. Only an oracle calls ``secret``.
+    precision: that the victim's predictions were computed in, and those of the defended network are.
     """
 
     model: nn.Module
     known: Known
     context: Context
     secret: Callable[[], Secret]
+    precision: Precision = "float32"
 
 
 def known(stage: CellStage, victim: LoadedVictim) -> Known:
