@@ -27,6 +27,7 @@ from bench.plan.request import Request
 from bench.plugin import Runtime
 from bench.plugin.values import Context
 from bench.store.store import Store
+from bench.toolbox.inference import Answers
 
 ROUNDS = 7
 SINGLE = 40  # images that pass one by one in a round
@@ -45,7 +46,7 @@ def main() -> None:
         for cell in plan.cells:
             defense = shop.plugin(cell.defense)
             if cell.defense.name == "none":
-                calls["bare network"] = LoadedVictim.read(cell.victim, shop).network()
+                calls["bare network"] = Answers(LoadedVictim.read(cell.victim, shop).network())
                 test = shop.splits(cell.victim.dataset).test.floats
             elif isinstance(defense, Runtime):
                 victim = LoadedVictim.read(cell.victim, shop)

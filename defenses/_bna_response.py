@@ -1,13 +1,14 @@
 """How BNA answers: the network, and for what it assigns to a target, the aligned network."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.plugin import Prediction
+from bench.toolbox.inference import Answers
 
 
 @torch.no_grad()
-def respond(model: nn.Module, aligned: dict[int, nn.Module], images: Tensor) -> Prediction:
+def respond(model: Answers, aligned: dict[int, Answers], images: Tensor) -> Prediction:
     """The network's logits; where it assigns an input to a target, the logits of that target's aligned network.
 
     Flagged are inputs that the aligned network does not assign to the target; score: 1 - its probability of it.

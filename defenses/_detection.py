@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.plugin import Guard, Prediction, Runtime
+from bench.toolbox.inference import Answers
 from bench.toolbox.networks import channels_last
 from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast
@@ -37,10 +38,11 @@ class Detector(Runtime):
 
     def judging(self, model: nn.Module, score: Score, threshold: float) -> Guard:
         """``model`` as a guard that flags the inputs whose ``score`` is above ``threshold``."""
+        answers = Answers(model)
 
         @torch.no_grad()
         def guarded(images: Tensor) -> Prediction:
-            logits: Tensor = model(images)
+            logits = answers(images)
             scores = score(images, logits.argmax(1))
             flagged = scores > threshold
             return Prediction(second_best(logits, flagged) if self.on_flag == "second" else logits, scores, flagged)

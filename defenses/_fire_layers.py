@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bench.toolbox.inference import Answers
 from bench.toolbox.networks import Cut, Edit, Latent, edited, stages, watching
 
 BATCH = 256  # images a pass
@@ -53,10 +54,12 @@ def _latent(model: nn.Module, images: Tensor) -> Layer:
 def _reader(model: nn.Module, module: nn.Module, *, inputs: bool = False) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """The network, run so that it also gives the output (N, ...) of ``module``, or its input."""
 
+    answers = Answers(model)  # what is not flagged has the victim's logits, computed as these are
+
     def read(images: Tensor) -> tuple[Tensor, Tensor]:
         seen: list[Tensor] = []
-        with watching(module, lambda _, value: seen.append(value), inputs=inputs):
-            logits: Tensor = model(images)
+        with watching(module, lambda _, value: seen.append(value.float()), inputs=inputs):
+            logits = answers(images)
         return seen[-1], logits
 
     return read

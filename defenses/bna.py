@@ -30,6 +30,7 @@ from bench.plugin import (
     later,
     stratified_order,
 )
+from bench.toolbox.inference import Answers
 from bench.toolbox.networks import batch_norms
 
 Task = tuple[list[int], int]  # a search: the source classes, and the target, of one trigger
@@ -112,11 +113,12 @@ class BNA(Runtime):
         model = copy.deepcopy(model).requires_grad_(False)
         reference = known.reference()
         detections = self._detect(model, reference, context)
-        aligned = {}
+        aligned: dict[int, Answers] = {}
         for number, (target, detection) in enumerate(detections.items()):
             context.progress(0.5 + 0.5 * number / len(detections))
-            aligned[target] = self._aligned(model, reference, target, detection, context)
-        return lambda images: respond(model, aligned, images)
+            aligned[target] = Answers(self._aligned(model, reference, target, detection, context))
+        answers = Answers(model)
+        return lambda images: respond(answers, aligned, images)
 
     # --- detection ---------------------------------------------------------------------------------------
 

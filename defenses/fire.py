@@ -21,6 +21,7 @@ from bench.defenses._fire_choice import best_fit
 from bench.defenses._fire_direction import RunningMean, target_classes
 from bench.defenses._fire_repair import Fit, Repairer
 from bench.plugin import Case, Context, Guard, Knowledge, Known, LabelledImages, Prediction, Runtime, later
+from bench.toolbox.inference import Answers
 from bench.toolbox.training import logits_of
 
 STRENGTHS = (0.5, 1.0, 1.5, 2.0)  # what alpha is chosen among
@@ -181,8 +182,10 @@ def _choice(fit: Fit) -> dict[str, str | float]:
 def _unguarded(model: nn.Module) -> Guard:
     """The network as it is: no repair, no suspicion."""
 
+    answers = Answers(model)
+
     def guarded(images: Tensor) -> Prediction:
-        logits = model(images)
+        logits = answers(images)
         nothing = torch.zeros(len(logits), device=logits.device)
         return Prediction(logits, nothing, nothing > 0)
 

@@ -11,6 +11,7 @@ class NoDefense(Repair):
     name: ClassVar[str] = "none"
     source: ClassVar[str] = "control"
     knowledge: ClassVar[Knowledge] = "none"
+    changes_nothing: ClassVar[bool] = True
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         return model

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.plugin import Context, Guard, ImageSpec, Knowledge, Known, Prediction, RequestError, Runtime
+from bench.toolbox.inference import Answers
 
 
 class ShrinkPad(Runtime):
@@ -38,11 +39,12 @@ class ShrinkPad(Runtime):
     def guard(self, model: nn.Module, known: Known, context: Context) -> Guard:
         seed = torch.randint(2**62, (1,), generator=context.generator, device=context.device).item()
 
-        @torch.no_grad()
+        answers = Answers(model)
+
         def guarded(images: Tensor) -> Prediction:
             height, width = images.shape[2:]
             slack = (self.lost(height), self.lost(width))
-            return Prediction(model(shrunk(images, slack, hashed_corners(images, slack, int(seed)))))
+            return Prediction(answers(shrunk(images, slack, hashed_corners(images, slack, int(seed)))))
 
         return guarded
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.cell import reference
 from bench.cell.apart.defender import Assignment, DefenderApart
-from bench.cell.defender import Defender, DefenderHere
+from bench.cell.defender import Defender, DefenderHere, Report
 from bench.cell.diagnostics import compare_with_truth
 from bench.cell.loaded import LoadedVictim
 from bench.cell.measure import measure
@@ -22,6 +22,7 @@ from bench.plan.stages import CellStage
 from bench.plugin.values import Context
 from bench.provenance import now
 from bench.records import LogLines, Record, notes
+from bench.toolbox.inference import Precision
 
 _SLOW_TO_LOAD = ("torchvision", "timm")
 
@@ -29,17 +30,12 @@ _SLOW_TO_LOAD = ("torchvision", "timm")
 def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
     """Defend, predict and measure, and put the cell into the store. Returns what the defense logged."""
     started, log = now(), LogLines()
-    victim_fingerprints = workshop.store.facts(stage.victim.key).fingerprints  # of when the victim was made
+    facts = workshop.store.facts(stage.victim.key)  # fingerprints of when the victim was made
     victim = LoadedVictim.read(stage.victim, workshop)
-    test, classes, stream = victim.test_set(), victim.dataset.spec.classes, None
-    with _defender(stage, victim, log) as defender:
-        if defender.learns_from_stream:
-            stream = _stream(stage, victim, 2 * len(test))
-        predictions = predict(defender, test, stream, classes=classes)
-        report = defender.report()
-        if stream is None:
-            ask_again(defender, test, predictions, classes=classes)
-    compare_with_truth(report.diagnostics, workshop.victim(stage.victim), test, predictions, stream)
+    with _defender(stage, victim, facts.precision, log) as defender:
+        answered = _victims_own if defender.changes_nothing else _asked
+        predictions, report = answered(stage, victim, defender)
+    asked = 2 * len(victim.test)
     record = Record(
         **stage.columns,
         **measure(stage.victim.key, workshop.store, predictions, report.diagnostics, defender.detects_only),
@@ -47,12 +43,14 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
         controls=victim.attack.controls,
         defense_seconds=report.defending,
         inference_seconds=report.answering,
-        ms_per_sample=1000 * report.answering / (2 * len(test)),
+        ms_per_sample=facts.ms_per_sample if defender.changes_nothing else 1000 * report.answering / asked,
+        ms_added=report.ms_added,
+        ms_added_spread=report.ms_added_spread,
         peak_memory_mb=report.peak_mb,
         started=started,
         finished=now(),
         log=log.text,
-        fingerprints=json.dumps({**victim_fingerprints, "defense": defender.fingerprint}, sort_keys=True),
+        fingerprints=json.dumps({**facts.fingerprints, "defense": defender.fingerprint}, sort_keys=True),
         diagnostics=notes.to_json(report.diagnostics),
         **workshop.maker.columns(),
     )
@@ -61,8 +59,27 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
     return log
 
 
+def _asked(stage: CellStage, victim: LoadedVictim, defender: Defender) -> tuple[dict[str, Tensor], Report]:
+    """What the defense predicts, by name, and what it has cost and noted."""
+    test, classes, stream = victim.test_set(), victim.dataset.spec.classes, None
+    if defender.learns_from_stream:
+        stream = _stream(stage, victim, 2 * len(test))
+    predictions = predict(defender, test, stream, classes=classes, compared=defender.compared)
+    report = defender.report()
+    if stream is None:
+        ask_again(defender, test, predictions, classes=classes)
+    compare_with_truth(report.diagnostics, victim.workshop.victim(stage.victim), test, predictions, stream)
+    return predictions, report
+
+
+def _victims_own(stage: CellStage, victim: LoadedVictim, defender: Defender) -> tuple[dict[str, Tensor], Report]:
+    """The victim's predictions as they are stored, for a defense that changes nothing: nothing is computed again."""
+    stored = victim.workshop.store.tensors("victims", stage.victim.key, "predictions.safetensors")
+    return {name: value for name, value in stored.items() if name not in ("labels", "targets")}, defender.report()
+
+
 @contextmanager
-def _defender(stage: CellStage, victim: LoadedVictim, log: LogLines) -> Iterator[Defender]:
+def _defender(stage: CellStage, victim: LoadedVictim, precision: Precision, log: LogLines) -> Iterator[Defender]:
     """The cell's defense, ready to answer: here, or in a process of its own if its code is foreign."""
     workshop = victim.workshop
     context = Context(
@@ -70,14 +87,16 @@ def _defender(stage: CellStage, victim: LoadedVictim, log: LogLines) -> Iterator
     )
     known = reference.known(stage, victim, context.log)
     if workshop.defense_process is None or not stage.defense.foreign or stage.oracle:
-        inputs = DefenseInputs(victim.network(), known, context, lambda: reference.secret(stage, victim))
+        inputs = DefenseInputs(victim.network(), known, context, lambda: reference.secret(stage, victim), precision)
         fingerprint = workshop.registry.fingerprint("defense", stage.defense.name)
         yield DefenderHere(workshop.plugin(stage.defense), inputs, fingerprint)
         return
     model, spec = stage.victim.model, victim.dataset.spec
     weights, device = workshop.victim(stage.victim).state_dict(), str(workshop.device)
     seed = identity.seed(stage.key, "defense")
-    assignment = Assignment(workshop.registry.files, model, spec, weights, stage.defense, known, seed, device)
+    assignment = Assignment(
+        workshop.registry.files, model, spec, weights, stage.defense, known, seed, device, precision
+    )
     modules = [] if model.foreign else [workshop.registry.entry("model", model.name).module]
     modules += [name for name in _SLOW_TO_LOAD if name in sys.modules]  # this process has built the network with them
     with workshop.defense_process(modules) as process:

@@ -1,5 +1,6 @@
 """A defense at work: it repairs or builds its guard from what its threat model allows, and then answers inputs."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -8,6 +9,7 @@ from torch import Tensor
 from bench.cell import oracle, repair, runtime
 from bench.cell.meter import Meter
 from bench.cell.metered import MeteredGuard
+from bench.cell.network import network_guard
 from bench.cell.reference import DefenseInputs
 from bench.plugin.defense import Defense, Guard
 from bench.plugin.oracle import Oracle
@@ -21,11 +23,16 @@ _KINDS: dict[type[Defense], Any] = {Repair: repair, Runtime: runtime, Oracle: or
 
 @dataclass(frozen=True)
 class Report:
-    """What a defense has cost and noted: seconds until it was ready, seconds of its answers, peak memory in MiB."""
+    """What a defense has cost and noted: seconds until it was ready, seconds of its answers, peak memory in MiB.
+
+    ms_added, ms_added_spread: what it adds to the milliseconds of an image, and how far that varies (``MeteredGuard``).
+    """
 
     defending: float
     answering: float
     peak_mb: float
+    ms_added: float
+    ms_added_spread: float
     diagnostics: dict[str, Any]
 
 
@@ -34,10 +41,14 @@ class Defender(Protocol):
 
     learns_from_stream: bool
     detects_only: bool
+    changes_nothing: bool  # the victim's predictions are its own
     fingerprint: str  # of the defense's code
 
     def __call__(self, images: Tensor) -> Prediction:
         """The defense's prediction for images (B, C, H, W) in [0, 1]. Raises whatever the defense raises."""
+
+    def compared(self, images: Tensor) -> Prediction:
+        """The same, with the bare network timed beside it."""
 
     def report(self) -> Report:
         """What it has cost and noted so far. Raises TypeError or ValueError for a note that no record can hold."""
@@ -49,21 +60,27 @@ class DefenderHere:
     def __init__(self, defense: Defense, inputs: DefenseInputs, fingerprint: str) -> None:
         self.learns_from_stream = isinstance(defense, Runtime) and bool(defense.learns_from_stream)
         self.detects_only = isinstance(defense, Runtime) and bool(defense.detects_only)
+        self.changes_nothing = isinstance(defense, Repair) and bool(defense.changes_nothing)
         self.fingerprint = fingerprint
         self._name = f"defense {defense.name!r}"
         self._context = inputs.context
+        bare = deepcopy(inputs.model)  # before the defense changes it
         with Meter(self._context.device) as self._defending:
             guard = _guard(defense, inputs)
-        self._answering = MeteredGuard(guard, self._context.device)
+        self._answering = MeteredGuard(guard, self._context.device, network_guard(bare, inputs.precision))
 
     def __call__(self, images: Tensor) -> Prediction:
         return self._answering(images)
+
+    def compared(self, images: Tensor) -> Prediction:
+        return self._answering.compared(images)
 
     def report(self) -> Report:
         defending, answering = self._defending, self._answering
         peak_mb = max(defending.peak_mb, answering.peak_mb)
         noted = notes.of_plugin(self._context.diagnostics, self._name)
-        return Report(defending.seconds, answering.seconds, peak_mb, noted)
+        added = answering.ms_added, answering.ms_added_spread
+        return Report(defending.seconds, answering.seconds, peak_mb, *added, noted)
 
 
 def _guard(defense: Defense, inputs: DefenseInputs) -> Guard:

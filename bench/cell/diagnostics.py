@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from bench.cell.backdoors import TriggeredSet
 from bench.cell.stream import stream_curve
 from bench.records import notes
-from bench.toolbox.networks import Latent
+from bench.toolbox.networks import Latent, channels_last
+from bench.toolbox.training import autocast
 
 BATCH = 256  # images of at most 64x64 pixels that pass the network at once
 
@@ -47,10 +48,13 @@ def shift_agreement(
     ValueError for a shift that has not as many numbers as the latent.
     """
     latent = Latent(network, test.originals.example)
+
+    def features(images: Tensor) -> Tensor:
+        with autocast(images.device):
+            return latent.features(channels_last(images)).float()
+
     everything = torch.arange(len(test), device=test.targets.device)
-    change = torch.cat(
-        [latent.features(after) - latent.features(before) for before, after in test.pairs(everything, BATCH)]
-    )
+    change = torch.cat([features(after) - features(before) for before, after in test.pairs(everything, BATCH)])
     agreement = {}
     for label, values in shifts.items():
         with_this_target = test.eligible & (test.targets == int(label))

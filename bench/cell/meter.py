@@ -33,10 +33,11 @@ class Meter:
     def __exit__(self, *_: object) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+        self.seconds = time.perf_counter() - self._start  # before the peak is read, which takes a while itself
+        if self.device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(self.device) / 2**20
         else:
             peak = _resident("VmHWM:")
-        self.seconds = time.perf_counter() - self._start
         self.peak_mb = max(peak - self._before, 0.0)  # NaN, which comes first, stays NaN
 
 

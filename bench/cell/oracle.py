@@ -2,10 +2,10 @@
 
 from torch import nn
 
+from bench.cell.network import network_guard
 from bench.cell.reference import DefenseInputs
 from bench.plugin.defense import Guard
 from bench.plugin.oracle import Oracle
-from bench.plugin.values import Prediction
 from bench.toolbox.precision import expect_finite
 
 
@@ -17,4 +17,4 @@ def guard(defense: Oracle, inputs: DefenseInputs) -> Guard:
         raise TypeError(f"reveal gave a {type(network).__name__}, expected an nn.Module")
     network.eval()
     expect_finite(network)
-    return lambda images: Prediction(network(images))
+    return network_guard(network, inputs.precision)

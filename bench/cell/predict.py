@@ -11,6 +11,8 @@ from bench.plugin.images import images_at_once
 from bench.plugin.values import Prediction
 
 BATCH = 250  # images of at most 64x64 pixels that are asked about at once
+COMPARED = 7  # calls, spread over all, in which the bare network is timed beside the guard
+COMPARED_ALONE = 40  # the same of calls about a single image, which vary more and cost less
 AGAIN = 30  # inputs that are asked about a second time, alone
 MAY_DIFFER = 2  # of these: what lies on an edge may fall to the other side by rounding alone
 ROUNDING = 0.01  # of the largest absolute value: by so much an answer may depend on the size of its batch
@@ -18,30 +20,31 @@ _PARTS = ("logits", "score", "flagged")
 
 
 @torch.no_grad()
-def predict(guard: Guard, test: TriggeredSet, stream: Tensor | None = None, *, classes: int) -> dict[str, Tensor]:
+def predict(
+    guard: Guard,
+    test: TriggeredSet,
+    stream: Tensor | None = None,
+    *,
+    classes: int,
+    compared: Guard | None = None,
+) -> dict[str, Tensor]:
     """The predictions of ``guard`` on the N test images without and with the trigger, by name, as the store takes them.
 
     clean_logits, triggered_logits (N, classes); where the guard gives them, also clean_score and triggered_score (N,),
     clean_flagged and triggered_flagged (N,) bool. ``stream`` is an order (2N,) of the clean and then the triggered
     images: with it they pass one by one in this order. Without it they pass in batches in which clean and triggered
-    images are mixed, in an order that is always the same. Raises TypeError or ValueError as ``checked`` does.
+    images are mixed, in an order that is always the same. ``compared``, if it is given, answers some of the calls in
+    place of ``guard``, and times the bare network beside it. Raises TypeError or ValueError as ``checked`` does.
     """
     order = _mixed(test) if stream is None else stream
     size = batch_size(*test.pixels.shape[2:]) if stream is None else 1
-    parts = [checked(guard(test.inputs(index)), len(index), classes) for index in order.split(size)]
-    predictions: dict[str, Tensor] = {}
-    for name in _PARTS:
-        values = [value for part in parts if (value := getattr(part, name)) is not None]
-        if len(values) not in (0, len(parts)):
-            raise ValueError(f"{name}: given for {len(values)} of {len(parts)} batches, expected for all or for none")
-        if not values:
-            continue
-        merged = torch.cat(values).to(order.device)
-        in_given_order = torch.empty_like(merged)
-        in_given_order[order] = merged
-        predictions[f"clean_{name}"] = in_given_order[: len(test)]
-        predictions[f"triggered_{name}"] = in_given_order[len(test) :]
-    return predictions
+    calls = order.split(size)
+    timed = _spread(len(calls), COMPARED if stream is None else COMPARED_ALONE) if compared else set()
+    parts = []
+    for number, index in enumerate(calls):
+        asked = compared if compared and number in timed else guard
+        parts.append(checked(asked(test.inputs(index)), len(index), classes))
+    return _by_name(parts, order, len(test))
 
 
 @torch.no_grad()
@@ -71,10 +74,35 @@ def batch_size(height: int, width: int) -> int:
     return images_at_once(BATCH, height, width)
 
 
+def _by_name(parts: list[Prediction], order: Tensor, count: int) -> dict[str, Tensor]:
+    """The answers to all inputs, which came in this ``order`` (2 * ``count``,), by name and in the order of images."""
+    predictions: dict[str, Tensor] = {}
+    for name in _PARTS:
+        values = [value for part in parts if (value := getattr(part, name)) is not None]
+        if len(values) not in (0, len(parts)):
+            raise ValueError(f"{name}: given for {len(values)} of {len(parts)} batches, expected for all or for none")
+        if not values:
+            continue
+        merged = torch.cat(values).to(order.device)
+        in_given_order = torch.empty_like(merged)
+        in_given_order[order] = merged
+        predictions[f"clean_{name}"] = in_given_order[:count]
+        predictions[f"triggered_{name}"] = in_given_order[count:]
+    return predictions
+
+
 def _mixed(test: TriggeredSet) -> Tensor:
     """A fixed order (2N,) of the test inputs, in which clean and triggered ones are mixed."""
     order = torch.randperm(2 * len(test), generator=torch.Generator().manual_seed(0))
     return order.to(test.targets.device)
+
+
+def _spread(calls: int, most: int) -> set[int]:
+    """The numbers of ``most`` of so many calls, or fewer, spread over all but the first, which is the slowest."""
+    if calls == 1:
+        return {0}
+    chosen = min(most, calls - 1)
+    return {1 + number * (calls - 1) // chosen for number in range(chosen)}
 
 
 def _alone(guard: Guard, image: Tensor, classes: int) -> Prediction:

@@ -16,6 +16,7 @@ from bench.plan.budget import source_classes, triggered_count
 from bench.plan.stages import CellStage
 from bench.plugin.images import stratified_order
 from bench.plugin.values import Context, Known, Secret
+from bench.toolbox.inference import Precision
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class DefenseInputs:
     """All that a defense of any kind is given.
 
     ``model`` is a copy of the victim's network, which the defense may change. Only an oracle calls ``secret``.
+    precision: that the victim's predictions were computed in, and those of the defended network are.
     """
 
     model: nn.Module
     known: Known
     context: Context
     secret: Callable[[], Secret]
+    precision: Precision = "float32"
 
 
 def known(stage: CellStage, victim: LoadedVictim, log: Callable[[str], None] = lambda line: None) -> Known:

@@ -12,16 +12,18 @@ from bench.cell.clean_network import CleanNetworks
 from bench.cell.loaded import LoadedVictim
 from bench.cell.meter import Meter
 from bench.cell.metered import MeteredGuard
+from bench.cell.network import network_guard
 from bench.cell.predict import predict
 from bench.cell.stealth import IMAGES, stealth
 from bench.cell.workshop import Workshop
 from bench.plan.recipes import recipe
 from bench.plan.stages import VictimStage
 from bench.plugin import mapped
-from bench.plugin.values import AttackContext, Poisoned, Prediction
+from bench.plugin.values import AttackContext, Poisoned
 from bench.provenance import now
 from bench.records import LogLines
 from bench.store.checkpoints import Checkpoint
+from bench.toolbox.inference import precision_on
 from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import train
 
@@ -36,12 +38,14 @@ def make_victim(stage: VictimStage, workshop: Workshop) -> LogLines:
         model, poisoned, learned = _trained(victim, checkpoint, log)
     expect_finite(learned, whose="what the attack learned: ")
     test = victim.with_learned(learned).test_set()
-    inference = MeteredGuard(lambda images: Prediction(model(images)), workshop.device)
+    precision = precision_on(workshop.device)
+    inference = MeteredGuard(network_guard(model, precision), workshop.device)
     predictions = predict(inference, test, classes=victim.dataset.spec.classes)
     facts = {
         "train_seconds": checkpoint.seconds + training.seconds,
         "inference_seconds": inference.seconds,
         "peak_memory_mb": training.peak_mb,
+        "precision": precision,
         "ms_per_sample": 1000 * inference.seconds / (2 * len(test)),
         "n_train": len(victim.train),
         "n_poisoned": int(poisoned.poisoned.sum()),

@@ -1,6 +1,6 @@
 """``stage.json``: what is known of a victim besides its network and its predictions."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,7 +28,7 @@ class VictimFacts(BaseModel):
 
     Seconds and milliseconds as measured; ``n_*``: numbers of images; ``targets``: the target classes; ``log``: what
     the attack said; ``fingerprints``: of each plugin's code, by kind; ``class_names``: by number, none where they are
-    not known.
+    not known; ``precision``: that its predictions were computed in, and those of its cells are.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True)
@@ -44,4 +44,5 @@ class VictimFacts(BaseModel):
     stealth: Stealth
     log: str = ""
     fingerprints: dict[str, str] = {}
+    precision: Literal["float32", "bfloat16"] = "float32"
     class_names: list[Line] = Field([], max_length=MOST_CLASSES)

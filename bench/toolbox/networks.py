@@ -54,7 +54,7 @@ def last_linear(model: nn.Module, images: Tensor) -> nn.Linear:
     linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
     with watching(linears, lambda layer, output: outputs.append((cast(nn.Linear, layer), output))), torch.no_grad():
         logits = model(images[:1])
-    for layer, output in reversed(outputs):
+    for layer, output in reversed(outputs if isinstance(logits, Tensor) else []):
         if output is logits or (output.shape == logits.shape and torch.equal(output, logits)):
             return layer
     raise LookupError("the network does not end in a linear layer")

@@ -16,6 +16,13 @@ from torch.overrides import TorchFunctionMode
 Size = int | Sequence[int]
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether the hardware computes in bf16, and computes it right."""
+    if device.type == "cpu":
+        return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 @contextmanager
 def cpu_bf16() -> Iterator[None]:
     """Autocast to bf16 on the CPU, except for convolutions whose weight gradient is wrong in it.

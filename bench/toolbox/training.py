@@ -12,7 +12,7 @@ from bench.plugin.attack import Objective
 from bench.plugin.images import augment, batches, images_at_once, steps_per_epoch
 from bench.plugin.values import LabelledImages
 from bench.toolbox.networks import channels_last
-from bench.toolbox.precision import cpu_bf16, expect_finite
+from bench.toolbox.precision import cpu_bf16, expect_finite, has_bf16
 
 
 class Resumable(Protocol):
@@ -150,10 +150,8 @@ class _Run:
 
 def autocast(device: torch.device) -> AbstractContextManager[None]:
     """bf16 where the hardware computes in it and computes it right, else nothing."""
-    if device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False):
-        return cpu_bf16()
-    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+    fast = has_bf16(device)
+    return cpu_bf16() if fast and device.type == "cpu" else torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -22,6 +22,7 @@ from bench.plan.stages import Ref
 from bench.plugin.attack import as_bytes
 from bench.plugin.values import Context, ImageSpec, Known, LabelledImages, Prediction
 from bench.records import LogLines
+from bench.toolbox.inference import Precision
 
 PROCESS = "bench.cell.apart.defender:serve"
 
@@ -31,7 +32,7 @@ class Assignment:
     """All that a defense's process is told before it answers.
 
     plugin_files: the one-file plugins of the run. weights: of the victim's network, by name. seed: of the context's
-    generator.
+    generator. precision: that the victim was evaluated in.
     """
 
     plugin_files: tuple[PluginFile, ...]
@@ -42,6 +43,7 @@ class Assignment:
     known: Known
     seed: int
     device: str
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,15 @@ class Ready:
 
     learns_from_stream: bool
     detects_only: bool
+    changes_nothing: bool
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Images (B, C, H, W) uint8, about which the bare network is to be timed as well."""
+
+    pixels: Tensor
 
 
 class DefenderApart:
@@ -65,13 +75,20 @@ class DefenderApart:
         ready = self._reply()
         self.learns_from_stream: bool = ready.learns_from_stream
         self.detects_only: bool = ready.detects_only
+        self.changes_nothing: bool = ready.changes_nothing
         self.fingerprint: str = ready.fingerprint
 
     def __call__(self, images: Tensor) -> Prediction:
-        self._process.send(as_bytes(images))
+        return self._asked(as_bytes(images), images.device)
+
+    def compared(self, images: Tensor) -> Prediction:
+        return self._asked(Compared(as_bytes(images)), images.device)
+
+    def _asked(self, message: Tensor | Compared, device: torch.device) -> Prediction:
+        self._process.send(message)
         answer: Prediction = self._reply()
         parts = (answer.logits, answer.score, answer.flagged)
-        return Prediction(*(part if part is None else part.to(images.device) for part in parts))  # type: ignore[arg-type]
+        return Prediction(*(part if part is None else part.to(device) for part in parts))  # type: ignore[arg-type]
 
     def report(self) -> Report:
         self._process.send(None)
@@ -87,15 +104,18 @@ def serve(connection: Connection) -> None:
     with telling(connection):
         assignment: Assignment = receive(connection)
         defender = _defender(assignment, connection)
-        send(connection, Ready(defender.learns_from_stream, defender.detects_only, defender.fingerprint))
+        told = (defender.learns_from_stream, defender.detects_only, defender.changes_nothing, defender.fingerprint)
+        send(connection, Ready(*told))
         classes, device = assignment.spec.classes, torch.device(assignment.device)
         while True:
-            pixels = receive(connection)
-            if pixels is None:
+            asked = receive(connection)
+            if asked is None:
                 send(connection, defender.report())
                 continue
+            beside = isinstance(asked, Compared)
+            pixels = asked.pixels if beside else asked
             with torch.no_grad():
-                answer = defender(pixels.to(device).float().div_(255))
+                answer = (defender.compared if beside else defender)(pixels.to(device).float().div_(255))
             send(connection, checked(answer, len(pixels), classes))
 
 
@@ -113,7 +133,7 @@ def _defender(assignment: Assignment, connection: Connection) -> DefenderHere:
         progress=lambda share: send(connection, Progress(float(share))),
         log=log.append,
     )
-    inputs = DefenseInputs(model, _known(assignment.known, device), context, _no_secret)
+    inputs = DefenseInputs(model, _known(assignment.known, device), context, _no_secret, assignment.precision)
     defense: Any = registry.made(assignment.defense)
     return DefenderHere(defense, inputs, registry.fingerprint("defense", assignment.defense.name))
 

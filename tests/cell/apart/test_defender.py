@@ -1,6 +1,7 @@
 """A defense in a process of its own answers, notes and logs as it does here, bit for bit, with what it is given."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -84,7 +85,7 @@ def test_a_built_in_defense_is_the_same_in_a_process_of_its_own(name, digits, sh
     with forks.process("bench.cell.apart.defender:serve", "the defense's process") as process:
         context = Context(torch.device("cpu"), torch.Generator(), log=log_apart.append)
         apart = DefenderApart(process, assigned(stage, victim, seed), context)
-        answered = predict(apart, test, order, classes=classes)
+        answered = predict(apart, test, order, classes=classes, compared=apart.compared)
         report = apart.report()
     assert answered.keys() == expected.keys()
     assert all(torch.equal(answered[part], expected[part]) for part in expected)
@@ -95,6 +96,8 @@ def test_a_built_in_defense_is_the_same_in_a_process_of_its_own(name, digits, sh
     assert report.defending > 0
     assert report.answering > 0
     assert report.peak_mb > 0
+    assert math.isfinite(report.ms_added)  # against the bare network in that process
+    assert apart.changes_nothing == defender.changes_nothing == (name == "none")
 
 
 def test_any_of_its_randomness_follows_from_the_seed(digits, shop, forks, plugin_file):
