@@ -13,6 +13,7 @@ from bench.defenses._bna_response import respond
 from bench.defenses._inversion import TRIGGER_MODELS, Triggers
 from bench.defenses.bna import BNA, Detection
 from bench.plugin.values import Context, Known, Prediction
+from bench.toolbox.inference import Answers
 
 FAST: dict[str, Any] = {"trigger_models": ("patch",), "steps": 80, "refine_steps": 60, "align_steps": 60}
 
@@ -129,7 +130,7 @@ def test_a_benign_network_is_left_as_it_is() -> None:
     defended, around = guard(network, **FAST)
     assert around.diagnostics["class_statistic"]["flagged"] == []
     prediction = answer(defended, test.floats)
-    assert torch.equal(prediction.logits, network(test.floats))
+    assert torch.equal(prediction.logits, Answers(network)(test.floats))
     assert prediction.flagged is not None
     assert not prediction.flagged.any()
 
@@ -137,7 +138,7 @@ def test_a_benign_network_is_left_as_it_is() -> None:
 def test_only_inputs_assigned_to_a_target_go_through_its_aligned_network() -> None:
     model, other = (nn.Sequential(nn.Flatten(), nn.Linear(4, 3)) for _ in range(2))
     images = torch.randn(50, 1, 2, 2, generator=torch.Generator().manual_seed(3))
-    prediction = respond(model, {1: other}, images)
+    prediction = respond(Answers(model), {1: Answers(other)}, images)
     assert prediction.flagged is not None
     assert prediction.score is not None
     for k in range(50):
