@@ -95,7 +95,7 @@ def test_a_benign_network_is_left_as_it_is_with_next_to_no_reference_images(sear
     network, images = column_victim(shouts=0), SIX_COLUMNS.draw(30, 5).floats
     quick: dict[str, Any] = {"trigger_models": ("patch",), "steps": 5, "refine_steps": 5, "align_steps": 2}
     defended = BNA(search=search, **quick).guard(network, Known(clean=SIX_COLUMNS.draw(count, 1)), context())
-    assert torch.equal(answer(defended, images).logits, network(images))
+    assert torch.equal(answer(defended, images).logits, Answers(network)(images))
 
 
 def test_a_further_class_that_the_trigger_sends_to_the_target_is_aligned_too() -> None:
