@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.reports.blocks import DAGGER, Block, blocks
 from bench.reports.figures.acc_asr import acc_asr
+from bench.reports.figures.activation_histograms import activation_histograms
 from bench.reports.figures.class_statistics import class_statistics
 from bench.reports.figures.der_map import der_map
 from bench.reports.figures.gallery import gallery
@@ -48,6 +49,11 @@ _FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
         class_statistics,
         "What a defense computed of every class, a dot a seed: true target classes as diamonds, "
         "classes that the defense took for a target in a ring.",
+    ),
+    "activations": (
+        activation_histograms,
+        "Activations of the channels that an estimated trigger alters most, and in the last layer, of the first seed: "
+        "of clean images, of the same images with the trigger, and of these in the repaired network.",
     ),
     "stream": (
         stream_curves,
