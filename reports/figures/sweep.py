@@ -21,6 +21,7 @@ from bench.reports.sweeps import Line, Sweep
 _SHOWN = ("acc", "asr", "ra")
 _DECADE = 10  # from this ratio of the largest to the smallest value on, the axis is logarithmic
 _MOST_TICKS = 9  # values that all have their own tick
+_LABEL = 0.09  # of the axis: the width of a tick's label
 _LOW, _HIGH = -4, 104  # per cent
 _BEFORE = Line2D([], [], color="#555555", ls="--", lw=1.2, label="no defense")
 _SEED = Line2D([], [], color="#555555", marker=".", ms=4, ls="", label="one seed")
@@ -55,10 +56,13 @@ def sweep_figure(block: Block, sweep: Sweep) -> Figure:
         one.set_axis_off()
     for place, one in enumerate(axes.flat[: len(panels)]):
         if several or place % width == 0:
-            one.set_ylabel(f"{panels[place].curves[0][2].upper()} (%)" if several else "%")
+            one.set_ylabel(f"{HEADS[panels[place].curves[0][2]]} (%)" if several else "ACC, ASR, RA (%)")
         if place + width >= len(panels):
             one.set_xlabel(sweep.parameter)
-    handles = [Line2D([], [], color=c, marker=m, ms=5, lw=1.4, label=label) for label, (c, m) in looks.items()]
+    style = "-" if sweep.numeric else ""
+    handles = [
+        Line2D([], [], color=c, marker=m, ms=5, lw=1.4, ls=style, label=label) for label, (c, m) in looks.items()
+    ]
     handles += [_copy(_BEFORE), *([_copy(_SEED)] if len(block.seeds) > 1 else [])]
     columns = fitting([*labels, "no defense"], figure)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
@@ -129,8 +133,20 @@ def _scale(axes: Axes, sweep: Sweep, rows: Sequence[RowSet]) -> None:
         else:
             axes.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
     if len(values) <= _MOST_TICKS:
-        axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.set_xticks(values, _apart(axes, values))
         axes.minorticks_off()
+
+
+def _apart(axes: Axes, values: list[float]) -> list[str]:
+    """The labels of the values, without those that would run into the one before or into the last."""
+    axes.get_xlim()  # sets the limits, which are otherwise set when the figure is drawn
+    at = axes.transAxes.inverted().transform(axes.transData.transform([(value, 0) for value in values]))[:, 0]
+    labels, free = [], -_LABEL
+    for place, value in zip(at, values, strict=True):
+        told = value == values[-1] or (place - free >= _LABEL and at[-1] - place >= _LABEL)
+        labels.append(f"{value:g}" if told else "")
+        free = place if told else free
+    return labels
 
 
 def _copy(line: Line2D) -> Line2D:
