@@ -136,11 +136,14 @@ def _varying(trials: list[_Trial]) -> list[Variable]:
     """All that some lines of these cells can be drawn over."""
     candidates = [Variable("given", "", name) for name in BUDGETS]
     for kind in ("attack", "defense"):
-        values: dict[tuple[str, str], set[str]] = {}
+        told: dict[str, dict[str, dict[str, Any]]] = {}  # by plugin, its sets of parameters
         for trial in trials:
-            for name, value in getattr(trial, f"{kind}_parameters").items():
-                values.setdefault((getattr(trial, kind), name), set()).add(json.dumps(value))
-        candidates += [Variable(kind, plugin, name) for plugin, name in values]
+            parameters = getattr(trial, f"{kind}_parameters")
+            told.setdefault(getattr(trial, kind), {})[json.dumps(parameters)] = parameters
+        for plugin, sets in told.items():
+            names = dict.fromkeys(name for parameters in sets.values() for name in parameters)
+            values = {name: {json.dumps(own[name]) if name in own else "" for own in sets.values()} for name in names}
+            candidates += [Variable(kind, plugin, name) for name in names if len(values[name]) > 1]
     return [variable for variable in candidates if _curves(trials, [variable])]
 
 
