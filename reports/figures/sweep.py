@@ -52,8 +52,9 @@ def sweep_figure(block: Block, sweep: Sweep) -> Figure:
     looks = dict(zip(labels, zip(cycle(COLOURS[:6]), cycle(MARKERS)), strict=False))
     for one, panel in zip(axes.flat, panels, strict=False):
         _draw(one, panel, sweep, looks)
-    for one in axes.flat[len(panels) :]:
-        one.set_axis_off()
+    for one in axes.flat:
+        if not one.lines:
+            one.set_axis_off()
     for place, one in enumerate(axes.flat[: len(panels)]):
         if several or place % width == 0:
             one.set_ylabel(f"{HEADS[panels[place].curves[0][2]]} (%)" if several else "ACC, ASR, RA (%)")
@@ -89,6 +90,9 @@ def _by_metric(sweep: Sweep) -> list[_Panel]:
 
 
 def _draw(axes: Axes, panel: _Panel, sweep: Sweep, looks: dict[str, tuple[str, str]]) -> None:
+    """Draw a panel, unless none of its metrics is defined, as ASR is without an attack."""
+    if all(np.isnan(own[metric]).all() for _, line, metric in panel.curves for own in line.rows.values()):
+        return
     axes.set_title(wrapped(panel.title, 36), loc="left")
     for number, (label, line, metric) in enumerate(panel.curves):
         colour, marker = looks[label]

@@ -55,6 +55,12 @@ def test_several_lines_are_a_row_an_attack_with_a_panel_a_metric() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["tac[x=1]", "tac[x=2]", "no defense", "one seed"]
 
 
+def test_what_no_attack_leaves_undefined_has_no_panel() -> None:
+    figure = drawn(rows("none", x=1) + rows("none", x=2) + rows(x=1), "sweep:beta")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["none", "", "", "sig", "sig", "sig"]
+    assert [axes.axison for axes in figure.axes] == [True, False, False, True, True, True]
+
+
 def test_categories_are_not_joined_and_the_target_is_named() -> None:
     records = [trial("sig", "tac", told={"poisoned_class": label}) for label in (0, 3, 5)]
     axes = drawn(records, "sweep:poisoned_class").axes[0]
