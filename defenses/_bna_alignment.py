@@ -45,16 +45,21 @@ class AlignedNorm(nn.Module):
     def std(self) -> Tensor:
         return (cast(Tensor, self.norm.running_var) + self.norm.eps).sqrt()
 
-    def forward(self, activations: Tensor) -> Tensor:
+    def normalised(self, activations: Tensor) -> Tensor:
+        """Activations (N, K, ...) in standard deviations of their channel, and clipped."""
         shape = (-1, *[1] * (activations.ndim - 2))
         mu, sigma = self.mean + self.shift * self.std, self.std * self.stretch.exp()
         mu, sigma, lower, upper = (each.view(shape) for each in (mu, sigma, self.lower, self.upper))
-        out = torch.minimum(torch.maximum((activations - mu) / sigma, lower), upper)
+        return torch.minimum(torch.maximum((activations - mu) / sigma, lower), upper)
+
+    def forward(self, activations: Tensor) -> Tensor:
+        out = self.normalised(activations)
         if torch.is_grad_enabled():
             self.clipped = out
         if self.local:
             out = out.detach()
         if self.norm.affine:
+            shape = (-1, *[1] * (activations.ndim - 2))
             out = out * self.norm.weight.view(shape) + self.norm.bias.view(shape)
         for name in ("drop", "act"):  # timm's layers include the activation function that follows
             part = getattr(self.norm, name, None)
@@ -105,11 +110,12 @@ class Alignment:
                 parameter.grad = gradient
             optimizer.step()
             losses.append(loss.detach() / len(layers))
+        divergences = torch.stack(losses) if losses else torch.empty(0)
         expect_finite(network, whose="the aligned network's ", when=f" after {self.steps} steps")
-        expect_finite({"the divergences": torch.stack(losses)}, when=f" in {self.steps} steps")
+        expect_finite({"the divergences": divergences}, when=f" in {self.steps} steps")
         for layer in layers.values():
             layer.local, layer.clipped = False, torch.empty(0)
-        return Aligned(network.requires_grad_(False), torch.stack(losses).tolist())
+        return Aligned(network.requires_grad_(False), divergences.tolist())
 
     @torch.no_grad()
     def _clean_histograms(
@@ -143,7 +149,7 @@ class Alignment:
 
 @dataclass(frozen=True)
 class Aligned:
-    """An aligned network, and each step's divergence as a mean over layers and channels."""
+    """An aligned network, and each step's divergence as a mean over layers and channels; none without a step."""
 
     network: nn.Module
     divergences: list[float]

@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.defenses._bna_activations import altered_channels
 from bench.defenses._bna_alignment import Alignment, Divergence
 from bench.defenses._bna_response import respond
 from bench.defenses._inversion import TRIGGER_MODELS, Triggers, invert
@@ -88,7 +89,9 @@ class BNA(Runtime):
     tau: float = Field(50, gt=0, description="sharpness of the histograms' bins")
     bound: float = Field(3, gt=0, description="where the clipping bounds start, in standard deviations")
     learning_rate: float = Field(0.05, gt=0, description="of the alignment")
-    align_steps: int = Field(100, ge=1, description="steps of the alignment")
+    align_steps: int = Field(
+        100, ge=0, description="steps of the alignment; with 0, activations are only clipped to their clean range"
+    )
     batch: int = Field(64, ge=1, description="images a step of the alignment")
     samples: int = Field(2048, ge=1, description="activations of a channel that a step draws")
     judged: Literal["all", "successful"] = later(
@@ -114,9 +117,13 @@ class BNA(Runtime):
         reference = known.reference()
         detections = self._detect(model, reference, context)
         aligned: dict[int, Answers] = {}
+        shown: dict[int, list[dict[str, Any]]] = {}
         for number, (target, detection) in enumerate(detections.items()):
             context.progress(0.5 + 0.5 * number / len(detections))
-            aligned[target] = Answers(self._aligned(model, reference, target, detection, context))
+            network, shown[target] = self._aligned(model, reference, target, detection, context)
+            aligned[target] = Answers(network)
+        if shown:
+            context.note_activations(shown)
         answers = Answers(model)
         return lambda images: respond(answers, aligned, images)
 
@@ -202,8 +209,8 @@ class BNA(Runtime):
 
     def _aligned(
         self, model: nn.Module, reference: LabelledImages, target: int, detection: Detection, context: Context
-    ) -> nn.Module:
-        """The network aligned on what it will be asked about.
+    ) -> tuple[nn.Module, list[dict[str, Any]]]:
+        """The network aligned on what it will be asked about, and the channels that the trigger alters, for the record.
 
         These are images of the source classes with each trigger by which the target was detected, estimated anew from
         more images, and clean images of ``target``. A further class that such a trigger sends to the target is aligned
@@ -227,9 +234,10 @@ class BNA(Runtime):
                 after[-1] = self._stretched(members, triggers.apply(members[None])[0])
             notes[kind] = {"norm": triggers.norms.item(), "success": triggers.success.item(), "further": further}
         aligned = self._alignment.align(model, torch.cat(before), torch.cat(after), context.generator)
-        notes["divergence"] = [aligned.divergences[0], aligned.divergences[-1]]
+        if aligned.divergences:
+            notes["divergence"] = [aligned.divergences[0], aligned.divergences[-1]]
         context.note(f"target_{target}", notes)
-        return aligned.network
+        return aligned.network, altered_channels(model, aligned.network, before[0], after[0])
 
     def _stretched(self, images: Tensor, triggered: Tensor) -> Tensor:
         """``images`` (N, C, H, W) plus ``stretch`` times what the trigger changes in them."""

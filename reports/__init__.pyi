@@ -1,2 +1,3 @@
+from .sweeps import UnknownFigure as UnknownFigure
 from .tables.terminal import terminal_table as terminal_table
 from .write import write_report as write_report

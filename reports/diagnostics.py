@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from bench.records.note_types import Agreement, ClassStatistic, ShiftTruth, StreamCurve
+from bench.records.note_types import Activations, Agreement, ChannelActivations, ClassStatistic, ShiftTruth, StreamCurve
 
 _Note = TypeVar("_Note", bound=BaseModel)
 
@@ -44,6 +44,12 @@ def shift_truth(diagnostics: str) -> dict[int, Agreement]:
         for label, one in (noted.root if noted else {}).items()
         if not all(map(math.isnan, (one.cosine, one.correlation, one.length)))
     }
+
+
+def activations(diagnostics: str) -> dict[int, list[ChannelActivations]]:
+    """By target class the channels whose activations the JSON text ``diagnostics`` has."""
+    noted = _read(diagnostics, "activations", Activations)
+    return {int(label): channels for label, channels in (noted.root if noted else {}).items() if channels}
 
 
 def classes(noted: list[Any]) -> set[int]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,20 @@ from numpy.typing import NDArray
 
 from bench.reports.blocks import DAGGER, Block, blocks
 from bench.reports.figures.acc_asr import acc_asr
+from bench.reports.figures.activation_histograms import activation_histograms
 from bench.reports.figures.class_statistics import class_statistics
 from bench.reports.figures.der_map import der_map
 from bench.reports.figures.gallery import gallery
 from bench.reports.figures.stream_curves import stream_curves
 from bench.reports.figures.style import rendered, styled
+from bench.reports.figures.sweep import sweep_figure
 from bench.reports.sections import section
+from bench.reports.sweeps import Sweep, sweeps
 from bench.reports.tables.csv import csv
 from bench.reports.tables.latex import latex
 from bench.reports.tables.markdown import markdown
 from bench.reports.tables.page import page
+from bench.reports.tables.sweep_csv import sweep_csv
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 Pictures = Callable[[str], Pair | None]
@@ -46,26 +50,42 @@ _FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
         "What a defense computed of every class, a dot a seed: true target classes as diamonds, "
         "classes that the defense took for a target in a ring.",
     ),
+    "activations": (
+        activation_histograms,
+        "Activations of the channels that an estimated trigger alters most, and in the last layer, of the first seed: "
+        "of clean images, of the same images with the trigger, and of these in the repaired network.",
+    ),
     "stream": (
         stream_curves,
         "Robust accuracy as the stream passes, for defenses that learn from it: each mark is a tenth of the stream.",
     ),
 }
+_SWEEP = (
+    "Results over {}, everything else equal: marks are means over seeds, dots the seeds, dashes the undefended network."
+)
 _INVALID = f" {DAGGER}: the attack had not worked."
 _GALLERY = "Test images without and with each trigger, and the difference, multiplied as said, around mid-grey."
 
 
 def write_report(
-    frame: pd.DataFrame, folder: Path, pictures: Pictures | None = None, *, with_invalid: bool = False
+    frame: pd.DataFrame,
+    folder: Path,
+    pictures: Pictures | None = None,
+    *,
+    with_invalid: bool = False,
+    figures: Iterable[str] = (),
 ) -> list[Path]:
     """Write tables, figures and index.html of the records in ``frame`` to ``folder``; return the paths written.
 
     ``frame`` has a row a cell; its columns are the fields of ``bench.records.Record``, any of which may be missing.
     ``pictures`` is asked for the first victim of each attack of each block until one has images.
-    ``with_invalid``: attacks that did not work count in the averages too. The same frame gives the same files. A file
-    is complete or not there; one of the same name is replaced. Raises OSError where the folder cannot be written.
+    ``with_invalid``: attacks that did not work count in the averages too. ``figures``: sweeps to draw beside the
+    usual figures, such as ``sweep:beta`` (``bench.reports.sweeps``), each with its numbers as CSV. The same frame gives
+    the same files. A file is complete or not there; one of the same name is replaced. Raises UnknownFigure, before
+    anything is written, for a sweep of which there are no results, and OSError where the folder cannot be written.
     """
     compared = blocks(frame, with_invalid=with_invalid)
+    swept = sweeps(compared, figures)
     sections = [section(block) for block in compared]
     paths = []
 
@@ -74,13 +94,16 @@ def write_report(
 
     with styled():
         named = list(zip(compared, _suffixes(compared), strict=True))
-        figures = [_figures(block, suffix, write) for block, suffix in named]
+        links = [
+            _figures(block, suffix, write) + _sweeps(block, own, suffix, write)
+            for (block, suffix), own in zip(named, swept, strict=True)
+        ]
         triggers = [link for block, suffix in named for link in _gallery(block, suffix, pictures, write)]
     write("table.md", markdown(sections).encode())
     write("table.tex", latex(sections).encode())
     write("table.csv", csv(compared).encode())
     write("results.parquet", _parquet(frame))
-    write("index.html", page(sections, figures, triggers).encode())  # last: it refers to the others
+    write("index.html", page(sections, links, triggers).encode())  # last: it refers to the others
     return paths
 
 
@@ -92,6 +115,20 @@ def _figures(block: Block, suffix: str, write: Callable[[str, bytes], None]) -> 
         if figure:
             _save(figure, name + suffix, write)
             links.append((f"figures/{name}{suffix}.png", caption + _INVALID * bool(block.invalid_attacks)))
+    return links
+
+
+def _sweeps(
+    block: Block, swept: list[Sweep], suffix: str, write: Callable[[str, bytes], None]
+) -> list[tuple[str, str]]:
+    """Write a block's sweeps, each as a figure and as numbers; the paths and captions of the figures."""
+    links = []
+    for sweep in swept:
+        name = re.sub(r"[^A-Za-z0-9_.]+", "-", sweep.name) + suffix
+        _save(sweep_figure(block, sweep), name, write)
+        write(f"figures/{name}.csv", sweep_csv(sweep).encode())
+        caption = _SWEEP.format(sweep.parameter) + _INVALID * bool(block.invalid_attacks)
+        links.append((f"figures/{name}.png", caption))
     return links
 
 

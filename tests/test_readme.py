@@ -27,5 +27,5 @@ def test_the_plugin_example_runs_as_it_is_printed(tmp_path):
 
 
 def test_the_commands_of_the_readme_name_options_that_exist():
-    names = {name.replace("_", "-") for name in EVERY} | {"out", "with-invalid"}
+    names = {name.replace("_", "-") for name in EVERY} | {"out", "figure", "with-invalid"}
     assert set(re.findall(r"(?<=\s)--([a-z-]+)", README)) <= names

@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Parameter
 
 from bench import __version__
 from bench.cli.options import EVERY, REQUEST, merge_options, with_options
 from bench.cli.output import complain, name_damaged, print_lines
+from bench.cli.printed_options import Figures, WithInvalid
 from bench.errors import Damaged, RequestError, shortened
 from bench.plan.option_types import directory_named
 from bench.plan.request import Request
@@ -23,16 +24,6 @@ app = App(
     version=__version__,
     help_format="plaintext",
 )
-
-WithInvalid = Annotated[
-    bool,
-    Parameter(
-        negative="",
-        group=Group("What is printed", sort_key=99),
-        show_default=False,
-        help="Let attacks that did not work, marked with a dagger, count in averages.",
-    ),
-]
 
 
 @app.command
@@ -253,7 +244,13 @@ def clean(*, yes: Annotated[bool, Parameter(negative="", show_default=False)] = 
 
 @app.command
 @with_options(["store"])
-def report(*, out: Path = Path("bench-report"), with_invalid: WithInvalid = False, **options: Any) -> None:
+def report(
+    *,
+    out: Path = Path("bench-report"),
+    figure: Figures = (),
+    with_invalid: WithInvalid = False,
+    **options: Any,
+) -> None:
     """Write tables, figures and a page from everything in a store.
 
     Parameters
@@ -264,7 +261,7 @@ def report(*, out: Path = Path("bench-report"), with_invalid: WithInvalid = Fals
     from bench.api import pictures
     from bench.cell.validity import judged_records
     from bench.records import to_frame
-    from bench.reports import write_report
+    from bench.reports import UnknownFigure, write_report
     from bench.store.store import Store
 
     _, how = merge_options(None, options)
@@ -273,7 +270,11 @@ def report(*, out: Path = Path("bench-report"), with_invalid: WithInvalid = Fals
     frame = to_frame(judged_records(store, name_damaged))
     if frame.empty:
         raise RequestError(f"--store {store.root}: holds no results yet")
-    for path in write_report(frame, out, pictures(store, name_damaged), with_invalid=with_invalid):
+    try:
+        paths = write_report(frame, out, pictures(store, name_damaged), with_invalid=with_invalid, figures=figure)
+    except UnknownFigure as error:
+        raise RequestError(f"--figure {error}") from None
+    for path in paths:
         print(path)  # noqa: T201
 
 

@@ -209,10 +209,20 @@ class Context:
             kept[str(_whole("latent_shifts", label))] = digits
         self.diagnostics["latent_shifts"] = notes.typed("latent_shifts", kept)
 
+    def note_activations(self, channels: Mapping[int, Sequence[Mapping[str, Any]]]) -> None:
+        """Put histograms of some channels' activations into the record, for the report's figure of activations.
+
+        channels: by target class, up to eight, each with the fields of ``bench.records.note_types.ChannelActivations``.
+        Raises ValueError or TypeError for anything else.
+        """
+        kept = {str(_whole("activations", label)): list(map(dict, some)) for label, some in channels.items()}
+        self.diagnostics["activations"] = notes.typed("activations", kept)
+
 
 RESERVED = {
     "class_statistic": "note_class_statistic",
     "latent_shifts": "note_latent_shifts",
+    "activations": "note_activations",
     "shift_truth": "the harness",
     "stream_curve": "the harness",
 }

@@ -13,6 +13,7 @@ from bench.records.texts import printable
 
 LARGEST = 1e30  # of a figure: the axes of what is larger cannot be drawn
 MOST_CLASSES, MOST_PARTS = 100_000, 1000
+MOST_CHANNELS, MOST_BINS = 8, 400
 _LONGEST_NAME = 60  # characters of a statistic's name
 
 
@@ -75,6 +76,34 @@ class ShiftTruth(RootModel[dict[_Label, Agreement]]):
     model_config = ConfigDict(strict=True, frozen=True)
 
 
+class ChannelActivations(_Note):
+    """Histograms of one channel's activations: shares in bins of ``width`` from ``low`` on, in standard deviations.
+
+    clean and triggered: of images without and with a trigger; aligned: of the latter in the repaired network.
+    """
+
+    layer: Annotated[str, AfterValidator(lambda name: printable(name, _LONGEST_NAME))]
+    channel: Annotated[int, Field(ge=0, lt=2**31)]
+    low: _Finite
+    width: Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
+    clean: list[_Share] = Field(min_length=1, max_length=MOST_BINS)
+    triggered: list[_Share]
+    aligned: list[_Share]
+
+    @model_validator(mode="after")
+    def _of_the_same_bins(self) -> "ChannelActivations":
+        lengths = [len(self.clean), len(self.triggered), len(self.aligned)]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"{', '.join(map(str, lengths))} shares: expected one for each bin in all three lists")
+        return self
+
+
+class Activations(RootModel[dict[_Label, Annotated[list[ChannelActivations], Field(max_length=MOST_CHANNELS)]]]):
+    """By target class, the activations of some channels."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
 class StreamCurve(_Note):
     """For each part of a stream the triggered inputs that had passed at its end, and its ACC, ASR and RA."""
 
@@ -94,6 +123,7 @@ class StreamCurve(_Note):
 KINDS: dict[str, type[BaseModel]] = {
     "class_statistic": ClassStatistic,
     "latent_shifts": LatentShifts,
+    "activations": Activations,
     "shift_truth": ShiftTruth,
     "stream_curve": StreamCurve,
 }

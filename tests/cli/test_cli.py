@@ -182,6 +182,10 @@ def test_run_plan_status_show_and_report(tmp_path, capsys, monkeypatch):
     for name in ("index.html", "table.md", "table.tex", "table.csv", "results.parquet"):
         assert (tmp_path / "r" / name).stat().st_size > 0
     assert list((tmp_path / "r" / "figures").glob("*.png"))
+    unknown = call("report", "--store", "s", "--out", "x", "--figure", "sweep:beta", folder=tmp_path)
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
+    assert unknown.stderr.startswith("bench: --figure sweep:beta: no results differ in this alone")
+    assert not (tmp_path / "x").exists()
 
 
 def test_show_prints_parameters_with_bounds(capsys):

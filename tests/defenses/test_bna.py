@@ -8,6 +8,7 @@ import torch
 from planted import SIX_COLUMNS, column_victim, context
 from torch import Tensor, nn
 
+from bench.defenses._bna_activations import altered_channels
 from bench.defenses._bna_alignment import Aligned, Alignment
 from bench.defenses._bna_response import respond
 from bench.defenses._inversion import TRIGGER_MODELS, Triggers
@@ -192,3 +193,43 @@ def test_the_targets_own_images_are_aligned_without_the_trigger_with_it_or_not_a
     [(clean, triggered)] = pairs
     assert len(clean) == len(triggered) == (50 if members == "none" else 60)
     assert int((clean != triggered).flatten(1).any(1).sum()) == changed
+
+
+def test_the_channels_that_the_trigger_alters_are_noted_before_and_after_the_alignment() -> None:
+    _, around = guard(column_victim(), **FAST)
+    [(target, channels)] = around.diagnostics["activations"].items()
+    assert target == "2"
+    for channel in channels:
+        for kind in ("clean", "triggered", "aligned"):
+            assert sum(channel[kind]) == pytest.approx(1, abs=1e-3)
+    most = max(channels, key=lambda channel: abs(shift(channel, "triggered")))
+    assert abs(shift(most, "triggered")) > 10
+    assert abs(shift(most, "aligned")) < 0.5 * abs(shift(most, "triggered"))
+
+
+def shift(channel: dict[str, Any], kind: str) -> float:
+    """By how many bins a noted histogram lies above that of clean images."""
+    return sum(
+        at * (share - clean) for at, (share, clean) in enumerate(zip(channel[kind], channel["clean"], strict=True))
+    )
+
+
+def test_without_a_step_of_alignment_activations_are_only_clipped_to_their_clean_range() -> None:
+    _, around = guard(column_victim(), **FAST | {"align_steps": 0})
+    assert "divergence" not in around.diagnostics["target_2"]
+    for channel in around.diagnostics["activations"]["2"]:
+        occupied = [at for at, share in enumerate(channel["clean"]) if share]
+        repaired = [at for at, share in enumerate(channel["aligned"]) if share]
+        assert occupied[0] - 1 <= repaired[0] <= repaired[-1] <= occupied[-1] + 1
+
+
+def test_a_picture_draws_nothing_so_that_what_follows_is_as_it_was() -> None:
+    network, around = column_victim(), context()
+    detection = Detection({"patch": 1.0}, {0, 1})
+    aligned, _ = BNA(**FAST)._aligned(network, SIX_COLUMNS.draw(60, 1), 2, detection, around)
+    state, images = around.generator.get_state(), SIX_COLUMNS.draw(20, 3).floats
+    altered_channels(network, aligned, images, SIX_COLUMNS.triggered(images))
+    assert torch.equal(around.generator.get_state(), state)
+    assert all(
+        torch.equal(one, other) for one, other in zip(network.parameters(), column_victim().parameters(), strict=True)
+    )

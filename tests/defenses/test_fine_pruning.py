@@ -5,7 +5,7 @@ import torch
 from planted import Victim, context, pixel_task
 from torch import nn
 
-from bench.defenses.fine_pruning import FinePruning, active_channels
+from bench.defenses.fine_pruning import FinePruning, active_channels, without_share
 from bench.plugin import Known
 
 TASK = pixel_task(classes=3, side=8, target=2, trigger=40)
@@ -71,3 +71,22 @@ def test_the_same_seed_gives_the_same_network() -> None:
     first, second = (FinePruning(epochs=2).repair(victim(), Known(TASK.draw(60, seed=1)), context(4)) for _ in range(2))
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("share", "pruned"), [(0, 0), (0.24, 2), (0.5, 5), (1, 10)])
+def test_a_share_is_pruned_whatever_it_costs_the_least_active_first(share: float, pruned: int) -> None:
+    features = torch.rand(20, 10, generator=torch.Generator().manual_seed(1))
+    least = features.mean(0).argsort()[:pruned]
+    assert set((~without_share(features, share)).nonzero()[:, 0].tolist()) == set(least.tolist())
+
+
+def test_the_share_replaces_the_bound() -> None:
+    notes = context()
+    repaired = FinePruning(epochs=0, share=1, bound=0).repair(victim(), Known(TASK.draw(60, seed=1)), notes)
+    assert notes.diagnostics["pruned"]["channels"] == notes.diagnostics["pruned"]["of"] == TASK.classes + 1
+    assert not repaired.get_parameter("head.weight").any()
+
+
+def test_the_share_is_in_no_key_while_it_is_not_given() -> None:
+    assert "share" not in FinePruning().model_dump()
+    assert FinePruning(share=0.0).model_dump()["share"] == 0

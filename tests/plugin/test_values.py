@@ -1,6 +1,8 @@
 """What a plugin may note in its context, and what is refused."""
 
 import json
+import math
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +26,29 @@ def test_shifts_are_kept_by_class_and_refused_in_another_shape(context):
         context.note_latent_shifts({1: torch.zeros(2, 2)})
 
 
-@pytest.mark.parametrize("name", ["class_statistic", "latent_shifts", "shift_truth", "stream_curve"])
+@pytest.mark.parametrize("name", ["class_statistic", "latent_shifts", "activations", "shift_truth", "stream_curve"])
 def test_a_free_note_cannot_take_the_name_of_a_typed_one(context, name):
     with pytest.raises(ValueError, match=f"note '{name}': expected another name"):
         context.note(name, {})
+
+
+CHANNEL: dict[str, Any] = {"layer": "a", "channel": 0, "low": -1.0, "width": 0.5}
+CHANNEL |= {"clean": [0.5, 0.5], "triggered": [0.0, 1.0], "aligned": [1.0, 0.0]}
+
+
+def test_histograms_of_activations_are_noted_by_target(context):
+    context.note_activations({3: [CHANNEL]})
+    assert context.diagnostics["activations"] == {"3": [CHANNEL]}
+
+
+@pytest.mark.parametrize(
+    "odd", [{"aligned": [1.0]}, {"width": 0.0}, {"clean": [1.5, 0.0]}, {"low": math.nan}, {"clean": []}, {"more": 1}]
+)
+def test_histograms_that_do_not_fit_are_refused(context, odd):
+    with pytest.raises(ValueError, match="note 'activations': "):
+        context.note_activations({3: [CHANNEL | odd]})
+
+
+def test_more_channels_than_a_figure_shows_are_refused(context):
+    with pytest.raises(ValueError, match="at most 8"):
+        context.note_activations({3: [CHANNEL] * 9})

@@ -16,6 +16,7 @@ from report_frames import one_attack, printed, sections
 
 from bench.reports import diagnostics, terminal_table, write_report
 from bench.reports.blocks import blocks
+from bench.reports.figures.activation_histograms import activation_histograms
 from bench.reports.figures.class_statistics import class_statistics
 from bench.reports.figures.stream_curves import stream_curves
 from bench.reports.figures.style import styled, wrapped
@@ -28,6 +29,9 @@ SHOWN = ["attack_label", "defense_label", "dataset_label", "model_label", "reaso
 SHOWN += ["device", "knowledge", "recipe", "profile", "packages", "commit", "code_version", "started", "finished"]
 STATISTIC = {"name": "n", "values": [1.0, None, 3.0], "flagged": [0]}
 CURVE = {"triggered": [1, 2], "acc": [1.0, 1.0], "asr": [0.0, 0.0], "ra": [0.5, None]}
+SHARES = {"clean": [0.5, None], "triggered": [1.0, 0.0], "aligned": [0.0, 1.0]}
+CHANNEL = {"layer": STEERING, "channel": 3, "low": -1.0, "width": 1e-9, **SHARES}
+CHANNELS = {"3": [CHANNEL, {**CHANNEL, "low": -1e30, "width": 1e30}]}
 TRUTH = {"3": {"cosine": 0.5, "correlation": 0.25, "length": 1.5}}
 ODD = [
     None, True, 7, -1.5, "text", [], {}, [[]], [{}], [None], ["x"], [True], {"values": None}, {"values": "abc"},
@@ -37,12 +41,13 @@ ODD = [
     {"triggered": [1], "ra": [0.5, 0.5]}, {"triggered": [None], "ra": [0.5]}, {"triggered": ["1"], "ra": ["0.5"]},
     {"triggered": [[1]], "ra": [[0.5]]}, {"triggered": [10**400], "ra": [1e308]}, {"triggered": {}, "ra": {}},
     {"x": {}}, {"-1": TRUTH["3"]}, {"²": TRUTH["3"]}, {"3": None}, {"3": [1]}, {"3": {}}, {"3": {"cosine": "1"}},
+    {"3": [{**CHANNEL, "width": 0}]}, {"3": [{**CHANNEL, "low": 1e308}]}, {"3": [{**CHANNEL, "clean": []}]},
     {"3": {"cosine": 10**400, "length": [1], "correlation": math.nan}}, {"9" * 5000: TRUTH["3"]},
 ]  # fmt: skip
 NUMBERS = st.none() | st.booleans() | st.integers() | st.floats() | st.just(10**400) | st.text(max_size=3)
 VALUES = st.recursive(NUMBERS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner))
 NAMED = st.sampled_from(["name", "values", "flagged", "triggered", "ra", "0", "3"])
-PLAIN = st.sampled_from([STATISTIC, CURVE, TRUTH])
+PLAIN = st.sampled_from([STATISTIC, CURVE, TRUTH, CHANNELS])
 NOTES = VALUES | PLAIN | st.dictionaries(NAMED, VALUES | st.lists(NUMBERS, max_size=4))
 
 
@@ -52,7 +57,7 @@ def noted(**notes: object) -> str:
 
 def good_and(odd: str) -> pd.DataFrame:
     """Two seeds, of which the second noted something odd."""
-    good = noted(class_statistic=STATISTIC, stream_curve=CURVE, shift_truth=TRUTH)
+    good = noted(class_statistic=STATISTIC, stream_curve=CURVE, shift_truth=TRUTH, activations=CHANNELS)
     return pd.concat(
         [one_attack(a=0.9).assign(seed=seed, diagnostics=text) for seed, text in enumerate([good, odd])],
         ignore_index=True,
@@ -63,7 +68,7 @@ def drawn(frame: pd.DataFrame, *, rendered: bool = True) -> list[Figure | None]:
     """The figures of notes."""
     [block] = blocks(frame)
     with styled():
-        figures = [class_statistics(block), stream_curves(block)]
+        figures = [class_statistics(block), stream_curves(block), activation_histograms(block)]
         for figure in figures:
             if figure and rendered:
                 figure.savefig(BytesIO(), dpi=20)
@@ -72,7 +77,7 @@ def drawn(frame: pd.DataFrame, *, rendered: bool = True) -> list[Figure | None]:
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: str(odd)[:30].encode("ascii", "replace").decode())
 def test_an_odd_note_is_left_out_and_the_others_stay(odd: object) -> None:
-    notes = ("class_statistic", "stream_curve", "shift_truth", "latent_shifts")
+    notes = ("class_statistic", "stream_curve", "activations", "shift_truth", "latent_shifts")
     frame = good_and(noted(**dict.fromkeys(notes, odd)))
     assert all(drawn(frame, rendered=False))
     [line] = reconstruction_table(blocks(frame)[0]).lines
@@ -88,7 +93,7 @@ def test_figures_of_odd_notes_are_rendered() -> None:
 @pytest.mark.parametrize("text", ["", "null", "[]", "{", "[" * 99_999, '{"class_statistic": ' + "9" * 5000 + "}"])
 def test_notes_that_are_no_object_count_as_none(text: str) -> None:
     assert all(drawn(good_and(text)))
-    assert drawn(one_attack(a=0.9).assign(diagnostics=text)) == [None, None]
+    assert drawn(one_attack(a=0.9).assign(diagnostics=text)) == [None, None, None]
 
 
 @given(NOTES)
@@ -109,9 +114,9 @@ def test_whatever_is_noted_what_is_read_is_well_formed(odd: Any) -> None:
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(NOTES, NOTES, NOTES)
-def test_whatever_is_noted_the_figures_are_drawn(statistic: Any, curve: Any, truth: Any) -> None:
-    frame = good_and(noted(class_statistic=statistic, stream_curve=curve, shift_truth=truth))
+@given(NOTES, NOTES, NOTES, NOTES)
+def test_whatever_is_noted_the_figures_are_drawn(statistic: Any, curve: Any, truth: Any, channels: Any) -> None:
+    frame = good_and(noted(class_statistic=statistic, stream_curve=curve, shift_truth=truth, activations=channels))
     assert all(drawn(frame))
     assert reconstruction_table(blocks(frame)[0]).lines
 
