@@ -147,7 +147,8 @@ def randomly_directed(shifts: Tensor, generator: torch.Generator) -> Tensor:
     one = (shifts == shifts[:, :1]).all(2).all(1)[:, None, None]
     drawn = torch.where(one, drawn[:, :1], drawn)
     lengths = torch.linalg.vector_norm(shifts, dim=2, keepdim=True)
-    return lengths * drawn / torch.linalg.vector_norm(drawn, dim=2, keepdim=True)
+    turned: Tensor = lengths * drawn / torch.linalg.vector_norm(drawn, dim=2, keepdim=True)
+    return turned
 
 
 def images_per_epoch(count: int, batch_size: int) -> int:

@@ -3,8 +3,9 @@
 Iwahana et al., 2025, arXiv 2511.08944. For every class a quadratic program gives the shortest shift with which all
 reference images are given that class; that of a target is abnormally short. The network is then fine-tuned with the
 shift added to its latents, which unlearns the trigger. Departures: Grubbs' test on logarithms; norms are joined with
-adversarial distances behind an early stage, relative to control networks; several targets, and all-to-all.
-The paper's plain rule is ``tac[paper]``; with flag=always the class of the smallest norm is repaired in any case.
+adversarial distances behind an early stage, relative to control networks (decide=staged: only where the norms do not
+decide); several targets, and all-to-all. The paper's plain rule is ``tac[paper]``. Controls to compare with:
+poisoned_class=K, a class that may be wrong, and direction=random: what they repair is not the work of the shift.
 """
 
 import copy
@@ -47,7 +48,7 @@ class TAC(Identifying, Repair):
     )
     direction: Literal["reconstructed", "random"] = later(
         "reconstructed",
-        description="of the shift in fine-tuning; random, of the same length: an ablation that should repair nothing",
+        description="of the shift in fine-tuning; random: an ablation, a direction drawn anew at the same length",
     )
     beta_rule: Literal["fixed", "raise"] = Field(
         "fixed", description="raise: from a quarter of beta up to four times, until no flagged class is an outlier"
@@ -189,8 +190,8 @@ def _seen(latent: Latent, data: LabelledImages) -> Seen:
         features = torch.cat([latent.features(images) for images in data.floats.split(256)])
     weight, bias = latent.linear.weight, latent.linear.bias
     bias = torch.zeros(len(weight)) if bias is None else bias
-    features, weight, bias = (values.detach().double().cpu().numpy() for values in (features, weight, bias))
-    return features, weight, bias
+    arrays = [values.detach().double().cpu().numpy() for values in (features, weight, bias)]
+    return arrays[0], arrays[1], arrays[2]
 
 
 def _norms(shifts: list[Array | None]) -> Array:
