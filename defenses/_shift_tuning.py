@@ -82,6 +82,7 @@ class ShiftTuning(Augmenting):
         targets = torch.tensor([backdoor.targets for backdoor in backdoors], device=context.device)
         lengths = self.stretch * torch.linalg.vector_norm(shifts, dim=2, keepdim=True)
         added = self.stretch * shifts
+        trained = images_per_epoch(len(data), self.batch_size)
         for epoch in range(self.epochs):
             if recompute is not None and epoch:
                 now = recompute()
@@ -97,6 +98,7 @@ class ShiftTuning(Augmenting):
                 optimizer.step()
                 rate.step()
             model.eval()
+            note_trained(context, "tuning", trained)
             expect_finite(model, when=f" after epoch {epoch + 1} of {self.epochs}")
             context.progress((epoch + 1) / self.epochs)
 
@@ -137,6 +139,27 @@ def note_shifts(backdoors: list[Backdoor], shifts: Tensor, context: Context) -> 
     compares them with the true change of the latent."""
     pairs = zip(backdoors, shifts, strict=True)
     context.note_latent_shifts({backdoor.targets[0]: rows[0] for backdoor, rows in pairs if backdoor.has_one_target})
+
+
+def randomly_directed(shifts: Tensor, generator: torch.Generator) -> Tensor:
+    """Shifts (B, C, d) of the same lengths in random directions; one for all classes where they had one shift."""
+    drawn = torch.randn(shifts.shape, generator=generator, device=shifts.device)
+    one = (shifts == shifts[:, :1]).all(2).all(1)[:, None, None]
+    drawn = torch.where(one, drawn[:, :1], drawn)
+    lengths = torch.linalg.vector_norm(shifts, dim=2, keepdim=True)
+    turned: Tensor = lengths * drawn / torch.linalg.vector_norm(drawn, dim=2, keepdim=True)
+    return turned
+
+
+def images_per_epoch(count: int, batch_size: int) -> int:
+    """How many of ``count`` images one epoch trains with."""
+    return min(count, batch_size * steps_per_epoch(count, batch_size))
+
+
+def note_trained(context: Context, what: str, images: int) -> None:
+    """Add to the record how many images have passed a step of training ``what``; an image counts in every epoch."""
+    noted: dict[str, int] = context.diagnostics.get("images_trained", {})
+    context.note("images_trained", noted | {what: noted.get(what, 0) + images})
 
 
 def unsupported(case: Case) -> str | None:

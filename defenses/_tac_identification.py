@@ -1,0 +1,250 @@
+"""Which classes TAC takes for targets: norms of latent shifts, adversarial distances, control networks, and a test.
+
+Iwahana et al., 2025, arXiv 2511.08944, for the norms. ``decide`` says whether all the evidence is joined at once, or
+asked for in stages, the dearest last.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+from torch import nn
+
+from bench.defenses._outliers import Outlier, most_extreme, small_outliers
+from bench.defenses._shift_tuning import Backdoor, ShiftTuning, images_per_epoch, note_trained
+from bench.defenses._tac_evidence import (
+    FEWEST_FOR_ALL_TO_ALL,
+    Array,
+    Distances,
+    all_to_all_targets,
+    control_network,
+    pair_residuals,
+    stage_distances,
+)
+from bench.plugin import Context, LabelledImages, RequestError, later
+
+NORMS, DISTANCES, CONTROLS = "norms", "distances", "controls"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a test says of a statistic (C,): the classes ``flagged``, at what p value, and by which evidence.
+
+    targets (C,): those of an all-to-all backdoor, where there seems to be one.
+    """
+
+    by: str
+    statistic: Array
+    flagged: list[int]
+    outlier: Outlier
+    targets: tuple[int, ...] | None = None
+
+    @property
+    def smallest(self) -> int:
+        """The class of the smallest statistic."""
+        return int(np.argmin(np.where(np.isnan(self.statistic), np.inf, self.statistic)))
+
+
+class Identifying(ShiftTuning):
+    """A defense that identifies the poisoned classes, by the rule that its parameters describe."""
+
+    evidence: Literal["both", "latent", "stage"] = Field(
+        "both", description="latent: norms of the shifts, as in the paper; stage: mean adversarial distances; both"
+    )
+    targets: int = Field(3, ge=1, description="most poisoned classes to look for")
+    pairs: bool = Field(
+        True, description="look for all-to-all too, a shift for every class (needs evidence=stage or both)"
+    )
+    decide: Literal["together", "staged"] = later(
+        "together",
+        description="staged: by the norms alone if they flag a class; else with distances; with controls only if "
+        "these leave it open",
+    )
+    silent: float = later(
+        0.5, gt=0, le=1, description="decide=staged: p value with the distances above which no controls are asked"
+    )
+    test: Literal["grubbs", "extreme"] = Field("grubbs", description="outlier test of the smallest class")
+    logarithm: bool = Field(True, description="test logarithms; without, only one kind of evidence can be tested")
+    flag: Literal["test", "always"] = later(
+        "test",
+        description="repair what the test flags; or always the class of the smallest statistic, as on networks "
+        "that are known to be attacked",
+    )
+    significance: float = Field(0.1, gt=0, lt=1, description="highest p value at which a class is flagged")
+    further: float = Field(0.01, gt=0, lt=1, description="the same for each class beyond the first")
+    stage: int = Field(1, ge=0, description="the stage, by number, behind which adversarial distances are measured")
+    distance_images: int = Field(200, ge=1, description="reference images for the adversarial distances")
+    controls: int = Field(
+        2, ge=0, description="networks trained on the reference images alone, whose distances are what is natural"
+    )
+    control_weight: float = Field(
+        0.5, ge=0, le=1, description="share of the controls' log distances that is subtracted"
+    )
+    control_epochs: int = Field(40, ge=1, description="of training each control network")
+
+    def check_evidence(self) -> None:
+        """Raises RequestError for parameters that contradict each other."""
+        if self.evidence == "both" and not self.logarithm:
+            raise RequestError("tac: logarithm=false: expected evidence=latent or evidence=stage with it")
+        if self.evidence == "stage" and self.decide == "staged":
+            raise RequestError("tac: decide=staged: expected evidence=both or evidence=latent with it")
+
+    def identify(
+        self, model: nn.Module, norms: Array, first: Array, data: LabelledImages, context: Context
+    ) -> list[Backdoor]:
+        """The backdoors whose classes' statistics are small outliers; everything computed goes into the record.
+
+        norms (C,): of every class's shift, infinite where there is none. first (C,): the same as the first of several
+        stages judges them.
+        """
+        context.note("norms", jsonable(norms))
+        if self.evidence != "stage":
+            context.note("infeasible", [label for label, norm in enumerate(norms) if np.isinf(norm)])
+        if self.decide == "staged":
+            verdict = self._staged(model, norms, first, data, context)
+        else:
+            verdict = self._together(model, norms, data, context)
+        flagged = verdict.flagged
+        if self.flag == "always" and not flagged:
+            flagged = [verdict.smallest]
+        if verdict.targets is not None:
+            flagged = sorted(set(verdict.targets))
+            context.note("led_to", list(verdict.targets))
+        self._note(verdict.outlier, flagged, context)
+        if verdict.targets is not None:
+            return [Backdoor(verdict.targets)]
+        return [Backdoor.all_to_one(label, len(norms)) for label in flagged]
+
+    def can_flag(self, classes: int) -> bool:
+        """Whether the test can flag a class, or an all-to-all backdoor be found, among this many classes at all."""
+        if self.pairs and self.evidence != "latent" and classes >= FEWEST_FOR_ALL_TO_ALL:
+            return True
+        shares = self._shares() if self.decide == "staged" else [1.0]
+        return any(self._small_outliers(most_extreme(classes, self.targets), share)[0] for share in shares)
+
+    # --- all evidence at once ----------------------------------------------------------------------------
+
+    def _together(self, model: nn.Module, norms: Array, data: LabelledImages, context: Context) -> Verdict:
+        rows = [] if self.evidence == "stage" else [norms]
+        targets = None
+        if self.evidence != "latent":
+            distances, targets = self._stage_distances(model, len(norms), data, context)
+            if self.controls:
+                distances = self._relative(distances, model, data, context)
+            rows.append(distances)
+        with np.errstate(divide="ignore"):
+            statistic = np.log(rows).mean(0) if self.logarithm else rows[0]
+        return Verdict("all", statistic, *self._small_outliers(statistic), targets)
+
+    # --- in stages ---------------------------------------------------------------------------------------
+
+    def _staged(self, model: nn.Module, norms: Array, first: Array, data: LabelledImages, context: Context) -> Verdict:
+        """The verdict of the first stage that decides.
+
+        Norms that flag no class do not say that there is none: many triggers show more clearly where they enter the
+        network. So the distances are always asked then, for they train nothing. They end the search if they flag a
+        class, show an all-to-all backdoor, or are ``silent``: what lies between, the controls decide.
+        """
+        shares = self._shares()
+        verdict = self._judge(NORMS, first, shares[0], context)
+        if verdict.flagged or self.evidence == "latent":
+            return verdict
+        distances, targets = self._stage_distances(model, len(norms), data, context)
+        verdict = self._judge(DISTANCES, _joined(norms, distances), shares[1], context, targets)
+        decided = bool(verdict.flagged) or targets is not None or verdict.outlier.p_value > self.silent
+        if decided or not self.controls:
+            return verdict
+        distances = self._relative(distances, model, data, context)
+        return self._judge(CONTROLS, _joined(norms, distances), shares[2], context)
+
+    def _shares(self) -> list[float]:
+        """The share of the significance that each stage may spend: half of what is left, the last one all of it.
+
+        They sum to 1, so a benign network is flagged at most as often as ``significance`` says, however the stages'
+        statistics depend on each other.
+        """
+        if self.evidence == "latent":
+            return [1.0]
+        return [0.5, 0.25, 0.25] if self.controls else [0.5, 0.5]
+
+    def _judge(
+        self, by: str, statistic: Array, share: float, context: Context, targets: tuple[int, ...] | None = None
+    ) -> Verdict:
+        """The test of one stage, noted with its level."""
+        verdict = Verdict(by, statistic, *self._small_outliers(statistic, share), targets)
+        stage = {
+            "by": by,
+            "level": share * self.significance,
+            "smallest": verdict.smallest,
+            "p_value": verdict.outlier.p_value,
+            "z": jsonable(verdict.outlier.z),
+        }
+        context.note("stages", [*context.diagnostics.get("stages", []), stage])
+        return verdict
+
+    # --- the evidence ------------------------------------------------------------------------------------
+
+    def _stage_distances(
+        self, model: nn.Module, classes: int, data: LabelledImages, context: Context
+    ) -> tuple[Array, tuple[int, ...] | None]:
+        """Every class's adversarial distance (C,), and the targets of an all-to-all backdoor."""
+        targets = None
+        distances = self._distances(model, classes, data, context)
+        of_classes = distances.of_classes()
+        context.note("stage_distances", jsonable(of_classes))
+        if self.pairs:
+            residuals = pair_residuals(distances.of_pairs())
+            targets = all_to_all_targets(residuals)
+            context.note("pair_residuals", [jsonable(row) for row in residuals])
+        return of_classes, targets
+
+    def _relative(self, distances: Array, model: nn.Module, data: LabelledImages, context: Context) -> Array:
+        """The distances (C,), relative to the control networks'."""
+        natural = self._natural_distances(model, len(distances), data, context)
+        context.note("natural_distances", jsonable(natural))
+        relative: Array = distances / natural**self.control_weight
+        return relative
+
+    def _distances(self, model: nn.Module, classes: int, data: LabelledImages, context: Context) -> Distances:
+        return stage_distances(model, self.stage, self.distance_images, classes, data, context)
+
+    def _natural_distances(self, model: nn.Module, classes: int, data: LabelledImages, context: Context) -> Array:
+        """The stage distances (C,) in networks of the same architecture that never saw a poisoned image."""
+        logs = []
+        for _ in range(self.controls):
+            control = control_network(
+                model, self.control_epochs, self.batch_size, data, context, crop=self.crop, flip=bool(self.flip)
+            )
+            note_trained(context, "controls", self.control_epochs * images_per_epoch(len(data), self.batch_size))
+            logs.append(np.log(self._distances(control, classes, data, context).of_classes()))
+        means: Array = np.exp(np.mean(logs, 0))
+        return means
+
+    # --- the test ----------------------------------------------------------------------------------------
+
+    def _small_outliers(self, statistic: Array, share: float = 1.0) -> tuple[list[int], Outlier]:
+        """The test at ``share`` of its levels."""
+        further = share * self.further
+        return small_outliers(statistic, share * self.significance, self.targets, self.test, further=further)
+
+    def _note(self, outlier: Outlier, flagged: list[int], context: Context) -> None:
+        context.note("z", jsonable(outlier.z))
+        context.note("p_value", outlier.p_value)
+        context.note("flagged", flagged)
+        kinds = {"both": "norm and distance", "latent": "norm", "stage": "distance"}[self.evidence]
+        name = f"z of log {kinds}" if self.logarithm else f"z of {kinds}"
+        if self.decide == "staged":
+            name = "z in the stage that decides"  # one name for all victims of a figure
+        context.note_class_statistic(name, outlier.z.tolist(), flagged)
+
+
+def jsonable(values: Array) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _joined(norms: Array, distances: Array) -> Array:
+    """The mean of the logarithms (C,) of both."""
+    with np.errstate(divide="ignore"):
+        joined: Array = np.log([norms, distances]).mean(0)
+    return joined

@@ -1,0 +1,145 @@
+"""TAC's search in stages: which evidence it asks for, how often it is wrong, and how many images it trains."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from planted import Victim, context, pixel_task
+from torch import nn
+
+from bench.defenses import _tac_identification
+from bench.defenses._tac_evidence import Distances
+from bench.defenses.tac import TAC
+from bench.errors import RequestError
+from bench.plugin.values import ImageSpec, Known, LabelledImages
+
+TASK = pixel_task(classes=8, side=6, target=3, trigger=35)
+SPEC = ImageSpec(*TASK.shape, classes=TASK.classes, mean=(0.5,), std=(0.25,))
+NONE = LabelledImages(torch.zeros(0, *TASK.shape, dtype=torch.uint8), torch.zeros(0, dtype=torch.long))
+USUAL = np.tile([1.2, 1.0], 4) + np.linspace(0, 0.01, 8)  # no class lies apart; class 1 is the smallest
+ODD = np.where(np.arange(TASK.classes) == 5, 0.2, USUAL)  # class 5 does
+UNSURE = np.where(np.arange(TASK.classes) == 5, 0.8, USUAL)  # it does not quite
+
+
+def network(trigger: float) -> Victim:
+    victim = Victim(TASK, shouts=trigger)
+    with torch.no_grad():
+        victim.head.weight[:, :-1] = torch.diag(torch.linspace(5, 6, TASK.classes))
+    return victim
+
+
+def invented(monkeypatch: pytest.MonkeyPatch, distances: Any, natural: Any) -> None:
+    """Let TAC see these distances (C,), of the network and of control networks; None: it must not ask for them."""
+
+    def told(values: Any) -> Any:
+        assert values is not None, "asked for more evidence than is needed"
+        return values
+
+    labels = torch.tensor([0, 1])  # two images of other classes than 5, each as far from every class
+    as_distances = lambda: Distances(torch.as_tensor(told(distances))[:, None].repeat(1, 2), labels)  # noqa: E731
+    monkeypatch.setattr(TAC, "_distances", lambda *_: as_distances())
+    monkeypatch.setattr(TAC, "_natural_distances", lambda *_: told(natural))
+
+
+STAGES = {  # norms, distances, controls' distances, further parameters: the stages that are asked, what is flagged
+    "the norms decide": (ODD, None, None, {}, ["norms"], [5]),
+    "norms alone may not": (USUAL, None, None, {"evidence": "latent"}, ["norms"], []),
+    "the distances decide": (USUAL, ODD, None, {}, ["norms", "distances"], [5]),
+    "all are silent": (USUAL, USUAL, None, {}, ["norms", "distances"], []),
+    "the controls leave it open": (USUAL, UNSURE, USUAL, {"control_weight": 0}, ["norms", "distances", "controls"], []),
+    "the controls decide": (UNSURE, UNSURE, 1 / ODD**2, {}, ["norms", "distances", "controls"], [5]),
+    "no controls": (USUAL, UNSURE, None, {"controls": 0}, ["norms", "distances"], []),
+    "silence counts only if it may": (USUAL, USUAL, USUAL, {"silent": 1}, ["norms", "distances", "controls"], []),
+    "the smallest in any case": (USUAL, USUAL, None, {"flag": "always"}, ["norms", "distances"], [1]),
+}
+
+
+@pytest.mark.parametrize("case", STAGES)
+def test_dearer_evidence_is_asked_only_where_cheaper_leaves_it_open(monkeypatch, case):
+    norms, distances, natural, more, stages, flagged = STAGES[case]
+    invented(monkeypatch, distances, natural)
+    around, defense = context(), TAC(**({"decide": "staged", "pairs": False, "significance": 0.02} | more))
+    backdoors = defense.identify(nn.Identity(), norms, norms, NONE, around)
+    assert [stage["by"] for stage in around.diagnostics["stages"]] == stages
+    assert around.diagnostics["flagged"] == flagged == [backdoor.targets[0] for backdoor in backdoors]
+    assert around.diagnostics["p_value"] == around.diagnostics["stages"][-1]["p_value"]
+
+
+def test_the_norms_alone_are_judged_as_they_are_and_the_joined_evidence_by_its_logarithms(monkeypatch):
+    invented(monkeypatch, USUAL, None)
+    around = context()
+    TAC(decide="staged", pairs=False).identify(nn.Identity(), USUAL**2, USUAL, NONE, around)
+    first, second = (np.array(stage["z"]) for stage in around.diagnostics["stages"])
+    joined = np.log(USUAL**2) / 2 + np.log(USUAL) / 2
+    assert first == pytest.approx((USUAL - USUAL.mean()) / USUAL.std(ddof=1))
+    assert second == pytest.approx((joined - joined.mean()) / joined.std(ddof=1))
+
+
+@pytest.mark.parametrize("more", [{"controls": 0}, {"silent": 1}], ids=str)
+def test_the_stages_together_raise_no_more_false_alarms_than_the_significance(monkeypatch, more):
+    draw, alarms, count = np.random.default_rng(0), 0, 400
+    defense = TAC(decide="staged", pairs=False, further=0.001, **more)
+    for _ in range(count):
+        norms, distances, natural = np.exp(0.1 * draw.standard_normal((3, 10)))
+        invented(monkeypatch, distances, natural)
+        alarms += bool(defense.identify(nn.Identity(), norms, norms, NONE, context()))
+    error = np.sqrt(defense.significance * (1 - defense.significance) / count)
+    assert alarms / count < defense.significance + 2.5 * error
+    assert alarms  # it can be wrong
+
+
+def test_where_the_norms_decide_no_control_is_trained_and_no_distance_computed(monkeypatch):
+    def forbidden(*_: Any, **__: Any) -> Any:
+        raise AssertionError("dear evidence was asked for")
+
+    monkeypatch.setattr(_tac_identification, "stage_distances", forbidden)
+    monkeypatch.setattr(_tac_identification, "control_network", forbidden)
+    around, known = context(), Known(TASK.draw(160, seed=0))
+    TAC(decide="staged", epochs=3).repair(network(20), known, around)
+    assert around.diagnostics["flagged"] == [TASK.target]
+    assert around.diagnostics["images_trained"] == {"controls": 0, "tuning": 3 * 160}
+
+
+def counting(model: nn.Module) -> list[int]:
+    """The sizes of the batches that the model, or a copy, sees in training mode, as they come."""
+    seen: list[int] = []
+    model.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])) if module.training else None)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"poisoned_class": 3},
+        {"controls": 2, "control_epochs": 2},
+        {"poisoned_class": 1, "beta_rule": "raise", "accuracy_loss": 1.0},
+    ],
+    ids=str,
+)
+def test_the_images_trained_are_those_that_pass_a_step(more):
+    victim, around = network(20), context()
+    seen = counting(victim)
+    TAC(epochs=2, batch_size=40, **more).repair(victim, Known(TASK.draw(161, seed=0)), around)  # one image is left over
+    assert around.diagnostics["flagged" if "controls" in more else "images_trained"]
+    assert sum(seen) == sum(around.diagnostics["images_trained"].values()) > 0
+    assert bool(around.diagnostics["images_trained"]["controls"]) == ("controls" in more)
+
+
+def test_a_benign_network_trains_nothing_where_there_are_no_controls():
+    around = context()
+    TAC(decide="staged", controls=0).repair(network(0), Known(TASK.draw(160, seed=0)), around)
+    assert around.diagnostics["flagged"] == []
+    assert around.diagnostics["images_trained"] == {"controls": 0, "tuning": 0}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "wrong"),
+    [
+        ({"decide": "staged", "evidence": "stage"}, "decide=staged"),
+        ({"direction": "random", "recompute": True}, "direction=random"),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(parameters, wrong):
+    with pytest.raises(RequestError, match=wrong):
+        TAC(**parameters).resolve(SPEC)
