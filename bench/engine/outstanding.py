@@ -9,7 +9,7 @@ from typing import Literal
 from bench import provenance
 from bench.errors import Damaged
 from bench.plan.plan import Plan
-from bench.plan.stages import CellStage, Stage, VictimStage
+from bench.plan.stages import CellStage, NaturalStage, Stage, VictimStage
 from bench.plan.stale import Stale, outdated, stale
 from bench.records import Record
 from bench.store import locks
@@ -20,36 +20,45 @@ from bench.store.store import Section, Store
 class Work:
     """The stages that are still to be done: the victims to be made first, and the cells by the key of their victim.
 
-    keep: whether what other code has made counts as done. made_on: for each victim that other code has made, the keys
-    of all cells in the store that are made on it.
+    natural: benign networks to be shown a trigger. keep: whether what other code has made counts as done. made_on: for
+    each victim that other code has made, the keys of all cells in the store that are made on it.
     """
 
     victims: deque[VictimStage] = field(default_factory=deque)
     cells: dict[str, deque[CellStage]] = field(default_factory=dict)
+    natural: deque[NaturalStage] = field(default_factory=deque)
     keep: bool = False
     made_on: dict[str, list[str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.victims) or any(self.cells.values())
+        return bool(self.victims or self.natural) or any(self.cells.values())
 
     @property
     def stages(self) -> list[Stage]:
         """All of them, victims first."""
-        return [*self.victims, *(cell for cells in self.cells.values() for cell in cells)]
+        return [*self.victims, *(cell for cells in self.cells.values() for cell in cells), *self.natural]
 
     def add(self, stage: Stage) -> None:
         """Put a stage at the end of its queue."""
         if isinstance(stage, VictimStage):
             self.victims.append(stage)
+        elif isinstance(stage, NaturalStage):
+            self.natural.append(stage)
         else:
             self.cells.setdefault(stage.victim.key, deque()).append(stage)
+
+    def pop_natural(self, victim: VictimStage) -> list[NaturalStage]:
+        """Take out, and return, all benign networks under a trigger that need this victim."""
+        popped = [stage for stage in self.natural if victim in stage.parents]
+        self.natural = deque(stage for stage in self.natural if victim not in stage.parents)
+        return popped
 
     def found(self, stage: Stage, store: Store) -> Literal["done", "busy"] | None:
         """What is to be known before a stage is started: done if another run has made it, busy if one may be at it.
 
         What other code has made is removed here, as late as can be, so that a run that is interrupted before loses
-        nothing; and under the stage's lock, so that it is never what another run has made anew. A victim goes after its
-        cells: whatever is left by a crash still says by which code it was made.
+        nothing; and under the stage's lock, so that it is never what another run has made anew. A victim goes last,
+        after what was made on it: whatever is left by a crash still says by which code it was made.
         """
         if not store.has(stage.section, stage.key):
             return None
@@ -60,6 +69,8 @@ class Work:
                 return "busy"
             if not outdated(stage, store):
                 return "done"
+            for key in store.natural_of({stage.key}) if isinstance(stage, VictimStage) else ():
+                store.forget("natural", key)
             for key in self.made_on.get(stage.key, ()):
                 store.forget("cells", key)
                 store.forget("failures", key)
@@ -111,7 +122,26 @@ def outstanding(
         if victim.key in work.cells and (victim.key in changed.victims or not store.has("victims", victim.key))
     ]
     work.victims.extend(sorted(missing, key=lambda victim: -len(work.cells[victim.key])))
+    work.natural.extend(stage for stage in plan.natural if _to_be_shown(stage, work, store, note))
     return work, done
+
+
+def _to_be_shown(stage: NaturalStage, work: Work, store: Store, note: Callable[[str], None]) -> bool:
+    """Whether a benign network is still to be shown a trigger. No victim is made for this alone."""
+    to_make = {victim.key for victim in work.victims}
+    if not all(parent.key in to_make or store.has("victims", parent.key) for parent in stage.parents):
+        return False
+    if any(parent.key in to_make for parent in stage.parents):
+        return True
+    try:
+        store.natural(stage.key)
+    except FileNotFoundError:
+        return True
+    except Damaged as error:
+        note(f"damaged: {error}; dropped")
+        store.forget("natural", stage.key)
+        return True
+    return not work.keep and outdated(stage, store)
 
 
 def _wanted(cell: CellStage, store: Store, retry: str | None, only: str | None) -> bool:
