@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -49,8 +49,9 @@ class Work:
 
     def pop_natural(self, victim: VictimStage) -> list[NaturalStage]:
         """Take out, and return, all benign networks under a trigger that need this victim."""
-        popped = [stage for stage in self.natural if victim in stage.parents]
-        self.natural = deque(stage for stage in self.natural if victim not in stage.parents)
+        popped = [stage for stage in self.natural if victim.key in {parent.key for parent in stage.parents}]
+        for stage in popped:
+            self.natural.remove(stage)
         return popped
 
     def found(self, stage: Stage, store: Store) -> Literal["done", "busy"] | None:
@@ -116,23 +117,29 @@ def outstanding(
             put_record(store, "cells", done[cell.key], {}, note)
         elif cell.key in again or cell.key in fresh or _wanted(cell, store, retry, only):
             work.add(cell)
-    missing = [
-        victim
-        for victim in plan.victims
-        if victim.key in work.cells and (victim.key in changed.victims or not store.has("victims", victim.key))
-    ]
+    waited_for = [victim for victim in plan.victims if victim.key in work.cells]
+    missing = [one for one in waited_for if one.key in changed.victims or not store.has("victims", one.key)]
     work.victims.extend(sorted(missing, key=lambda victim: -len(work.cells[victim.key])))
-    work.natural.extend(stage for stage in plan.natural if _to_be_shown(stage, work, store, note))
+    work.natural.extend(_unanswered(plan, store, {victim.key for victim in missing}, keep=keep, note=note))
     return work, done
 
 
-def _to_be_shown(stage: NaturalStage, work: Work, store: Store, note: Callable[[str], None]) -> bool:
-    """Whether a benign network is still to be shown a trigger. No victim is made for this alone."""
-    to_make = {victim.key for victim in work.victims}
-    if not all(parent.key in to_make or store.has("victims", parent.key) for parent in stage.parents):
-        return False
-    if any(parent.key in to_make for parent in stage.parents):
-        return True
+def _unanswered(
+    plan: Plan, store: Store, to_make: set[str], *, keep: bool, note: Callable[[str], None]
+) -> Iterator[NaturalStage]:
+    """The benign networks that are still to be shown a trigger; ``to_make``: the keys of the victims to be made.
+
+    No victim is made for this alone.
+    """
+    for stage in plan.natural:
+        missing = [parent.key for parent in stage.parents if not store.has("victims", parent.key)]
+        anew = to_make.intersection(parent.key for parent in stage.parents)
+        if to_make.issuperset(missing) and (anew or _to_be_shown(stage, store, keep=keep, note=note)):
+            yield stage
+
+
+def _to_be_shown(stage: NaturalStage, store: Store, *, keep: bool, note: Callable[[str], None]) -> bool:
+    """Whether the answers to a trigger are not in the store, damaged (then they are removed), or of other code."""
     try:
         store.natural(stage.key)
     except FileNotFoundError:
@@ -141,7 +148,7 @@ def _to_be_shown(stage: NaturalStage, work: Work, store: Store, note: Callable[[
         note(f"damaged: {error}; dropped")
         store.forget("natural", stage.key)
         return True
-    return not work.keep and outdated(stage, store)
+    return not keep and outdated(stage, store)
 
 
 def _wanted(cell: CellStage, store: Store, retry: str | None, only: str | None) -> bool:

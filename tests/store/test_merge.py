@@ -27,7 +27,7 @@ def test_a_merge_copies_what_is_missing_and_leaves_the_other_store_as_it_is(pair
     b.write("checkpoints", ABCD, {"state.pt": {"epochs": 1}})
     before = {path: path.read_bytes() for path in b.root.rglob("*") if path.is_file()}
     merged = merge(a, b)
-    assert merged.copied == {section: 1 for section in SECTIONS}
+    assert merged.copied == dict.fromkeys(SECTIONS, 1)
     assert not merged.conflicts + merged.damaged
     assert {record.key for record in a.records()} == {first.key, third.key, fourth.key}
     for section in SECTIONS:
