@@ -2,9 +2,9 @@
 
 import pytest
 from scripted import four_cells, play, short
-from stores import show
+from stores import FACTS, show
 
-from bench.engine.outstanding import outstanding
+from bench.engine.outstanding import Work, outstanding
 from bench.plan.plan import Plan
 
 
@@ -70,21 +70,12 @@ def test_what_is_damaged_is_made_again_and_what_other_code_has_made_too(controll
     assert not store.has("natural", stage.key)
 
 
-def test_a_victim_takes_it_along_when_it_is_made_again(controlled, store):
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_victim_of_other_code_takes_it_along_when_it_is_removed(controlled, store, number):
     [stage] = controlled.natural
-    for victim in stage.parents:
-        key = show(store, stage.victim.key, stage.benign.key)
-        store.write("victims", victim.key, {"stage.json": {}})
-        work, _ = outstanding(controlled, store, print)
-        work.made_on[victim.key] = []
-        store.forget("victims", victim.key)
-        store.write("victims", victim.key, {"stage.json": stale(victim)})
-        assert work.found(victim, store) is None
-        assert not store.has("natural", key)
-
-
-def stale(victim) -> dict[str, object]:
-    """The facts of a victim that other code has made."""
-    from stores import FACTS
-
-    return {**FACTS, "fingerprints": dict.fromkeys(victim.codes, "0" * 16)}
+    victim = stage.parents[number]
+    key = show(store, stage.victim.key, stage.benign.key)
+    store.write("victims", victim.key, {"stage.json": {**FACTS, "fingerprints": dict.fromkeys(victim.codes, "0" * 16)}})
+    assert Work().found(victim, store) is None
+    assert not store.has("victims", victim.key)
+    assert not store.has("natural", key)
