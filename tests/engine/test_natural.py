@@ -27,6 +27,12 @@ def test_it_waits_for_both_victims_and_comes_after_the_cells(controlled, store):
     assert not outstanding(controlled, store, print)[0]
 
 
+def test_it_waits_for_its_victims_in_other_slots_too(controlled, store):
+    executor, listener, _ = play(controlled, store, devices=["cpu"] * 8)
+    assert {"badnets", "none"}.isdisjoint(executor.beside["badnets/benign"])
+    assert set(listener.ends.values()) == {"done"}
+
+
 @pytest.mark.parametrize("name", ["badnets", "none"])
 def test_a_victim_that_failed_fails_it_and_nothing_waits_for_ever(controlled, store, name):
     executor, listener, _ = play(controlled, store, {name: ["failed:x"]})
