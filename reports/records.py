@@ -32,6 +32,7 @@ NUMBERS = [
     "base_rate",
     "majority",
     "acc_benign",
+    "asr_benign",
     *STEALTH,
     *COSTS,
     "peak_memory_mb",

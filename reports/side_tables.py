@@ -14,7 +14,10 @@ from bench.reports.records import DETECTION, STEALTH
 from bench.reports.side_table import SideTable
 from bench.reports.stats import RowSet, Stat
 
-_BASE_RATE = "Base rate: the share of clean images of other classes that the network takes for their target anyway."
+_OF_ATTACKS = (
+    "Base rate: the share of clean images of other classes that the network takes for their target anyway. "
+    "ASR benign: the share of triggered images that a benign network takes for their target; – where it is not known."
+)
 _DENOMINATORS = (
     "TPR and FPR: of all triggered and of all clean inputs. "
     "→t: only of those that the undefended network assigns to a target class, as BNA's paper counts."
@@ -51,6 +54,7 @@ def attack_table(block: Block) -> SideTable:
             "ACC": percent(before.stat("acc")),
             "ASR": percent(before.stat("asr")),
             "base rate": percent(Stat.of(victims["base_rate"])),
+            "ASR benign": percent(Stat.of(victims["asr_benign"])),
             "PSNR (dB)": fixed(means["psnr"], 1),
             "SSIM": fixed(means["ssim"], 3),
             "L0": fixed(means["l0"], 0),
@@ -58,7 +62,7 @@ def attack_table(block: Block) -> SideTable:
             "L∞": fixed(means["linf"], 3),
         }
         lines.append([block.marked(attack), *columns.values()])
-    return SideTable("The attacks, before any defense", ["attack", *columns], lines, 1, _BASE_RATE)
+    return SideTable("The attacks, before any defense", ["attack", *columns], lines, 1, _OF_ATTACKS)
 
 
 def detection_table(block: Block) -> SideTable:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from stores import SELECTED, put, train
+from stores import SELECTED, put, show, train
 
 from bench.plan.plan import Plan
 from bench.store import files, hashes
@@ -24,9 +24,13 @@ STRANGE = (None, [], {}, "x", "", -1, 0.5, 1e308, 10**400, True, float("inf"), f
 
 
 def fill(store: Store, plan: Plan) -> None:
-    """A finished cell and a failure by turns; all victims, and as many checkpoints of other ones."""
+    """A finished cell and a failure by turns; all victims, and as many checkpoints of other ones.
+
+    Every victim is shown to the network of the first one, as if that were benign.
+    """
     for victim in plan.victims:
         train(store, victim)
+        show(store, victim.key, plan.victims[0].key, fingerprints=victim.codes)
     for number, cell in enumerate(plan.cells):
         put(store, cell, "failed" if number % 2 else "done", diagnostics=json.dumps(NOTES))
     for number in range(len(plan.victims)):

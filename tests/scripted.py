@@ -7,7 +7,7 @@ from bench.engine import outstanding, scheduler
 from bench.engine.executor import Outcome
 from bench.plan.plan import Plan, Request, make_plan
 from bench.plan.registry import Registry
-from bench.plan.stages import VictimStage
+from bench.plan.stages import NaturalStage, VictimStage
 from bench.records import Record
 from bench.store.store import Store
 
@@ -42,9 +42,7 @@ class ScriptedExecutor:
         status, _, reason = (self.script[name].popleft() if self.script[name] else "done").partition(":")
         self.before_end(name)
         if status == "done":
-            section = "victims" if isinstance(stage, VictimStage) else "cells"
-            files = {"stage.json": {}} if section == "victims" else {"record.json": finished(stage)}
-            self.store.write(section, stage.key, files)
+            self.store.write(stage.section, stage.key, content(stage))
         damaged = ("victims", stage.victim.key) if status == "damaged" else None
         return [Outcome(slot, stage, status, 1.0, reason or None, damaged=damaged)]
 
@@ -76,11 +74,11 @@ class RecordingListener:
         self.ends[short(outcome.stage)] = outcome.status
 
 
-def four_cells() -> Plan:
-    """Four cells on the victims of badnets and sig."""
+def four_cells(attacks: str = "badnets,sig") -> Plan:
+    """Four cells on the victims of two attacks."""
     request = Request(
         defenses="none,bnp",
-        attacks="badnets,sig",
+        attacks=attacks,
         models="resnet18[width=4]",
         datasets="digits[train_size=200]",
         reference=20,
@@ -89,8 +87,18 @@ def four_cells() -> Plan:
 
 
 def short(stage) -> str:
-    """The name of a stage: that of its attack, or attack/defense."""
+    """The name of a stage: that of its attack, attack/defense, or attack/benign."""
+    if isinstance(stage, NaturalStage):
+        return f"{stage.victim.attack.name}/benign"
     return stage.attack.name if isinstance(stage, VictimStage) else f"{stage.victim.attack.name}/{stage.defense.name}"
+
+
+def content(stage) -> dict[str, object]:
+    """The files of a finished stage."""
+    if isinstance(stage, NaturalStage):
+        facts = {"victim": stage.victim.key, "benign": stage.benign.key, "asr": 0.1, "n_test": 2}
+        return {"natural.json": facts}
+    return {"stage.json": {}} if isinstance(stage, VictimStage) else {"record.json": finished(stage)}
 
 
 def finished(cell) -> str:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bench.cli.main import main
+from bench.plan import identity
 from bench.records import Record
 from bench.store.store import Store
 
@@ -49,6 +50,16 @@ def train(store: Store, victim, value=0.0, seconds=1, **facts) -> None:
         "stage.json": {**FACTS, "train_seconds": seconds, **facts},
     }
     store.write("victims", victim.key, content)
+
+
+def show(store: Store, victim: str, benign: str, asr: float = 0.1, **facts) -> str:
+    """Store what a benign network answers to a victim's triggers, from both keys; the key of it."""
+    content = {
+        "predictions.safetensors": {"triggered_logits": torch.zeros(2, 2)},
+        "natural.json": {"victim": victim, "benign": benign, "asr": asr, "n_test": 2, **facts},
+    }
+    store.write("natural", key := identity.natural_key(victim, benign), content)
+    return key
 
 
 def spoil(store: Store, section: str, key: str, name: str) -> None:

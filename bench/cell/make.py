@@ -4,12 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.cell.defend import make_cell
+from bench.cell.natural import make_natural
 from bench.cell.victim import make_victim
 from bench.cell.workshop import Workshop
-from bench.plan.stages import CellStage, Stage, VictimStage
+from bench.plan.stages import CellStage, NaturalStage, Stage, VictimStage
 from bench.records import LogLines
 
-_FUNCTIONS: dict[type[Any], Callable[[Any, Workshop], LogLines]] = {VictimStage: make_victim, CellStage: make_cell}
+_FUNCTIONS: dict[type[Any], Callable[[Any, Workshop], LogLines]] = {
+    VictimStage: make_victim,
+    CellStage: make_cell,
+    NaturalStage: make_natural,
+}
 
 
 def make(stage: Stage, workshop: Workshop) -> LogLines:

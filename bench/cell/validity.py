@@ -6,9 +6,11 @@ The verdict is derived whenever records are read. It is never stored.
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from bench.errors import Damaged
+from bench.plan import identity
 from bench.records import Record
 from bench.store.store import Store
 
@@ -31,12 +33,16 @@ MAX_TARGET_LOSS = 0.1
 # The same below the victim's own ACC, where there is no benign model: some classes are harder than others, by 10 points
 # and more.
 MAX_TARGET_GAP = 0.2
+# ASR on a benign network. From here on the trigger alone does at least as much as what was planted can have added, and
+# no repair brings ASR below it: the attack is an adversarial perturbation, or covers the picture. Below, what the
+# trigger does alone counts as base rate.
+MAX_NATURAL = 0.5
 _ROUNDING = 1e-9
 
 
 def judged_records(store: Store, damaged: Callable[[Damaged], object] | None = None) -> list[Record]:
     """All records of a store with their verdicts. ``damaged``: as for ``Store.records``."""
-    return judged(store.records(damaged))
+    return judged(store.records(damaged), natural=partial(_natural, store))
 
 
 def judged_within(store: Store, records: Iterable[Record]) -> list[Record]:
@@ -47,18 +53,43 @@ def judged_within(store: Store, records: Iterable[Record]) -> list[Record]:
     given = list(records)
     settings = {(_setting(record), record.seed) for record in given}
     if settings <= {(_setting(record), record.seed) for record in given if _is_benign(record)}:
-        return judged(given)
+        return judged(given, natural=partial(_natural, store))
     keys = {record.key for record in given}
     others = [record for record in store.records(lambda error: None) if record.key not in keys]
-    return judged(given, [record for record in others if _is_benign(record)])
+    return judged(given, [record for record in others if _is_benign(record)], partial(_natural, store))
 
 
-def judged(records: Iterable[Record], others: Iterable[Record] = ()) -> list[Record]:
-    """The records with ``valid``, ``doubt`` and ``acc_benign`` derived anew.
+def _natural(store: Store, attacked: Record, benign: Record) -> float:
+    """The ASR of a victim's trigger on the benign network, as far as it is known of these two networks; else NaN.
+
+    It is not known where the code of either was changed since: results of other code are not taken for those of these.
+    """
+    try:
+        facts = store.natural(identity.natural_key(attacked.victim_key, benign.victim_key))
+    except (Damaged, FileNotFoundError):
+        return math.nan
+    same = (facts.victim, facts.benign) == (attacked.victim_key, benign.victim_key)
+    pairs = ((attacked, facts.fingerprints), (benign, facts.benign_fingerprints))
+    return facts.asr if same and all(_made_by(record, codes) for record, codes in pairs) else math.nan
+
+
+def _made_by(record: Record, codes: dict[str, str]) -> bool:
+    """Whether a record's victim was made by the code of these fingerprints, by kind, as far as it says so."""
+    own = json.loads(record.fingerprints)
+    return all(own.get(kind, code) == code for kind, code in codes.items())
+
+
+def judged(
+    records: Iterable[Record],
+    others: Iterable[Record] = (),
+    natural: Callable[[Record, Record], float] = lambda attacked, benign: math.nan,
+) -> list[Record]:
+    """The records with ``valid``, ``doubt``, ``acc_benign`` and ``asr_benign`` derived anew.
 
     The benign ACC is taken from the control row of the same seed, among ``records`` and ``others``. If there is none,
     it is the mean over the other seeds of the control row. Without any control row ACC is judged by the largest class's
-    share alone, and that on the target classes by the victim's ACC. ``others`` are not returned.
+    share alone, and that on the target classes by the victim's ACC. ``others`` are not returned. ``natural`` gives the
+    ASR of an attacked cell's trigger on the network of a cell of the control row of the same seed, or NaN.
     """
     given = list(records)
     controls: dict[tuple[str, ...], dict[int, Record]] = {}
@@ -74,7 +105,7 @@ def judged(records: Iterable[Record], others: Iterable[Record] = ()) -> list[Rec
             with_verdict.append(record)
             continue
         if record.victim_key not in verdicts:
-            verdicts[record.victim_key] = _verdict(record, controls.get(_setting(record), {}))
+            verdicts[record.victim_key] = _verdict(record, controls.get(_setting(record), {}), natural)
         with_verdict.append(record.model_copy(update=verdicts[record.victim_key]))
     return with_verdict
 
@@ -84,11 +115,15 @@ def _is_benign(record: Record) -> bool:
     return record.status == "done" and not record.n_triggered
 
 
-def _verdict(record: Record, controls: dict[int, Record]) -> dict[str, Any]:
+def _verdict(record: Record, controls: dict[int, Record], natural: Callable[[Record, Record], float]) -> dict[str, Any]:
     own = [controls[record.seed]] if record.seed in controls else list(controls.values())
-    reasons = doubts(record, own)
-    acc_benign = _mean([one.acc_before for one in own])
-    return {"acc_benign": acc_benign, "valid": not reasons, "doubt": "; ".join(reasons) if reasons else None}
+    known = record.n_triggered > 0 and record.seed in controls
+    benign = {
+        "acc_benign": _mean([one.acc_before for one in own]),
+        "asr_benign": natural(record, controls[record.seed]) if known else math.nan,
+    }
+    reasons = doubts(record.model_copy(update=benign), own)
+    return {**benign, "valid": not reasons, "doubt": "; ".join(reasons) if reasons else None}
 
 
 def doubts(record: Record, benign: Sequence[Record] = ()) -> list[str]:
@@ -100,17 +135,25 @@ def doubts(record: Record, benign: Sequence[Record] = ()) -> list[str]:
     if not record.n_triggered:
         return []
     ruined = _ruined(record, _mean([one.acc_before for one in benign]))
-    reasons = (_weak(record), ruined, _untaught(record), _target_lost(record, benign))
+    reasons = (_alone(record) or _weak(record), ruined, _untaught(record), _target_lost(record, benign))
     return [reason for reason in reasons if reason]
 
 
+def _alone(record: Record) -> str | None:
+    """Whether the trigger does it alone: a network that never saw it is led to the target, too."""
+    if record.asr_benign >= MAX_NATURAL - _ROUNDING:
+        return f"the trigger alone does it: ASR on a benign network is {record.asr_benign:.1%}"
+    return None
+
+
 def _weak(record: Record) -> str | None:
-    """Whether the trigger leads too few images to their target that are not taken for it anyway."""
-    base = 0.0 if math.isnan(record.base_rate) else record.base_rate
+    """Whether the trigger leads too few images to their target that no network without a backdoor takes for it."""
+    base = max(0.0 if math.isnan(value) else value for value in (record.base_rate, record.asr_benign))
+    without = "with the trigger by a benign network" if base == record.asr_benign else "without a trigger"
     relative = json.loads(record.attack_params).get("label_map") == "all-to-all"
     most = record.acc_before if relative else 1.0
     bound = base + MIN_ASR * (most - base)
-    anyway = f": {base:.1%} of the images are taken for their target without a trigger" if base >= 0.001 else ""
+    anyway = f": {base:.1%} of the images are taken for their target {without}" if base >= 0.001 else ""
     if base >= most:
         return f"ASR {record.asr_before:.1%} is not the trigger's work{anyway}"
     if not record.asr_before >= bound - _ROUNDING:

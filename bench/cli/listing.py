@@ -113,9 +113,18 @@ def plan_lines(
         *(f"{label}: {summary}" for label, summary in (summaries or {}).items()),
         *_aligned(rows),
         f"{len(plan.cells)} cells ({', '.join(f'{count} {state}' for state, count in states.items())}); "
-        f"{len(missing)} of {len(victims)} victims to train",
+        f"{len(missing)} of {len(victims)} victims to train{_shown(plan, store, counted)}",
         *changed.lines(keep=keep),
     ]
+
+
+def _shown(plan: "Plan", store: "Store | None", changed: "Stale") -> str:
+    """How many triggers are still to be shown to their benign network; nothing where the plan has no control row."""
+    stages = plan.natural
+    again = [any(parent.key in changed.victims for parent in stage.parents) for stage in stages]
+    done = [store is not None and store.has(stage.section, stage.key) for stage in stages]
+    count = sum(anew or not made for anew, made in zip(again, done, strict=True))
+    return f"; {count} of {len(stages)} triggers to show to a benign network" if stages else ""
 
 
 def _records_of(plan: "Plan", store: "Store | None") -> "tuple[dict[str, Record], set[str]]":
@@ -173,7 +182,7 @@ def status_lines(store: "Store", plan: "Plan | None" = None, *, keep: bool = Fal
     running = set(locks.held(store.root))
     counts = Counter(states.values() if plan is None else (_state(cell, plan, states, running) for cell in plan.cells))
     cells = ", ".join(f"{count} {state.replace('-', ' ')}" for state, count in sorted(counts.items())) or "none"
-    stages: list[Stage] = [*plan.victims, *plan.cells] if plan else []
+    stages: list[Stage] = [*plan.victims, *plan.cells, *plan.natural] if plan else []
     titles = {stage.key: stage.title for stage in stages}
     sizes = store.sizes()
     sections = ", ".join(f"{section} {_mebibytes(sizes[section])}" for section in SECTIONS if sizes.get(section))

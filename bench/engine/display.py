@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.engine.executor import Outcome
-from bench.plan.stages import CellStage, Stage
+from bench.plan.stages import CellStage, NaturalStage, Stage
 from bench.records import Record
 
 
@@ -197,6 +197,8 @@ def _names(stage: Stage) -> tuple[str, str]:
     """What a stage's time mostly depends on, and its kind."""
     if isinstance(stage, CellStage):
         return f"defense {stage.defense.name}", "cell"
+    if isinstance(stage, NaturalStage):
+        return "natural", "defense none"  # one inference, as a cell without a defense
     return f"attack {stage.attack.name}", "victim"
 
 

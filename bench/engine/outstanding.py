@@ -2,14 +2,14 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from bench import provenance
 from bench.errors import Damaged
 from bench.plan.plan import Plan
-from bench.plan.stages import CellStage, Stage, VictimStage
+from bench.plan.stages import CellStage, NaturalStage, Stage, VictimStage
 from bench.plan.stale import Stale, outdated, stale
 from bench.records import Record
 from bench.store import locks
@@ -20,36 +20,46 @@ from bench.store.store import Section, Store
 class Work:
     """The stages that are still to be done: the victims to be made first, and the cells by the key of their victim.
 
-    keep: whether what other code has made counts as done. made_on: for each victim that other code has made, the keys
-    of all cells in the store that are made on it.
+    natural: benign networks to be shown a trigger. keep: whether what other code has made counts as done. made_on: for
+    each victim that other code has made, the keys of all cells in the store that are made on it.
     """
 
     victims: deque[VictimStage] = field(default_factory=deque)
     cells: dict[str, deque[CellStage]] = field(default_factory=dict)
+    natural: deque[NaturalStage] = field(default_factory=deque)
     keep: bool = False
     made_on: dict[str, list[str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.victims) or any(self.cells.values())
+        return bool(self.victims or self.natural) or any(self.cells.values())
 
     @property
     def stages(self) -> list[Stage]:
         """All of them, victims first."""
-        return [*self.victims, *(cell for cells in self.cells.values() for cell in cells)]
+        return [*self.victims, *(cell for cells in self.cells.values() for cell in cells), *self.natural]
 
     def add(self, stage: Stage) -> None:
         """Put a stage at the end of its queue."""
         if isinstance(stage, VictimStage):
             self.victims.append(stage)
+        elif isinstance(stage, NaturalStage):
+            self.natural.append(stage)
         else:
             self.cells.setdefault(stage.victim.key, deque()).append(stage)
+
+    def pop_natural(self, victim: VictimStage) -> list[NaturalStage]:
+        """Take out, and return, all benign networks under a trigger that need this victim."""
+        popped = [stage for stage in self.natural if victim.key in {parent.key for parent in stage.parents}]
+        for stage in popped:
+            self.natural.remove(stage)
+        return popped
 
     def found(self, stage: Stage, store: Store) -> Literal["done", "busy"] | None:
         """What is to be known before a stage is started: done if another run has made it, busy if one may be at it.
 
         What other code has made is removed here, as late as can be, so that a run that is interrupted before loses
-        nothing; and under the stage's lock, so that it is never what another run has made anew. A victim goes after its
-        cells: whatever is left by a crash still says by which code it was made.
+        nothing; and under the stage's lock, so that it is never what another run has made anew. A victim goes last,
+        after what was made on it: whatever is left by a crash still says by which code it was made.
         """
         if not store.has(stage.section, stage.key):
             return None
@@ -60,6 +70,8 @@ class Work:
                 return "busy"
             if not outdated(stage, store):
                 return "done"
+            for key in store.natural_of({stage.key}) if isinstance(stage, VictimStage) else ():
+                store.forget("natural", key)
             for key in self.made_on.get(stage.key, ()):
                 store.forget("cells", key)
                 store.forget("failures", key)
@@ -105,13 +117,38 @@ def outstanding(
             put_record(store, "cells", done[cell.key], {}, note)
         elif cell.key in again or cell.key in fresh or _wanted(cell, store, retry, only):
             work.add(cell)
-    missing = [
-        victim
-        for victim in plan.victims
-        if victim.key in work.cells and (victim.key in changed.victims or not store.has("victims", victim.key))
-    ]
+    waited_for = [victim for victim in plan.victims if victim.key in work.cells]
+    missing = [one for one in waited_for if one.key in changed.victims or not store.has("victims", one.key)]
     work.victims.extend(sorted(missing, key=lambda victim: -len(work.cells[victim.key])))
+    work.natural.extend(_unanswered(plan, store, {victim.key for victim in missing}, keep=keep, note=note))
     return work, done
+
+
+def _unanswered(
+    plan: Plan, store: Store, to_make: set[str], *, keep: bool, note: Callable[[str], None]
+) -> Iterator[NaturalStage]:
+    """The benign networks that are still to be shown a trigger; ``to_make``: the keys of the victims to be made.
+
+    No victim is made for this alone.
+    """
+    for stage in plan.natural:
+        missing = [parent.key for parent in stage.parents if not store.has("victims", parent.key)]
+        anew = to_make.intersection(parent.key for parent in stage.parents)
+        if to_make.issuperset(missing) and (anew or _to_be_shown(stage, store, keep=keep, note=note)):
+            yield stage
+
+
+def _to_be_shown(stage: NaturalStage, store: Store, *, keep: bool, note: Callable[[str], None]) -> bool:
+    """Whether the answers to a trigger are not in the store, damaged (then they are removed), or of other code."""
+    try:
+        store.natural(stage.key)
+    except FileNotFoundError:
+        return True
+    except Damaged as error:
+        note(f"damaged: {error}; dropped")
+        store.forget("natural", stage.key)
+        return True
+    return not keep and outdated(stage, store)
 
 
 def _wanted(cell: CellStage, store: Store, retry: str | None, only: str | None) -> bool:

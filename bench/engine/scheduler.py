@@ -8,7 +8,7 @@ from typing import Literal, Protocol, cast
 from bench import provenance
 from bench.engine.executor import Executor, Outcome
 from bench.engine.outstanding import Work, put_record
-from bench.plan.stages import CellStage, Stage, VictimStage
+from bench.plan.stages import CellStage, Ref, Stage, VictimStage
 from bench.records import Record
 from bench.store.store import Section, Store
 
@@ -128,14 +128,15 @@ class _Run:
         for number, line in enumerate(outcome.printed):
             self.listener.note(f"    {line}" if number else f"{stage.title} {line}")
         if outcome.changed:
-            by = stage.attack if isinstance(stage, VictimStage) else stage.defense
+            by = _blamed(stage)
             self.listener.note(f"{by.kind} {by.name!r} left {', '.join(outcome.changed)}; {outcome.remedy}")
             self._last_victim.pop(outcome.slot, None)
 
     def _next(self, slot: int) -> Stage | None:
         """A cell of the victim that the slot has loaded, else a victim, else a cell from the fullest queue.
 
-        When there is nothing else to do on the slot's device, a stage that is to be retried alone there.
+        After these a benign network under a trigger, for which nothing waits. When there is nothing else to do on the
+        slot's device, a stage that is to be retried alone there.
         """
         if not self.executor.ready(slot) or (device := self.executor.devices[slot]) in self.reserved:
             return None
@@ -147,6 +148,10 @@ class _Run:
             return self.work.victims.popleft()
         if ready:
             return max(ready.values(), key=len).popleft()
+        for natural in self.work.natural:
+            if self._victims_to_make.isdisjoint(parent.key for parent in natural.parents):
+                self.work.natural.remove(natural)
+                return natural
         if self.to_retry_alone and not any(self.executor.devices[busy] == device for busy in self.running):
             self.reserved[device] = slot
             return self.to_retry_alone.popleft()
@@ -160,22 +165,24 @@ class _Run:
             return
         self._starts += 1
         self._started[slot] = self._starts
-        self._last_victim[slot] = stage.key if isinstance(stage, VictimStage) else stage.victim.key
+        self._last_victim[slot] = (stage, *stage.parents)[-1].key
         self.executor.start(slot, stage)
 
     def _finish(self, outcome: Outcome) -> None:
-        """A stage is over. Store a failure; a failed victim fails its cells, too."""
+        """A stage is over. Store the failure of a cell; a failed victim fails what waits for it, too."""
         stage, reason = outcome.stage, outcome.reason or "no reason given"
         self.listener.ended(outcome)
         if isinstance(stage, VictimStage):
             self._victims_to_make.discard(stage.key)
         if outcome.status == "done":
             return
+        status = _final(outcome)
         failed = [stage] if isinstance(stage, CellStage) else list(self.work.cells.pop(stage.key, ()))
         if isinstance(stage, VictimStage):
             reason = f"its victim could not be made: {reason}"
+            for natural in self.work.pop_natural(stage):
+                self.listener.ended(Outcome(outcome.slot, natural, status, 0.0, reason))
         for cell in failed:
-            status = _final(outcome)
             origin = provenance.Maker(provenance.current_command(), self.executor.devices[outcome.slot]).columns()
             record = Record(**cell.columns, **origin, status=status, reason=reason)
             files = {"traceback.txt": outcome.traceback or reason}
@@ -214,11 +221,19 @@ class _Run:
             self._dropped[damaged] = self._starts
             self.store.forget(*damaged)
             self.listener.note(f"damaged: {outcome.reason}; dropped, to be made again")
-            if isinstance(stage, CellStage) and damaged == ("victims", stage.victim.key):
-                self._victims_to_make.add(stage.victim.key)
-                self.work.victims.appendleft(stage.victim)
+            for parent in stage.parents:
+                if damaged == ("victims", parent.key):
+                    self._victims_to_make.add(parent.key)
+                    self.work.victims.appendleft(parent)
         self.work.add(stage)
         self.listener.put_back(outcome.slot, stage)
+
+
+def _blamed(stage: Stage) -> Ref:
+    """The plugin that is named for what a stage left changed."""
+    if isinstance(stage, CellStage):
+        return stage.defense
+    return stage.attack if isinstance(stage, VictimStage) else stage.victim.attack
 
 
 def _final(outcome: Outcome) -> Literal["failed", "timeout"]:

@@ -22,7 +22,7 @@ from bench.engine.process_state import Snapshot
 from bench.errors import Damaged, Died, Elsewhere, is_out_of_memory, one_line, shortened, whole_trace
 from bench.plan import identity
 from bench.plan.registry import Registry
-from bench.plan.stages import CellStage, Stage
+from bench.plan.stages import Stage
 from bench.provenance import Maker
 from bench.store import locks
 from bench.store.store import SECTIONS, Store
@@ -91,8 +91,8 @@ def _outcome(stage: Stage, workshop: Workshop, slot: int) -> Outcome:
     except BaseException as error:  # whatever a plugin raises fails only its own stage
         if isinstance(error, Damaged) and _is_of(error, stage):
             return Outcome(slot, stage, "damaged", 0.0, str(error), damaged=(error.section, error.key))
-        if isinstance(stage, CellStage) and not workshop.store.has("victims", stage.victim.key):
-            victim = "victims", stage.victim.key
+        if gone := [parent.key for parent in stage.parents if not workshop.store.has("victims", parent.key)]:
+            victim = "victims", gone[0]
             return Outcome(slot, stage, "damaged", 0.0, f"{'/'.join(victim)}: is no longer there", damaged=victim)
         trace = error.trace if isinstance(error, Elsewhere) else whole_trace(error)
         trace = shortened(trace, LONGEST_TRACEBACK)
@@ -100,8 +100,8 @@ def _outcome(stage: Stage, workshop: Workshop, slot: int) -> Outcome:
 
 
 def _is_of(error: Damaged, stage: Stage) -> bool:
-    """Whether what is damaged is the stage's own, or its victim's: a plugin may raise anything."""
-    return error.section in SECTIONS and error.key in (stage.key, getattr(stage, "victim", stage).key)
+    """Whether what is damaged is the stage's own, or of a victim that it needs: a plugin may raise anything."""
+    return error.section in SECTIONS and error.key in {one.key for one in (stage, *stage.parents)}
 
 
 def _status(error: BaseException) -> Status:

@@ -21,6 +21,11 @@ def key(stage: str, **content: Any) -> str:
     return hashlib.sha256(canonical({"schema": SCHEMA, "stage": stage, **content}).encode()).hexdigest()[:32]
 
 
+def natural_key(victim: str, benign: str) -> str:
+    """The key of the benign network's answers to a victim's triggered images, from the keys of both victims."""
+    return key("natural", victim=victim, benign=benign)
+
+
 def seed(of_key: str, purpose: str) -> int:
     """The seed, in [0, 2^63), of one random generator of the stage with this key, named by its purpose."""
     digest = hashlib.sha256(f"{of_key}/{purpose}".encode()).digest()

@@ -21,7 +21,7 @@ from bench.plan.profiles import PROFILES, Profile
 from bench.plan.registry import Registry
 from bench.plan.request import Request
 from bench.plan.selection import Choice, parse
-from bench.plan.stages import CellStage, Ref, VictimStage
+from bench.plan.stages import CellStage, NaturalStage, Ref, VictimStage
 from bench.plugin import Defense, Oracle
 from bench.plugin.attack import Attack
 from bench.plugin.base import Case, Plugin
@@ -47,6 +47,15 @@ class Plan:
     @property
     def victims(self) -> list[VictimStage]:
         return list({cell.victim.key: cell.victim for cell in self.cells}.values())
+
+    @property
+    def natural(self) -> list[NaturalStage]:
+        """For each attacked victim whose benign counterpart is in the plan too, the one under the trigger of the
+        other."""
+        victims = self.victims
+        benign = {victim.counterpart: victim for victim in victims if victim.is_benign}
+        attacked = [victim for victim in victims if benign and not victim.is_benign]
+        return [NaturalStage(one, benign[one.counterpart]) for one in attacked if one.counterpart in benign]
 
     def plugin(self, ref: Ref) -> Plugin:
         return self.plugins[ref.kind, identity.canonical(ref.identity)]

@@ -15,7 +15,9 @@ class Refresh:
     cells: frozenset[str]
 
     def drop(self, store: Store) -> None:
-        """Remove them from the store; with a victim also its cells that belong to other requests."""
+        """Remove them from the store; with a victim also what other requests have made on it."""
+        for key in store.natural_of(self.victims):
+            store.forget("natural", key)
         cells = set(self.cells)
         if self.victims:
             cells |= {record.key for record in store.records(lambda error: None) if record.victim_key in self.victims}

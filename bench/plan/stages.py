@@ -1,4 +1,4 @@
-"""The stages of a plan: victims, and the cells that share them."""
+"""The stages of a plan: victims, the cells that share them, and benign networks under the victims' triggers."""
 
 import math
 from collections.abc import Mapping
@@ -55,6 +55,22 @@ class VictimStage:
     recipe: str
     seed: int
     evaluate: str = "test"
+
+    @property
+    def parents(self) -> "tuple[VictimStage, ...]":
+        """The victims that must be in the store before this stage can be made."""
+        return ()
+
+    @property
+    def is_benign(self) -> bool:
+        """Whether it is of the control row."""
+        return self.attack.name == "none"
+
+    @property
+    def counterpart(self) -> str:
+        """What a victim and its benign counterpart have in common, and no other: all but the attack."""
+        common = self.dataset.identity, self.model.identity, recipes.recipe(self.recipe).identity
+        return identity.canonical([*common, self.seed, self.evaluate])
 
     @cached_property
     def key(self) -> str:
@@ -117,6 +133,11 @@ class CellStage:
     oracle: bool = False
     purity: float = 1.0
     classes: int = 0
+
+    @property
+    def parents(self) -> tuple[VictimStage, ...]:
+        """The victims that must be in the store before this stage can be made."""
+        return (self.victim,)
 
     @cached_property
     def key(self) -> str:
@@ -187,4 +208,32 @@ class CellStage:
         return ", ".join(parts)
 
 
-Stage = VictimStage | CellStage
+@dataclass(frozen=True)
+class NaturalStage:
+    """Show a benign network the victim's triggered images: what the trigger does to a network that never saw it."""
+
+    section: ClassVar[Literal["natural"]] = "natural"
+
+    victim: VictimStage
+    benign: VictimStage
+
+    @property
+    def parents(self) -> tuple[VictimStage, ...]:
+        """The victims that must be in the store before this stage can be made; last the one whose network it loads."""
+        return self.victim, self.benign
+
+    @cached_property
+    def key(self) -> str:
+        return identity.natural_key(self.victim.key, self.benign.key)
+
+    @property
+    def refs(self) -> dict[str, Ref]:
+        """The plugins of both victims, by kind; those of the benign one with "benign" before it."""
+        return {**self.victim.refs, **{f"benign {kind}": ref for kind, ref in self.benign.refs.items()}}
+
+    @property
+    def title(self) -> str:
+        return f"{self.victim.attack.label} on the benign network, seed {self.victim.seed}"
+
+
+Stage = VictimStage | CellStage | NaturalStage

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from bench.errors import Damaged
 from bench.plan.plan import Plan
-from bench.plan.stages import Ref, Stage, VictimStage
+from bench.plan.stages import NaturalStage, Ref, Stage, VictimStage
 from bench.records import Record
 from bench.store.store import Store
 
@@ -80,6 +80,8 @@ def _changed_since(stage: Stage, store: Store) -> Changed:
     try:
         if isinstance(stage, VictimStage):
             return _changed(stage.refs, store.facts(stage.key).fingerprints)
+        if isinstance(stage, NaturalStage):
+            return _changed(stage.refs, store.natural(stage.key).codes)
         record = store.record(stage.key)
     except (Damaged, FileNotFoundError):
         return ()

@@ -12,7 +12,12 @@ from bench.records.texts import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-_VERDICT = {"valid", "doubt", "acc_benign"}  # depends on other records too: derived on reading, never stored
+_VERDICT = {
+    "valid",
+    "doubt",
+    "acc_benign",
+    "asr_benign",
+}  # depends on other records too: derived on reading, never stored
 
 _LABELS = ("dataset_label", "model_label", "attack_label", "defense_label")
 
@@ -38,7 +43,8 @@ class Record(BaseModel):
     for none or every class is one (``bench.cell.metrics.identification``). ``class_acc_before`` is the undefended
     model's ACC on each class, a JSON list in the order of the numbers, null for a class without images. ``base_rate``
     is the share of clean images of other classes that the undefended model takes for their target, ``majority`` the
-    share of the largest class in the test set. ``ms_added`` is what the defense adds to an
+    share of the largest class in the test set. ``asr_benign`` is the share of eligible triggered images that a benign
+    network takes for their target (``bench.cell.natural``). ``ms_added`` is what the defense adds to an
     input's milliseconds, against the bare network timed in the same cell, ``ms_added_spread`` how far that varies.
     ``log`` and ``victim_log`` are what the defense and the attack said, line by line. ``params``, ``packages``,
     ``fingerprints`` (of each plugin's code, by kind), ``targets``, ``class_names`` and ``diagnostics`` are JSON texts.
@@ -94,6 +100,7 @@ class Record(BaseModel):
     valid: bool | None = None
     doubt: columns.OptionalLine = None
     acc_benign: columns.Share = NAN
+    asr_benign: columns.Share = NAN
     psnr: columns.Positive = NAN
     ssim: columns.Similarity = NAN
     l0: columns.Positive = NAN

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from bench.errors import Damaged, one_line
 from bench.records import Record
 from bench.store import files, schema
-from bench.store.facts import VictimFacts
+from bench.store.facts import NaturalFacts, VictimFacts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +32,12 @@ def facts(key: str, content: bytes) -> VictimFacts:
     """What is known of the victim ``key``."""
     with _damage("victims", key, "stage.json"):
         return _model(VictimFacts, content)
+
+
+def natural(key: str, content: bytes) -> NaturalFacts:
+    """What is known of the benign network's answers ``key``."""
+    with _damage("natural", key, "natural.json"):
+        return _model(NaturalFacts, content)
 
 
 def json_object(section: str, key: str, name: str, content: bytes) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""``stage.json``: what is known of a victim besides its network and its predictions."""
+"""``stage.json``: what is known of a victim besides its network and its predictions.
+
+``natural.json``: what is known of a benign network's answers to a victim's triggered images.
+"""
 
 from typing import Annotated, Literal
 
@@ -46,3 +49,26 @@ class VictimFacts(BaseModel):
     fingerprints: dict[str, str] = {}
     precision: Literal["float32", "bfloat16"] = "float32"
     class_names: list[Line] = Field([], max_length=MOST_CLASSES)
+
+
+class NaturalFacts(BaseModel):
+    """How a benign network answers a victim's triggered images.
+
+    victim, benign: the keys of both victims. asr: the share of the eligible images that the benign network takes for
+    their target; NaN without any. n_test: the number of images. fingerprints, benign_fingerprints: of the code that
+    made the two victims, by kind of plugin.
+    """
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    victim: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    benign: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    asr: Annotated[float, within(0, 1)]
+    n_test: Count
+    fingerprints: dict[str, str] = {}
+    benign_fingerprints: dict[str, str] = {}
+
+    @property
+    def codes(self) -> dict[str, str]:
+        """All fingerprints by kind, as ``bench.plan.stages.NaturalStage.refs`` names the kinds."""
+        return {**self.fingerprints, **{f"benign {kind}": code for kind, code in self.benign_fingerprints.items()}}

@@ -18,10 +18,16 @@ FILES: dict[str, frozenset[str]] = {
     "victims": frozenset(f"{name}.safetensors" for name in ("model", "learned", "predictions", "pictures"))
     | {"stage.json"},
     "cells": frozenset({"record.json", "predictions.safetensors"}),
+    "natural": frozenset({"natural.json", "predictions.safetensors"}),
     "failures": frozenset({"record.json", "traceback.txt"}),
     "checkpoints": frozenset({"state.pt"}),
 }  # all that a stage may have
 OPTIONAL = frozenset({"traceback.txt"})
+_NEEDED = {
+    "victims": {"clean_logits", "triggered_logits", "labels", "targets"},
+    "cells": {"clean_logits", "triggered_logits"},
+    "natural": {"triggered_logits"},
+}  # tensors of the predictions
 STATUSES = {"cells": ("done", "not-applicable"), "failures": ("failed", "timeout")}
 
 
@@ -67,17 +73,20 @@ def _check_pictures(found: Mapping[str, Any]) -> None:
 
 
 def _check_predictions(section: str, found: Mapping[str, Any]) -> None:
-    needed = {"clean_logits", "triggered_logits"} | ({"labels", "targets"} if section == "victims" else set())
+    needed = _NEEDED.get(section, _NEEDED["cells"])
     extra = {f"{part}_{name}" for part in ("clean", "triggered") for name in ("score", "flagged")}
+    if section == "natural":
+        extra = set()
     if missing := needed - set(found):
         raise ValueError(f"lacks {min(missing)}")
     if foreign := set(found) - needed - extra:
         raise ValueError(f"holds {_names(foreign)}, which does not belong there")
     if odd := [one for one in extra & set(found) if _other(one) not in found]:
         raise ValueError(f"holds {min(odd)} without {_other(min(odd))}")
-    shape = tuple(found["clean_logits"].shape)
+    first = min(name for name in needed if name.endswith("logits"))
+    shape = tuple(found[first].shape)
     if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"holds clean_logits {shape}, expected (N, C)")
+        raise ValueError(f"holds {first} {shape}, expected (N, C)")
     for name, one in found.items():
         _check_prediction(name, one, shape)
 

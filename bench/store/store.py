@@ -3,6 +3,7 @@
     store.json                      what this directory is
     victims/ab/abcd…/               model, what the attack learned, predictions, pictures, stage.json
     cells/ab/abcd…/                 predictions, record.json
+    natural/ab/abcd…/               a benign network's predictions of a victim's triggered images, natural.json
     failures/ab/abcd…/              record.json, traceback.txt of the last try
     checkpoints/ab/abcd…/           state.pt of a victim whose training was interrupted
 
@@ -12,8 +13,9 @@ key by one rename, so a reader never sees a partial stage. Copying one store int
 also checks what it takes. Nothing in a store is a link (``bench.store.paths``).
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
@@ -21,14 +23,14 @@ from bench.errors import Damaged, RequestError
 from bench.records import Record
 from bench.store import checked, drafts, files, intact, locks, marker, paths
 from bench.store import hashes as manifest
-from bench.store.facts import VictimFacts
+from bench.store.facts import NaturalFacts, VictimFacts
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
 T = TypeVar("T")
-Section = Literal["victims", "cells", "failures", "checkpoints"]
+Section = Literal["victims", "cells", "natural", "failures", "checkpoints"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 REPLACED: tuple[Section, ...] = ("failures", "checkpoints")  # where the newest stage counts
 
@@ -124,6 +126,20 @@ class Store:
     def facts(self, key: str) -> VictimFacts:
         """What is known of a victim."""
         return checked.facts(key, self.read("victims", key, "stage.json"))
+
+    def natural(self, key: str) -> NaturalFacts:
+        """What is known of a benign network's answers to a victim's triggered images."""
+        return checked.natural(key, self.read("natural", key, "natural.json"))
+
+    def all_natural(self) -> Iterator[tuple[str, NaturalFacts]]:
+        """The keys and the facts of all such answers, without those that are damaged."""
+        for key in self.keys("natural"):
+            with contextlib.suppress(Damaged, FileNotFoundError):
+                yield key, self.natural(key)
+
+    def natural_of(self, victims: Collection[str]) -> list[str]:
+        """The keys of all such answers that depend on any of these victims."""
+        return [key for key, facts in self.all_natural() if facts.victim in victims or facts.benign in victims]
 
     def read_json(self, section: Section, key: str, name: str) -> dict[str, Any]:
         """A JSON file of a stage that holds an object, as it is."""

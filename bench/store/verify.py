@@ -98,8 +98,10 @@ def read_stage(store: Store, section: Section, key: str) -> dict[str, bytes]:
         _check(section, key, name, value)
     if section == "victims":
         images = checked.facts(key, content["stage.json"]).n_test
+    elif section == "natural":
+        images = checked.natural(key, content["natural.json"]).n_test
     if images and PREDICTIONS in content:
-        found = len(checked.tensors(section, key, PREDICTIONS, content[PREDICTIONS])["clean_logits"])
+        found = len(checked.tensors(section, key, PREDICTIONS, content[PREDICTIONS])["triggered_logits"])
         if found != images:
             raise Damaged(section, key, PREDICTIONS, f"is of {found} images, expected {images}")
     return content
@@ -110,6 +112,8 @@ def _check(section: Section, key: str, name: str, content: bytes) -> None:
         checked.tensors(section, key, name, content)
     elif name == "stage.json":
         checked.facts(key, content)
+    elif name == "natural.json":
+        checked.natural(key, content)
     elif name == "state.pt":
         checked.state(section, key, name, content, _cpu())
     elif name == "traceback.txt":

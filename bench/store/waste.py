@@ -36,6 +36,9 @@ def _waste(store: Store, damaged: list[Damaged]) -> Iterator[tuple[str, Path, tu
         for key in store.keys("victims"):
             if key not in needed:
                 yield "victims that no record needs", store.folder("victims", key), ("victims", key)
+        for key, facts in store.all_natural():
+            if not {facts.victim, facts.benign} <= needed:
+                yield "answers of benign networks that no record needs", store.folder("natural", key), ("natural", key)
     superseded: tuple[tuple[Section, Section, str], ...] = (
         ("checkpoints", "victims", "checkpoints of finished victims"),
         ("failures", "cells", "failures of finished cells"),

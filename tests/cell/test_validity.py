@@ -31,6 +31,61 @@ def record(attack: str = "badnets", defense: str = "bna", seed: int = 0, **chang
     return Record(seed=seed, **(keys | texts | names | labels | fixed | values | changed))
 
 
+@pytest.mark.parametrize(
+    ("base_rate", "natural", "asr", "doubt"),
+    [
+        (0.1, math.nan, 0.83, None),
+        (0.1, 0.05, 0.83, None),  # less than the base rate
+        (0.1, 0.4, 0.89, None),
+        (
+            0.1,
+            0.4,
+            0.87,
+            "ASR 87.0% is below 88.0%: 40.0% of the images are taken for their target with the trigger by",
+        ),
+        (0.4, 0.1, 0.87, "ASR 87.0% is below 88.0%: 40.0% of the images are taken for their target without a trigger"),
+        (0.1, 0.5, 1.0, "the trigger alone does it: ASR on a benign network is 50.0%"),
+        (0.1, 1.0, 1.0, "the trigger alone does it: ASR on a benign network is 100.0%"),
+    ],
+)
+def test_what_the_trigger_does_to_a_benign_network_is_not_the_backdoor_s_work(base_rate, natural, asr, doubt):
+    attacked, benign = record(asr_before=asr, **known(base_rate=base_rate)), record("none", seed=0)
+    [one, control] = judged([attacked, benign], natural=lambda one, other: natural)
+    assert one.valid is (doubt is None)
+    assert str(one.doubt).startswith(str(doubt))
+    assert one.asr_benign == pytest.approx(natural, nan_ok=True)
+    assert math.isnan(control.asr_benign)
+    assert "asr_benign" not in one.to_json()
+    [alone, _] = judged([attacked, record("none", seed=1)], natural=lambda one, other: natural)
+    assert math.isnan(alone.asr_benign)  # the benign network of another seed was not asked
+
+
+@pytest.mark.parametrize(
+    ("changed", "asr"),
+    [
+        ({}, 0.3),
+        ({"victim": "0" * 32}, math.nan),
+        ({"benign": "0" * 32}, math.nan),
+        ({"fingerprints": {"attack": "old"}}, math.nan),
+        ({"benign_fingerprints": {"model": "old"}}, math.nan),
+        ({"fingerprints": {"attack": "new"}, "benign_fingerprints": {"model": "new"}}, 0.3),
+        ({"asr": 1.5}, math.nan),
+    ],
+)
+def test_the_answers_of_other_networks_or_of_other_code_are_not_taken_for_those_of_these(tmp_path, changed, asr):
+    store = Store(tmp_path / "store")
+    codes = json.dumps({"attack": "new", "model": "new"})
+    attacked, benign = record(key="b" * 32, fingerprints=codes), record("none", key="a" * 32, fingerprints=codes)
+    for one in (attacked, benign):
+        store.write("cells", one.key, {"record.json": one.to_json()})
+    facts = {"victim": attacked.victim_key, "benign": benign.victim_key, "asr": 0.3, "n_test": 2, **changed}
+    key = identity.natural_key(attacked.victim_key, benign.victim_key)
+    store.write("natural", key, {"natural.json": facts})
+    assert judged_within(store, [attacked])[0].asr_benign == pytest.approx(asr, nan_ok=True)
+    by_attack = {one.attack: one for one in judged_records(store)}
+    assert by_attack["badnets"].asr_benign == pytest.approx(asr, nan_ok=True)
+
+
 def test_a_weak_attack_is_invalid_and_says_why():
     [one, other] = judged([record(asr_before=MIN_ASR - 0.01), record("blend", asr_before=MIN_ASR)])
     assert one.valid is False

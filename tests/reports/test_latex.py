@@ -25,7 +25,7 @@ def test_the_latex_rows_are_as_wide_as_their_table(seeds: int, widths: list[int]
     *parts, attacks, detection, identification, costs = text.split(r"\begin{tabular}")[1:]
     assert {row.count("&") for row in detection.splitlines() if row.endswith(r"\\")} == {6}
     assert {row.count("&") for row in identification.splitlines() if row.endswith(r"\\")} == {2}
-    assert attacks.count("&") == (len(ATTACKS) - 1 + 1) * 9  # ten columns, no line for the control
+    assert attacks.count("&") == (len(ATTACKS) - 1 + 1) * 10  # eleven columns, no line for the control
     assert costs.count("&") == (len(DEFENSES) - 1 + 1) * 5 + text.count(r"\&")
     for part, width in zip(parts, widths, strict=True):
         assert part.startswith(f"{{l{'r' * (width - 1)}}}")

@@ -85,6 +85,9 @@ def test_the_base_rate_stands_beside_the_asr_once_a_victim() -> None:
     assert table.heads[table.heads.index("ASR") + 1] == "base rate"
     assert by_name(table)["blend"]["base rate"] == "1.5±0.7"
     assert by_name(attack_table(blocks(frame.drop(columns="base_rate"))[0]))["blend"]["base rate"] == UNDEFINED
+    assert by_name(table)["blend"]["ASR benign"] == UNDEFINED
+    known = attack_table(blocks(frame.assign(asr_benign=0.25))[0])
+    assert by_name(known)["blend"]["ASR benign"].startswith("25.0")
 
 
 def test_detection_has_a_line_for_each_defense_that_judges_its_inputs_with_both_denominators() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from stores import AB12, AB34, ABCD
+from stores import AB12, AB34, ABCD, show
 
 import bench
 from bench.errors import Damaged
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Store:
-    """A victim, a cell, a failure and a checkpoint, as a run leaves them."""
+    """A stage of every section, as a run leaves them."""
     folder = tmp_path_factory.mktemp("small")
     bench.run(
         datasets="digits[train_size=200]",
@@ -37,7 +37,8 @@ def store(tmp_path_factory) -> Store:
     store = Store(folder / "store")
     momentum = {"state": {0: {"momentum": torch.rand(20)}}}
     Checkpoint(store, ABCD).save({"epochs": 1, "model": {"weight": torch.rand(50)}, "optimizer": momentum})
-    assert [store.count(section) for section in SECTIONS] == [1, 1, 1, 1]
+    show(store, store.keys("victims")[0], AB12)
+    assert [store.count(section) for section in SECTIONS] == [1] * len(SECTIONS)
     return store
 
 

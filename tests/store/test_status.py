@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stores import OPTIONS, SELECTED, bench, put, spoil, train
+from stores import ABCD, OPTIONS, SELECTED, bench, put, show, spoil, train
 
 from bench.store.store import SECTIONS, Store
 
@@ -37,6 +37,7 @@ def test_sizes_are_those_on_the_disk(littered, capsys):
     def counted(folder: Path) -> int:
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
+    show(littered, ABCD, ABCD)
     sizes = littered.sizes()
     assert {section: sizes[section] for section in SECTIONS} == {
         section: counted(littered.root / section) for section in SECTIONS

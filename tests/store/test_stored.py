@@ -77,10 +77,10 @@ def test_the_lines_of_a_plan_stand_under_each_other_and_say_what_is_to_do(stored
     store, plan = stored
     title, head, *lines, sums = plan_lines(plan, store)
     assert title == "digits[train_size=200] × resnet18"
-    assert sums == "6 cells (5 done, 1 to do); 0 of 2 victims to train"
+    assert sums == "6 cells (5 done, 1 to do); 0 of 2 victims to train; 1 of 1 triggers to show to a benign network"
     for line, cell in zip(lines, plan.cells, strict=True):
         assert line[head.index("key") :].startswith(cell.key[:12])
         assert line[head.index("defense") :].startswith(cell.defense.label)
     assert [line[head.index("state") :] for line in lines] == ["done"] * 5 + ["to do"]
     *_, sums = plan_lines(plan, None)
-    assert sums == "6 cells (6 to do); 2 of 2 victims to train"
+    assert sums == "6 cells (6 to do); 2 of 2 victims to train; 1 of 1 triggers to show to a benign network"

@@ -4,7 +4,7 @@ import os
 import sys
 
 import pytest
-from stores import ABCD, BEEF, bench, spoil
+from stores import ABCD, BEEF, bench, put, show, spoil
 
 from bench.errors import Damaged, RequestError
 from bench.store import locks
@@ -26,6 +26,20 @@ def test_gc_removes_what_no_record_needs_and_nothing_else(littered, plan, capsys
     assert not list((littered.root / "claims").iterdir())
     status, out, _ = bench(capsys, "gc", "--store", littered.root)
     assert (status, out) == (0, "nothing to remove\n")
+
+
+def test_gc_removes_what_a_benign_network_answered_for_a_victim_that_no_record_needs(littered, plan):
+    first, _, third, fourth = plan.cells
+    kept = show(littered, first.victim.key, first.victim.key)
+    assert show(littered, first.victim.key, third.victim.key) in {path.name for path in wasted(littered)}
+    assert show(littered, ABCD, first.victim.key) in {path.name for path in wasted(littered)}
+    assert kept not in {path.name for path in wasted(littered)}
+    put(littered, fourth, "failed")  # of the victim that ``third``, which is not applicable, does not need
+    assert len([path for path in wasted(littered) if path.parent.parent.name == "natural"]) == 1
+
+
+def wasted(store):
+    return [one.path for one in waste(store, [])]
 
 
 @pytest.mark.parametrize(("answer", "removed"), [("y", True), ("", False), ("n", False)])

@@ -63,6 +63,24 @@ def test_victims_of_a_package_that_was_edited_are_made_again_with_their_cells(fo
     }
 
 
+def test_what_a_benign_network_answered_goes_with_a_victim_that_is_made_again(folder, capsys):
+    everything = {"attacks": "none,far,corner", "defenses": "none"}
+    run(folder, capsys, **everything)
+    store = Store(folder / "store")
+    before = {facts.victim: facts.codes for _, facts in store.all_natural()}
+    (folder / "installed" / "farpackage" / "parts.py").write_text("COLUMN = 3")
+    as_in_a_new_process()
+    out = bench(capsys, *words(folder, "plan", **everything))[1]
+    assert "1 of 3 victims to train; 1 of 2 triggers to show to a benign network" in out
+    run(folder, capsys, attacks="far", defenses="none")  # without the control row
+    assert len(list(store.all_natural())) == 1
+    run(folder, capsys, **everything)
+    after = {facts.victim: facts.codes for _, facts in store.all_natural()}
+    [changed] = [victim for victim in before if before[victim] != after[victim]]
+    assert after[changed]["attack"] in codes(folder, "attack")["far"]
+    assert after[changed]["benign attack"] == before[changed]["benign attack"]
+
+
 def test_whether_a_changed_defense_can_be_applied_is_asked_again(folder, capsys):
     def state() -> str:
         out = bench(capsys, *words(folder, "plan", defenses="helped"))[1]

@@ -30,9 +30,11 @@ TENSORS = ("no safetensors", "a huge header", "a huge shape")
 CERTAIN = {
     "record.json": (*ANY, *JSON, "an unknown field", "without key", "key = '../..'", "victim_key = '../..'"),
     "stage.json": (*ANY, *JSON, "without n_test", "n_test = '[]'", "train_seconds = 'inf'", "stealth: psnr = '1e+308'"),
+    "natural.json": (*ANY, *JSON, "without n_test", "without benign", "asr = 'inf'", "asr = '-1'", "victim = '../..'"),
     "predictions.safetensors": (
         *(*ANY, *TENSORS, "without clean_logits", "clean_logits of one axis", "clean_logits complex"),
         *("clean_logits NaN", "clean_logits of 7 channels", "labels twice as long", "targets NaN"),
+        *("without triggered_logits", "triggered_logits of one axis", "triggered_logits NaN"),
     ),
     "pictures.safetensors": (*ANY, *TENSORS, "without clean", "clean of 7 channels", "clean of one axis", "clean NaN"),
     "model.safetensors": (*ANY, *TENSORS),
@@ -123,6 +125,9 @@ def read_all(store: Store, section: Section, key: str) -> None:
         store.arrays(section, key, "pictures.safetensors")
     elif section == "checkpoints":
         store.state(section, key, "state.pt", torch.device("cpu"))
+    elif section == "natural":
+        store.natural(key)
+        store.tensors(section, key, "predictions.safetensors")
     elif section == "cells":
         store.record(key)
         store.tensors(section, key, "predictions.safetensors")

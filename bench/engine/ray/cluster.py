@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 from bench.engine.executor import Outcome, WorkerSettings
 from bench.engine.ray.session import Session
 from bench.engine.ray.workers import Workers
-from bench.plan.stages import Stage, VictimStage
+from bench.plan.stages import Stage
 from bench.store import drafts
 
 
@@ -108,7 +108,7 @@ class Cluster:
 
     def _refresh_listing(self, outcome: Outcome) -> None:
         """List the folders in which a stage has appeared: a network disk remembers for a while what was not there."""
-        section = self._settings.store / ("victims" if isinstance(outcome.stage, VictimStage) else "cells")
+        section = self._settings.store / outcome.stage.section
         for folder in (section, section / outcome.stage.key[:2]):
             with suppress(OSError):
                 list(folder.iterdir())
