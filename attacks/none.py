@@ -12,6 +12,7 @@ class NoAttack(Attack):
     name: ClassVar[str] = "none"
     source: ClassVar[str] = "control"
     clean_label: ClassVar[bool] = True
+    plants_nothing: ClassVar[bool] = True
     visible: ClassVar[bool] = False
 
     label_map: Literal["all-to-one"] = Field("all-to-one", description="without effect: every label stays")

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 import torch
-from pydantic import ValidationError
 
 from bench.errors import RequestError, shortened
 from bench.plan import evaluation, identity, recipes
 from bench.plan.blame import blaming
 from bench.plan.budget import Budget, budget_of, source_classes
+from bench.plan.labels import label
 from bench.plan.parameter_check import check_parameters
 from bench.plan.profiles import PROFILES, Profile
 from bench.plan.registry import Registry
@@ -28,7 +28,6 @@ from bench.plugin.base import Case, Plugin
 from bench.plugin.dataset import Dataset
 from bench.plugin.defense import Knowledge
 from bench.plugin.model import Model
-from bench.plugin.parameters import spelled, written
 from bench.plugin.values import ImageSpec
 
 MOST_CELLS = 1_000_000
@@ -50,11 +49,13 @@ class Plan:
 
     @property
     def natural(self) -> list[NaturalStage]:
-        """For each attacked victim whose benign counterpart is in the plan too, the one under the trigger of the
-        other."""
-        victims = self.victims
-        benign = {victim.counterpart: victim for victim in victims if victim.is_benign}
-        attacked = [victim for victim in victims if benign and not victim.is_benign]
+        """For each attacked victim the benign one that is its counterpart, if the plan has it."""
+        benign, attacked = {}, []
+        for one in self.victims:
+            if cast(Attack, self.plugin(one.attack)).plants_nothing:
+                benign[one.counterpart] = one
+            else:
+                attacked.append(one)
         return [NaturalStage(one, benign[one.counterpart]) for one in attacked if one.counterpart in benign]
 
     def plugin(self, ref: Ref) -> Plugin:
@@ -235,7 +236,7 @@ class _Chooser:
             for name in self.registry.select(kind, choice):
                 defaults = self._defaults(kind, name, choice)
                 plugin = self.registry.create(kind, name, {**defaults, **choice.parameters})
-                ref = self._ref(plugin, _label(plugin, defaults, choice.preset, self.registry))
+                ref = self._ref(plugin, label(plugin, defaults, choice.preset, self.registry))
                 chosen.setdefault(identity.canonical(ref.identity), _Chosen(plugin, ref))
         return list(chosen.values())
 
@@ -277,25 +278,3 @@ class _Chooser:
         ref = Ref(kind, name, version, plugin.model_dump(mode="json"), label, foreign, plugin.places, code)
         self.plugins[plugin.kind, identity.canonical(ref.identity)] = plugin
         return ref
-
-
-def _label(plugin: Plugin, defaults: Mapping[str, Any], preset: str | None, registry: Registry) -> str:
-    """The plugin's name in tables, with its preset, and those parameters that are not the defaults.
-
-    The ``defaults`` are the preset's, else the profile's, and the plugin's own for the rest.
-    """
-    fields, values = type(plugin).model_fields, plugin.model_dump()
-    required = {name: values[name] for name, field in fields.items() if field.is_required()}
-    try:
-        with registry.apart((plugin.kind, plugin.name)):
-            usual_plugin = type(plugin)(**{**required, **defaults})
-        usual = usual_plugin.model_dump()
-    except ValidationError:  # parameters that go together: without the others, what is required is refused
-        usual = {}
-    left_out = {name: fields[name].default for name in fields if name not in values and name in usual}
-    shown = {
-        name: value
-        for name, value in (values | left_out).items()  # a dump leaves out a later parameter that has its default
-        if (name in required and not (preset and name in defaults)) or name not in usual or value != usual[name]
-    }
-    return written(plugin.name, {name: spelled(value) for name, value in shown.items()}, preset)

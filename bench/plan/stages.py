@@ -62,11 +62,6 @@ class VictimStage:
         return ()
 
     @property
-    def is_benign(self) -> bool:
-        """Whether it is of the control row."""
-        return self.attack.name == "none"
-
-    @property
     def counterpart(self) -> str:
         """What a victim and its benign counterpart have in common, and no other: all but the attack."""
         common = self.dataset.identity, self.model.identity, recipes.recipe(self.recipe).identity

@@ -62,6 +62,7 @@ class Attack(Plugin):
     clean_label: ClassVar[bool] = False  # do poisoned images keep their labels?
     controls: ClassVar[Literal["data", "training"]] = "data"  # what the attacker must control
     published_controls: ClassVar[Literal["data", "training"] | None] = None  # in the published form, where that differs
+    plants_nothing: ClassVar[bool] = False  # is it the control row, whose network is benign?
     visible: ClassVar[bool] = True  # would a person see the trigger, according to the source?
 
     label_map: Literal["all-to-one", "all-to-all", "several"] = Field(

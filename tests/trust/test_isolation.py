@@ -36,6 +36,7 @@ FOREIGN = {**tiny.GRID, "attacks": "corner"}
 INPUTS = {f"{kind} image{form}" for kind in ("test", "triggered test") for form in ("", ", as bytes")}
 HELD = {"attack", "data set", "Workshop", "LoadedVictim", "TriggeredSet", "Splits", "test labels", "targets"}
 HELD |= {"training labels", "training image", "test image", "triggered test image"}
+WHILE_ANSWERING = {"TriggeredSet", "targets", "triggered test image"}  # even the harness has none of them before
 
 
 def digest(values: torch.Tensor) -> str:
@@ -133,7 +134,7 @@ def test_nothing_but_inputs_is_found_while_a_defense_answers(searched):
 
 
 def test_the_search_finds_what_is_there(inline):
-    assert found(inline[SEARCHING[0]], "building") >= HELD
+    assert found(inline[SEARCHING[0]], "building") >= HELD - WHILE_ANSWERING
     assert found(inline[SEARCHING[0]], "answering") >= HELD
 
 
@@ -148,6 +149,9 @@ def guesses(count: int) -> dict[str, torch.Tensor]:
 def test_triggered_inputs_are_not_told_from_clean_ones_by_their_position(searched):
     order = json.loads(searched.diagnostics)["order"]
     count = 2 * searched.n_test
+    shown = (len(order) - count) % 30  # an image on which the last layer of a repaired network is looked for
+    assert shown <= 1
+    order = order[shown:]
     triggered = torch.tensor([kind == "triggered test image" for kind in order[:count]])
     assert set(order) == {"test image", "triggered test image"}
     assert int(triggered.sum()) == count // 2

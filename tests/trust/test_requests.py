@@ -90,7 +90,7 @@ def plan_studies(count: int, seed: int, folder: Path) -> Counter[int]:
 def quick_registry(monkeypatch, registry, tmp_path):
     """Every command in an empty folder, with a registry that is made once unless it has files."""
     opened = bench.api.open_registry
-    monkeypatch.setattr(bench.api, "open_registry", lambda files=(): opened(files) if files else registry)
+    monkeypatch.setattr(bench.api, "open_registry", lambda files=(), *more: opened(files, *more) if files else registry)
     monkeypatch.setenv("DEFENSEBENCH_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
 
