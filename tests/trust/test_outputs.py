@@ -31,7 +31,8 @@ OBJECTS = {*(f"{kind}_params" for kind in ("dataset", "model", "attack", "defens
 TEXTS = [
     name
     for name, field in Record.model_fields.items()
-    if field.annotation in (str, str | None) and name not in {*NAMES, *OBJECTS, "diagnostics", "targets", "class_names", "class_acc_before"}
+    if field.annotation in (str, str | None)
+    and name not in {*NAMES, *OBJECTS, "diagnostics", "targets", "class_names", "class_acc_before"}
 ]
 
 
