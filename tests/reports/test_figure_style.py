@@ -3,10 +3,11 @@
 from io import BytesIO
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bench.reports.figures.style import rendered, styled
+from bench.reports.figures.style import rendered, styled, wrapped
 
 
 def test_a_figure_that_is_laid_out_once_looks_as_matplotlib_itself_writes_it():
@@ -26,3 +27,8 @@ def test_a_figure_that_is_laid_out_once_looks_as_matplotlib_itself_writes_it():
     assert files["pdf"].startswith(b"%PDF")
     ours, expected = (np.asarray(Image.open(BytesIO(data))) for data in (files["png"], plain.getvalue()))
     np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.parametrize("given", ["200 clean + 64 suspected", "200 clean + 64 suspected, 50 % triggered, of 1 class"])
+def test_what_a_defense_was_given_is_wrapped_within_its_column(given):
+    assert max(map(len, wrapped(f"fire ({given})", 14).split("\n"))) <= 17
