@@ -15,7 +15,7 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "h"]
 TARGET, PLAIN, GRID = "#D55E00", "#0072B2", "#d9d9d9"
 _DPI = 150
-_BREAKS = {"[": "[\0", ",": ",\0", " (": " \0(", " + ": "\0 + ", " · ": " ·\0 "}  # where a label may go on on the next line
+_BREAKS = {"[": "[\0", ",": ",\0", " (": " \0(", " + ": "\0 + ", " · ": " ·\0 "}  # where a line may end
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -61,7 +61,7 @@ def rendered(figure: Figure) -> dict[str, bytes]:
 
 
 def wrapped(label: str, width: int) -> str:
-    """A label on lines of ``width`` letters, broken at brackets, commas, plus signs and dots, or twice as long without any.
+    """A label on lines of ``width`` letters, broken at brackets, commas, pluses and dots, or twice as long without any.
 
     Of a very long label, only the beginning.
     """
