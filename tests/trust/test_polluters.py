@@ -31,6 +31,7 @@ NOT_PUT_BACK = {  # where plans are made
 }
 OF_PLANS = ["backward_hook", "call", "dumps", "path", "streams", "modules", "python"]
 OTHERS = {"poisons": "attacks", "builds": "models", "loads": "datasets"}
+ASKED_IN_PLANS = ("builds", "loads")
 Run = subprocess.CompletedProcess[str]
 NOT_MEASURED = ("seconds", "ms_", "peak_memory", "started", "finished", "command")
 
@@ -77,7 +78,7 @@ def undisturbed(tmp_path_factory) -> MappingProxyType[str, tuple[object, ...]]:
 def check(run: Run, root: Path, undisturbed, expected: Sequence[str] = BUILT_IN) -> list[Record]:
     """That a run has ended as it should, and its built-in cells are what they are alone.
 
-    Returns the records of the polluters' own cells, which are done or have failed with one line.
+    Returns the records of the polluters' own cells: done, failed with one line, or not applicable to their network.
     """
     assert run.returncode in (0, 1), run.stderr
     assert not tracebacks(run.stderr), run.stderr
@@ -87,9 +88,9 @@ def check(run: Run, root: Path, undisturbed, expected: Sequence[str] = BUILT_IN)
     for name, record in there.items():
         assert bits(store, record) == undisturbed[name], name
     own = [record for record in store.records() if record.key not in {one.key for one in there.values()}]
-    assert run.returncode == (0 if all(record.status == "done" for record in own) else 1), run.stderr
+    assert run.returncode == int(any(record.status == "failed" for record in own)), run.stderr
     for record in own:
-        assert record.status in ("done", "failed"), (record.status, record.reason)
+        assert record.status in ("done", "failed", "not-applicable"), (record.status, record.reason)
         assert record.status == "done" or (record.reason and "\n" not in record.reason)
     ended = max((record.finished for record in own if record.status == "done"), default="")
     assert ended <= min(record.started for record in there.values()), "the built-in cells did not come last"
@@ -147,7 +148,9 @@ def test_no_defense_of_any_kind_changes_what_is_computed_after_it(tmp_path, undi
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", OTHERS)
 @pytest.mark.parametrize("how", POLLUTIONS)
-def test_nothing_else_that_is_foreign_changes_what_is_computed_after_it(tmp_path, undisturbed, kind, how):
+def test_nothing_else_that_is_foreign_changes_what_is_computed_after_it(request, tmp_path, undisturbed, kind, how):
+    if kind in ASKED_IN_PLANS and how in NOT_PUT_BACK:
+        request.applymarker(pytest.mark.xfail(reason=NOT_PUT_BACK[how]))
     option = OTHERS[kind]
     run = bench_run(tmp_path, ["polluters.py"], **{option: f"{kind}[how={how}],{SMALL[option]}"})
     assert len(check(run, tmp_path, undisturbed)) == len(BUILT_IN)
