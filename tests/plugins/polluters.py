@@ -109,7 +109,9 @@ class Builds(Model):
 
     def build(self, spec):
         POLLUTIONS[self.how]()
-        return nn.Sequential(nn.Flatten(), nn.Linear(spec.channels * spec.height * spec.width, spec.classes))
+        convolution = nn.Conv2d(spec.channels, 4, 3, padding=1)
+        linear = nn.Linear(4 * spec.height * spec.width, spec.classes)
+        return nn.Sequential(convolution, nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), linear)
 
 
 class Loads(Dataset):
