@@ -29,12 +29,11 @@ NORMS, DISTANCES, CONTROLS = "norms", "distances", "controls"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a test says of a statistic (C,): the classes ``flagged``, at what p value, and by which evidence.
+    """What a test says of a statistic (C,): the classes ``flagged``, and at what p value.
 
     targets (C,): those of an all-to-all backdoor, where there seems to be one.
     """
 
-    by: str
     statistic: Array
     flagged: list[int]
     outlier: Outlier
@@ -135,7 +134,7 @@ class Identifying(ShiftTuning):
             rows.append(distances)
         with np.errstate(divide="ignore"):
             statistic = np.log(rows).mean(0) if self.logarithm else rows[0]
-        return Verdict("all", statistic, *self._small_outliers(statistic), targets)
+        return Verdict(statistic, *self._small_outliers(statistic), targets)
 
     # --- in stages ---------------------------------------------------------------------------------------
 
@@ -172,7 +171,7 @@ class Identifying(ShiftTuning):
         self, by: str, statistic: Array, share: float, context: Context, targets: tuple[int, ...] | None = None
     ) -> Verdict:
         """The test of one stage, noted with its level."""
-        verdict = Verdict(by, statistic, *self._small_outliers(statistic, share), targets)
+        verdict = Verdict(statistic, *self._small_outliers(statistic, share), targets)
         stage = {
             "by": by,
             "level": share * self.significance,

@@ -10,7 +10,7 @@ import numpy as np
 from bench.datasets._cifar_pickle import load
 from bench.datasets._decoded import Decoded, EncodedSplit, Source
 from bench.datasets._download import fetch, unpack
-from bench.plugin import RequestError
+from bench.plugin import ImageSpec, RequestError
 
 
 class CIFAR(Decoded):
@@ -21,6 +21,13 @@ class CIFAR(Decoded):
     published: ClassVar[tuple[int, int]] = (50000, 10000)
     directory: ClassVar[str]
     labels: ClassVar[str]  # what the files call the labels that are used
+    mean: ClassVar[tuple[float, ...]]  # of each channel
+    std: ClassVar[tuple[float, ...]]
+
+    @property
+    def spec(self) -> ImageSpec:
+        classes = len(self.class_names)
+        return ImageSpec(3, 32, 32, classes, self.mean, self.std, crop=self.crop, flip=self.flip)
 
     @property
     @abstractmethod

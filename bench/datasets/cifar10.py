@@ -6,7 +6,6 @@ Downloaded at first use (170 MB) and checked against the official MD5 sums. Kriz
 from typing import Any, ClassVar
 
 from bench.datasets._cifar import CIFAR
-from bench.plugin import ImageSpec
 
 
 class CIFAR10(CIFAR):
@@ -14,22 +13,11 @@ class CIFAR10(CIFAR):
     source: ClassVar[str] = "Krizhevsky 2009"
     directory: ClassVar[str] = "cifar-10-batches-py"
     labels: ClassVar[str] = "labels"
+    mean: ClassVar[tuple[float, ...]] = (0.4914, 0.4822, 0.4465)
+    std: ClassVar[tuple[float, ...]] = (0.2470, 0.2435, 0.2616)
     class_names: ClassVar[tuple[str, ...]] = (
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
     )  # fmt: skip
-
-    @property
-    def spec(self) -> ImageSpec:
-        return ImageSpec(
-            3,
-            32,
-            32,
-            classes=10,
-            mean=(0.4914, 0.4822, 0.4465),
-            std=(0.2470, 0.2435, 0.2616),
-            crop=self.crop,
-            flip=self.flip,
-        )
 
     @property
     def reader(self) -> Any:

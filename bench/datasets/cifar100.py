@@ -7,7 +7,6 @@ the official MD5 sums. Krizhevsky, 2009.
 from typing import Any, ClassVar
 
 from bench.datasets._cifar import CIFAR
-from bench.plugin import ImageSpec
 
 
 class CIFAR100(CIFAR):
@@ -15,6 +14,8 @@ class CIFAR100(CIFAR):
     source: ClassVar[str] = "Krizhevsky 2009"
     directory: ClassVar[str] = "cifar-100-python"
     labels: ClassVar[str] = "fine_labels"
+    mean: ClassVar[tuple[float, ...]] = (0.5071, 0.4866, 0.4409)
+    std: ClassVar[tuple[float, ...]] = (0.2673, 0.2564, 0.2762)
     class_names: ClassVar[tuple[str, ...]] = (
         "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl",
         "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee",
@@ -27,19 +28,6 @@ class CIFAR100(CIFAR):
         "sweet_pepper", "table", "tank", "telephone", "television", "tiger", "tractor", "train", "trout", "tulip",
         "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm",
     )  # fmt: skip
-
-    @property
-    def spec(self) -> ImageSpec:
-        return ImageSpec(
-            3,
-            32,
-            32,
-            classes=100,
-            mean=(0.5071, 0.4866, 0.4409),
-            std=(0.2673, 0.2564, 0.2762),
-            crop=self.crop,
-            flip=self.flip,
-        )
 
     @property
     def reader(self) -> Any:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -200,16 +200,11 @@ def _wants_pairs(plugin: Plugin, registry: Registry) -> bool:
 
 def _cell(victim: VictimStage, chosen: "_Chosen", budget: Budget, *, pairs: bool) -> CellStage:
     defense = cast(Defense, chosen.plugin)
-    return CellStage(
-        victim,
-        chosen.ref,
-        budget.reference if defense.knowledge != "none" else 0,
-        budget.suspects if defense.knowledge == "suspects" else 0,
-        pairs,
-        isinstance(defense, Oracle),
-        budget.purity if defense.knowledge == "suspects" else 1.0,
-        budget.classes if defense.knowledge == "suspects" else 0,
-    )
+    clean = budget.reference if defense.knowledge != "none" else 0
+    cell = CellStage(victim, chosen.ref, clean, 0, pairs, isinstance(defense, Oracle))
+    if defense.knowledge != "suspects":
+        return cell
+    return replace(cell, suspects=budget.suspects, purity=budget.purity, classes=budget.classes)
 
 
 @dataclass(frozen=True)

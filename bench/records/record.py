@@ -12,12 +12,8 @@ from bench.records.texts import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-_VERDICT = {
-    "valid",
-    "doubt",
-    "acc_benign",
-    "asr_benign",
-}  # depends on other records too: derived on reading, never stored
+# depends on other records too: derived on reading, never stored
+_VERDICT = {"valid", "doubt", "acc_benign", "asr_benign"}
 
 _LABELS = ("dataset_label", "model_label", "attack_label", "defense_label")
 

@@ -32,13 +32,8 @@ def merge(store: Store, other: Store) -> Merged:
     if store.root.resolve() == other.root.resolve():
         raise RequestError(f"merge {other.root}: expected another store than the one to merge into")
     merged = Merged()
-    sections: tuple[Section, ...] = (
-        "victims",
-        "cells",
-        "natural",
-        "failures",
-        "checkpoints",
-    )  # never a cell before its victim
+    # never a cell before its victim
+    sections: tuple[Section, ...] = ("victims", "cells", "natural", "failures", "checkpoints")
     for section in sections:
         for key in other.keys(section):
             if section in SUPERSEDED_BY and store.has(SUPERSEDED_BY[section], key):

@@ -59,7 +59,7 @@ def _name_groups(axes: Axes, block: Block) -> None:
     axes.vlines(ends[:-1], *axes.get_ylim(), color="white", lw=5)
     middles = [end - len(group.defenses) / 2 for end, group in zip(ends, block.groups, strict=True)]
     above = axes.secondary_xaxis("top")
-    above.set_xticks(middles, [wrapped(group.heading, 24).replace(" + ", "\n+ ") for group in block.groups])
+    above.set_xticks(middles, [wrapped(group.heading, 18) for group in block.groups])
     above.tick_params(length=0)
     above.spines[:].set_visible(False)
 
