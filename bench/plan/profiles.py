@@ -43,6 +43,9 @@ def _published() -> dict[str, dict[str, Any]]:
 
 PUBLISHED = _published()  # by built-in plugin; also the plugin's preset "paper"
 
+OWN = ("tac", "bna")  # whose defaults here are not the published form, which is their preset
+FEWER_EPOCHS = {name: {"epochs": 20} for name in ("ft", "fine_pruning", "ft_sam", "nad", "nc")}  # of 100
+
 PROFILES = {
     # real images that a dependency ships, and a slim network: minutes on two CPU cores
     "quick": Profile(
@@ -86,6 +89,20 @@ PROFILES = {
             "tsbd": {"neurons": 0.05},
             "strip": {"overlays": 32},
         },
+    ),
+    # whole CIFAR-10 and a slim network, hours on two CPU cores. Attacks and baselines are as published, but for the
+    # number of epochs of fine-tuning; tac and bna have their own defaults
+    "cpu": Profile(
+        datasets="cifar10",
+        models="resnet18[width=16]",
+        recipe="cpu",
+        seeds=(0, 1),
+        reference="5%",
+        suspects=64,
+        parameters={
+            name: {**values, **FEWER_EPOCHS.get(name, {})} for name, values in PUBLISHED.items() if name not in OWN
+        },
+        preset="paper",
     ),
     # the published setting, for one GPU: docs/published-settings.csv has every value with its source
     "paper": Profile(

@@ -18,6 +18,17 @@ RECIPES = {
     "paper": Recipe(epochs=100, batch_size=128, learning_rate=0.01, schedule="cosine"),
     # in place of it at a fifth of the epochs: docs/findings/training.md compares the two
     "fast": Recipe(epochs=20, batch_size=256, learning_rate=0.4, schedule="one-cycle"),
+    # whole CIFAR-10 and a slim network on CPUs: small images first; docs/findings/training.md has what was tried
+    "cpu": Recipe(
+        epochs=24,
+        batch_size=128,
+        learning_rate=0.3,
+        schedule="one-cycle",
+        weight_decay=2e-4,
+        start_size=0.5,
+        grown=0.6,
+        crop=2,
+    ),
     # transformers and ConvNeXt from scratch, which plain SGD hardly moves
     "adamw": Recipe(
         epochs=100, batch_size=128, learning_rate=1e-3, schedule="one-cycle", weight_decay=0.05, optimizer="adamw"

@@ -1,10 +1,12 @@
 """The training loop for victims and clean networks, its recipes, and inference in batches."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, Protocol
 
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -34,7 +36,9 @@ class Resumable(Protocol):
 class Recipe(BaseModel):
     """The hyper-parameters of a training.
 
-    optimizer: "sgd", with Nesterov's momentum under the one-cycle schedule, or "adamw", for transformers.
+    optimizer: "sgd", with Nesterov's momentum under the one-cycle schedule, or "adamw", for transformers. start_size
+    and grown: the network first sees small images, which cost less, and whole ones for the rest of the training
+    (progressive resizing; Tan and Le, arXiv 2104.00298). Attacks stamp their triggers before images are made smaller.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,11 +51,23 @@ class Recipe(BaseModel):
     weight_decay: float = Field(5e-4, ge=0)
     augment: bool = True
     optimizer: Literal["sgd", "adamw"] = "sgd"
+    start_size: float = Field(1.0, gt=0, le=1, description="side of the first images that the network sees, in sides")
+    grown: float = Field(0.6, gt=0, le=1, description="share of the training after which it sees whole images")
+    crop: int | None = Field(None, ge=0, description="pixels of random cropping; None: as the data set declares")
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a victim's key contains of it: ``optimizer`` was added later, and is left out while it is "sgd"."""
-        return self.model_dump(exclude={"optimizer"} if self.optimizer == "sgd" else None)
+        """What a victim's key contains of it: what was added later is left out while it has its default."""
+        later = ("optimizer", "start_size", "grown", "crop")
+        defaults = {name: type(self).model_fields[name].default for name in later}
+        return self.model_dump(exclude={name for name in later if getattr(self, name) == defaults[name]})
+
+    def size(self, done: float) -> float:
+        """The side of the images, in sides of whole ones, when the share ``done`` of the training is done.
+
+        It grows in four equal steps, so that the network sees few different sizes.
+        """
+        return min(1.0, self.start_size + (1 - self.start_size) * math.floor(4 * done / self.grown) / 4)
 
 
 def train(
@@ -73,11 +89,13 @@ def train(
     compile the network first, unless the objective is an attack's. checkpoint: where the state is saved at the end of
     epochs, and restored from; on a CPU an interruption does not change the result. progress: called with the share of
     the training that is done, in [0, 1]. Raises ValueError at the end of an epoch in which the loss, a weight, a buffer
-    or a gradient stopped being finite.
+    or a gradient stopped being finite, and at the start if the network takes no images of the recipe's ``start_size``.
     """
     device = data.images.device
+    _expect_sizes(model, data, recipe)
     model.train().to(memory_format=torch.channels_last)
     steps = max(1, recipe.epochs * steps_per_epoch(len(data), recipe.batch_size))
+    crop = crop if recipe.crop is None else recipe.crop
     run = _Run(model, recipe, objective or Objective(), generator, steps)
     fast: nn.Module = torch.compile(model) if compiled and type(run.objective) is Objective else model  # type: ignore[assignment]
     if checkpoint:
@@ -87,7 +105,7 @@ def train(
             images, labels = data.at(index).floats, data.labels[index]
             if recipe.augment:
                 images = augment(images, generator, crop=crop, flip=flip)
-            with autocast(device):
+            with autocast(device), _seeing(model, recipe.size(run.steps / steps)):
                 network = fast if len(index) == recipe.batch_size else model  # compiling anew for one batch costs more
                 loss = run.objective.loss(network, channels_last(images), labels, run.steps / steps)
             run.step(loss)
@@ -97,6 +115,37 @@ def train(
         if checkpoint and checkpoint.due() and run.epochs < recipe.epochs:
             checkpoint.save(run.state())
     model.eval()
+
+
+@contextmanager
+def _seeing(model: nn.Module, size: float) -> Iterator[None]:
+    """Inside, the network is given its images at ``size`` times their side, whoever asks it."""
+    if size == 1:
+        yield
+        return
+
+    def shrink(_: nn.Module, given: tuple[Tensor]) -> Tensor:
+        small = [max(1, round(side * size)) for side in given[0].shape[-2:]]
+        return channels_last(F.interpolate(given[0], size=small, mode="bilinear", antialias=True))
+
+    hook = model.register_forward_pre_hook(shrink)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _expect_sizes(model: nn.Module, data: LabelledImages, recipe: Recipe) -> None:
+    """Raises ValueError for a network that takes no smaller images, if the recipe has them."""
+    if recipe.start_size == 1:
+        return
+    try:
+        with torch.no_grad(), _seeing(model.eval(), recipe.size(0)):
+            model(data.example.to(data.images.device))
+    except Exception as error:  # whatever its layers say
+        raise ValueError(
+            f"start_size={recipe.start_size}: this network takes no images of another size: expected 1"
+        ) from error
 
 
 class _Run:

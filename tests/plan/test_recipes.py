@@ -34,7 +34,7 @@ def test_a_label_stands_for_its_recipe(text):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("fats", "--recipes fats: expected one of quick, paper, fast, adamw; did you mean 'fast'?"),
+        ("fats", "--recipes fats: expected one of quick, paper, fast, cpu, adamw; did you mean 'fast'?"),
         ("fast[epochs=0]", "--recipes fast: epochs=0: expected greater than or equal to 1"),
         ("fast[epoch=3]", "--recipes fast: unknown parameter 'epoch': did you mean 'epochs'?"),
         ("paper[optimizer=adam]", "--recipes paper: optimizer=adam: expected 'sgd' or 'adamw'"),
@@ -74,3 +74,51 @@ def test_adamw_decays_matrices_and_nothing_else(images):
     train(model, LabelledImages(images.images, images.labels), once, torch.Generator().manual_seed(0))
     torch.testing.assert_close(model.matrix, torch.full((5, 3), 0.95))
     torch.testing.assert_close(model.bias, torch.ones(1, 1, 5))
+
+
+class Looking(nn.Module):
+    """Remembers the sizes of the images that it is given; ``only``: the one side that it takes."""
+
+    def __init__(self, only: int | None = None) -> None:
+        super().__init__()
+        self.head, self.only, self.seen = nn.Linear(1, 10), only, list[tuple[int, ...]]()
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        assert self.only in (None, pixels.shape[-1])
+        if self.training:
+            self.seen.append(tuple(pixels.shape[-2:]))
+        return self.head(pixels.mean((1, 2, 3))[:, None])
+
+
+def growing(**changed: float) -> Recipe:
+    return Recipe(epochs=10, batch_size=60, learning_rate=0.1, schedule="cosine", start_size=0.5, **changed)
+
+
+def trained(model: nn.Module, images: LabelledImages, how: Recipe) -> None:
+    train(model, LabelledImages(images.images, images.labels), how, torch.Generator().manual_seed(0))
+
+
+def test_images_grow_to_their_size_and_stay_so(images):
+    """In four equal steps; whoever is asked afterwards sees whole images."""
+    model, side = Looking(), images.images.shape[-1]
+    trained(model, images, growing(grown=0.5))
+    sides = [height for height, width in model.seen if height == width]
+    assert len(sides) == len(model.seen)
+    assert sides == sorted(sides)
+    assert sorted(set(sides)) == [round(side * size) for size in (0.5, 0.625, 0.75, 0.875, 1)]
+    assert sides.count(side) >= len(sides) / 2
+    assert not model._forward_pre_hooks
+
+
+def test_a_network_of_one_size_is_not_given_another(images):
+    side = images.images.shape[-1]
+    with pytest.raises(ValueError, match=r"start_size=0\.5: this network takes no images of another size"):
+        trained(Looking(only=side), images, growing())
+    trained(Looking(only=side), images, growing().model_copy(update={"start_size": 1.0}))
+
+
+def test_what_recipes_learned_later_changes_no_key_of_before():
+    before = {"epochs", "batch_size", "learning_rate", "schedule", "momentum", "weight_decay", "augment"}
+    assert set(RECIPES["quick"].identity) == before
+    changed = {"optimizer": "adamw", "start_size": 0.5, "grown": 0.7, "crop": 0}
+    assert set(RECIPES["quick"].model_copy(update=changed).identity) == before | set(changed)
