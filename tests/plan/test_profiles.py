@@ -117,3 +117,12 @@ def test_a_plugin_with_its_defaults_or_those_of_quick_has_the_parameters_that_it
             plugin = REGISTRY.create(kind, name, profile)
             parameters.setdefault(name, []).append(plugin.model_dump(mode="json"))
     assert hashlib.sha256(identity.canonical(parameters).encode()).hexdigest()[:16] == "e692baf646f9e184"
+
+
+def test_on_cpus_tac_and_bna_have_their_own_form_beside_the_published_one():
+    asked = {"attacks": "badnets", "datasets": "digits", "seeds": 0, "reference": 40, "profile": "cpu"}
+    made = make_plan(Request(defenses="tac,tac[paper],bna,bna[paper],ft,ft[paper]", **asked), Registry(), Path())
+    shown = {cell.defense.label: cell.defense.parameters for cell in made.cells}
+    assert set(shown) == {"tac", "tac[paper]", "bna", "bna[paper]", "ft", "ft[paper]"}
+    assert shown["tac"] == REGISTRY.create("defense", "tac", {}).model_dump(mode="json")
+    assert shown["ft"] == shown["ft[paper]"] | {"epochs": 20}
