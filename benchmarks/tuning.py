@@ -41,7 +41,7 @@ class Grid(BaseModel):
     """One parameter of one defense, the values to choose from (``candidates``), and the victims to choose by.
 
     published: the value in the method's source. fixed: further parameters of the defense. targets: target classes, each
-    for every attack. request: other options of ``bench.run``, such as datasets, recipes, profile and reference.
+    for every attack but those that name their own. request: other options of ``bench.run``, such as datasets, recipes, profile and reference.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -62,6 +62,13 @@ class Grid(BaseModel):
         if 0 in targets:
             raise ValueError("other classes than 0, the target of the tables")
         return targets
+
+    @field_validator("attacks")
+    @classmethod
+    def _not_tabled_either(cls, attacks: str) -> str:
+        if any(str(choice.parameters.get("target_class")) == "0" for choice in parse(attacks)):
+            raise ValueError("other target classes than 0, which the tables have")
+        return attacks
 
     @field_validator("seeds")
     @classmethod
@@ -94,7 +101,8 @@ class Grid(BaseModel):
         attacks = ["none"]
         for choice in parse(self.attacks):
             own = {name: _text(value) for name, value in choice.parameters.items()}
-            attacks += [written(choice.pattern, {**own, "target_class": str(target)}) for target in self.targets]
+            targets = [own["target_class"]] if "target_class" in own else self.targets
+            attacks += [written(choice.pattern, {**own, "target_class": str(target)}) for target in targets]
         return {**self.request, "attacks": attacks, "seeds": self.seeds, "evaluate": "validation"}
 
 

@@ -17,6 +17,8 @@ from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast
 
 Divergence = Literal["tv", "js", "kl"]
+Adjusted = Literal["both", "bounds", "moments"]
+NO_BOUND = 1e6  # standard deviations: nothing is clipped
 
 
 class AlignedNorm(nn.Module):
@@ -36,6 +38,10 @@ class AlignedNorm(nn.Module):
         self.lower, self.upper = nn.Parameter(zero - bound), nn.Parameter(zero + bound)
         self.local = False  # whether gradients end here
         self.clipped = torch.empty(0)  # the last pass's clipped activations (N, K, ...), for the divergence
+
+    def learned(self, adjusted: Adjusted) -> tuple[nn.Parameter, ...]:
+        moments, bounds = (self.shift, self.stretch), (self.lower, self.upper)
+        return {"both": moments + bounds, "bounds": bounds, "moments": moments}[adjusted]
 
     @property
     def mean(self) -> Tensor:
@@ -80,6 +86,7 @@ class Alignment:
     steps: int
     batch: int  # images a step
     samples: int  # activations of a channel that are drawn from a batch
+    adjusts: Adjusted = "both"  # only the clipping bounds, or only mu and sigma, without clipping
 
     def align(self, model: nn.Module, clean: Tensor, triggered: Tensor, generator: torch.Generator) -> "Aligned":
         """A copy of ``model`` in which activations of ``triggered`` are distributed as those of ``clean`` are in it.
@@ -87,9 +94,9 @@ class Alignment:
         Both are images (N, C, H, W) in [0, 1]. Raises ValueError, with the layer's name, where activations, divergences
         or what is learned are not finite.
         """
-        network, layers = with_aligned_norms(model, self.bound)
+        network, layers = with_aligned_norms(model, NO_BOUND if self.adjusts == "moments" else self.bound)
         targets = self._clean_histograms(model, layers, clean)
-        parameters = [p for layer in layers.values() for p in (layer.shift, layer.stretch, layer.lower, layer.upper)]
+        parameters = [parameter for layer in layers.values() for parameter in layer.learned(self.adjusts)]
         optimizer = torch.optim.Adam(parameters, lr=self.learning_rate)
         for layer in layers.values():
             layer.local = not self.joint
@@ -130,8 +137,9 @@ class Alignment:
         histograms = []
         for name, layer in layers.items():
             values = (per_channel(inputs[norms[name]]) - layer.mean[:, None]) / layer.std[:, None]
-            layer.lower.clamp_(min=values.amin(1))
-            layer.upper.clamp_(max=values.amax(1))
+            if self.adjusts != "moments":
+                layer.lower.clamp_(min=values.amin(1))
+                layer.upper.clamp_(max=values.amax(1))
             low = float((values.min() / self.bin_width).floor()) * self.bin_width
             bins = max(1, int(((values.max() - low) / self.bin_width).ceil()))
             histograms.append((low, soft_histogram(values, low, bins, self.bin_width, self.tau)))

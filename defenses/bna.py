@@ -8,7 +8,7 @@ trigger. The paper's form is ``bna[paper]``.
 """
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.defenses._bna_activations import altered_channels
-from bench.defenses._bna_alignment import Alignment, Divergence
+from bench.defenses._bna_alignment import Adjusted, Alignment, Divergence
 from bench.defenses._bna_response import respond
 from bench.defenses._inversion import TRIGGER_MODELS, Triggers, invert
 from bench.defenses._outliers import anomaly_index, distances_below_inliers, small_outliers, too_few_classes
@@ -101,6 +101,11 @@ class BNA(Runtime):
         "clean",
         description="the target's own images in the alignment: without the trigger on both sides; with it, to "
         "be aligned with themselves without, as in the authors' code; or left out",
+    )
+
+    adjusts: Adjusted = later(
+        "both",
+        description="by alignment: clipping bounds and moments; an ablation: bounds, or moments without clipping",
     )
 
     def unsupported(self, case: Case) -> str | None:
@@ -265,17 +270,8 @@ class BNA(Runtime):
 
     @property
     def _alignment(self) -> Alignment:
-        return Alignment(
-            divergence=self.divergence,
-            joint=self.joint,
-            bin_width=self.bin_width,
-            tau=self.tau,
-            bound=self.bound,
-            learning_rate=self.learning_rate,
-            steps=self.align_steps,
-            batch=self.batch,
-            samples=self.samples,
-        )
+        same = {each.name: getattr(self, each.name) for each in fields(Alignment) if each.name != "steps"}
+        return Alignment(steps=self.align_steps, **same)
 
     def _invert(
         self,

@@ -51,6 +51,7 @@ def test_the_rule_chooses_as_it_says(tuning, figures, expected):
     [
         ("seeds = [0, 100]", "seeds=[0, 100]: expected seeds from 100 on; those below are for tables"),
         ("targets = [3, 0]", "targets=[3, 0]: expected other classes than 0, the target of the tables"),
+        ('attacks = "sig[target_class=0]"', "attacks=sig[target_class=0]: expected other target classes than 0, which"),
         ("published = 9", "published=9: expected one of the candidates"),
         ("request = { seeds = 1 }", "request={'seeds': 1}: expected no seeds, which the grid says itself"),
         ("", "published is missing"),

@@ -11,7 +11,14 @@ from planted import SIX_COLUMNS, column_victim
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
-from bench.defenses._bna_alignment import Alignment, Divergence, divergence, soft_histogram, with_aligned_norms
+from bench.defenses._bna_alignment import (
+    Adjusted,
+    Alignment,
+    Divergence,
+    divergence,
+    soft_histogram,
+    with_aligned_norms,
+)
 
 
 def test_a_sharp_soft_histogram_is_a_histogram() -> None:
@@ -78,3 +85,17 @@ def test_alignment_learns_the_shift_between_the_distributions(kind: Divergence) 
     aligned = alignment.align(network, clean, clean + 0.6, generator)
     assert aligned.network.get_parameter("0.shift").numpy() == pytest.approx([0.6, 0.6], abs=0.2)
     assert aligned.divergences[-1] < aligned.divergences[0] / 2
+
+
+@pytest.mark.parametrize("adjusts", ["both", "bounds", "moments"])
+def test_an_ablation_learns_its_part_and_leaves_the_other(adjusts: Adjusted) -> None:
+    """Without bounds nothing is clipped: activations far beyond the clean range pass in full."""
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.randn(128, 2, 4, 4, generator=generator)
+    network = nn.Sequential(nn.BatchNorm2d(2)).eval()
+    alignment = Alignment("tv", True, 0.3, 50, 3, 0.02, 20, 128, 2048, adjusts)
+    aligned = alignment.align(network, clean, clean + 0.6, generator).network
+    moved = {name: bool(aligned.get_parameter(f"0.{name}").any()) for name in ("shift", "stretch")}
+    assert set(moved.values()) == {adjusts != "bounds"}
+    far = 1000 * torch.ones(1, 2, 1, 1)
+    assert bool((aligned(far) > 100).all()) == (adjusts == "moments")
