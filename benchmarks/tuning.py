@@ -41,7 +41,8 @@ class Grid(BaseModel):
     """One parameter of one defense, the values to choose from (``candidates``), and the victims to choose by.
 
     published: the value in the method's source. fixed: further parameters of the defense. targets: target classes, each
-    for every attack but those that name their own. request: other options of ``bench.run``, such as datasets, recipes, profile and reference.
+    for every attack but those that name their own. request: other options of ``bench.run``, such as datasets, recipes,
+    profile and reference.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -41,17 +41,18 @@ class Backdoor:
 class ShiftTuning(Augmenting):
     """A defense that trains the network against shifts of its latent representation."""
 
+    augment: bool = Field(True, description="vary the reference images as training varies its images: crops, flips")
     objective: Objective = Field(
-        "restore", description="of shifted images: away from the poisoned class, or back to their own"
+        "suppress", description="of shifted images: away from the poisoned class, or back to their own"
     )
-    beta: float = Field(4.0, ge=0, description="weight of the shifted images in the loss")
-    stretch: float = Field(2.0, gt=0, description="length of the shift in fine-tuning, in lengths of the given one")
-    epochs: int = Field(30, ge=1, description="of fine-tuning")
+    beta: float = Field(1.0, ge=0, description="weight of the shifted images in the loss")
+    stretch: float = Field(1.0, gt=0, description="length of the shift in fine-tuning, in lengths of the given one")
+    epochs: int = Field(20, ge=1, description="of fine-tuning")
     learning_rate: float = Field(0.01, gt=0, description="of SGD")
-    batch_size: int = Field(50, ge=2, description="reference images a step")
+    batch_size: int = Field(256, ge=2, description="reference images a step")
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
     weight_decay: float = Field(5e-4, ge=0, description="of SGD")
-    schedule: Literal["constant", "cosine"] = later("constant", description="of the learning rate")
+    schedule: Literal["constant", "cosine"] = Field("cosine", description="of the learning rate")
     normalise: bool = later(
         False, description="divide the loss by 1 + beta, so that beta does not also make the steps longer"
     )

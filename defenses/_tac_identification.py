@@ -55,8 +55,8 @@ class Identifying(ShiftTuning):
     pairs: bool = Field(
         True, description="look for all-to-all too, a shift for every class (needs evidence=stage or both)"
     )
-    decide: Literal["together", "staged"] = later(
-        "together",
+    decide: Literal["together", "staged"] = Field(
+        "staged",
         description="staged: by the norms alone if they flag a class; else with distances; with controls only if "
         "these leave it open",
     )
@@ -73,14 +73,14 @@ class Identifying(ShiftTuning):
     significance: float = Field(0.1, gt=0, lt=1, description="highest p value at which a class is flagged")
     further: float = Field(0.01, gt=0, lt=1, description="the same for each class beyond the first")
     stage: int = Field(1, ge=0, description="the stage, by number, behind which adversarial distances are measured")
-    distance_images: int = Field(200, ge=1, description="reference images for the adversarial distances")
+    distance_images: int = Field(50, ge=1, description="reference images for the adversarial distances")
     controls: int = Field(
-        2, ge=0, description="networks trained on the reference images alone, whose distances are what is natural"
+        1, ge=0, description="networks trained on the reference images alone, whose distances are what is natural"
     )
     control_weight: float = Field(
         0.5, ge=0, le=1, description="share of the controls' log distances that is subtracted"
     )
-    control_epochs: int = Field(40, ge=1, description="of training each control network")
+    control_epochs: int = Field(10, ge=1, description="of training each control network")
 
     def check_evidence(self) -> None:
         """Raises RequestError for parameters that contradict each other."""

@@ -31,7 +31,7 @@ Seen = tuple[Array, Array, Array]
 
 class TAC(Identifying, Repair):
     name: ClassVar[str] = "tac"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     source: ClassVar[str] = "Iwahana et al., 2025, arXiv 2511.08944"
 
     poisoned_class: int | None = Field(None, ge=0, description="the class to repair; None: identify it")

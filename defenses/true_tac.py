@@ -18,6 +18,7 @@ from bench.toolbox.training import logits_of
 
 class TrueTAC(ShiftTuning, Oracle):
     name: ClassVar[str] = "true_tac"
+    version: ClassVar[int] = 2
     source: ClassVar[str] = "reference column of Iwahana et al., 2025, arXiv 2511.08944"
 
     def unsupported(self, case: Case) -> str | None:

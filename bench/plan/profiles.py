@@ -46,6 +46,18 @@ PUBLISHED = _published()  # by built-in plugin; also the plugin's preset "paper"
 OWN: dict[str, dict[str, Any]] = {"tac": {}, "true_tac": {}, "bna": {}}  # the published form is their preset
 FEWER_EPOCHS = {name: {"epochs": 20} for name in ("ft", "fine_pruning", "ft_sam", "nad", "nc")}  # of 100
 
+# 200 reference images are few steps, and say little of what is natural: more epochs, small batches, two controls
+SHIFT_TUNING_OF_FEW = {
+    "augment": False,
+    "objective": "restore",
+    "beta": 4.0,
+    "stretch": 2.0,
+    "epochs": 30,
+    "batch_size": 50,
+    "schedule": "constant",
+}
+IDENTIFICATION_OF_FEW = {"decide": "together", "controls": 2, "control_epochs": 40, "distance_images": 200}
+
 PROFILES = {
     # real images that a dependency ships, and a slim network: minutes on two CPU cores
     "quick": Profile(
@@ -88,6 +100,8 @@ PROFILES = {
             "npd": {"epochs": 30, "attack_steps": 3},
             "tsbd": {"neurons": 0.05},
             "strip": {"overlays": 32},
+            "tac": SHIFT_TUNING_OF_FEW | IDENTIFICATION_OF_FEW,
+            "true_tac": SHIFT_TUNING_OF_FEW,
         },
     ),
     # whole CIFAR-10 and a slim network, hours on two CPU cores. Attacks and baselines are as published, but for the

@@ -28,7 +28,8 @@ def network(trigger: float = 8) -> Victim:
 
 def test_the_unlearning_is_to_the_last_digit_the_plain_loop(known):
     data, shift = known.reference(), torch.linspace(-1, 2, TASK.classes + 1)
-    defense, ours, plain = TAC(epochs=3, batch_size=50), network(), network()
+    defense = TAC(objective="restore", beta=4, stretch=2, epochs=3, batch_size=50, schedule="constant")
+    ours, plain = network(), network()
     rows = shift.expand(1, TASK.classes, -1)
     backdoors = [Backdoor.all_to_one(TASK.target, TASK.classes)]
     defense.unlearn(Latent(ours, data.example), backdoors, rows, data, defense.beta, context())

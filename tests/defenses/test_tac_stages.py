@@ -112,7 +112,7 @@ def counting(model: nn.Module) -> list[int]:
     "more",
     [
         {"poisoned_class": 3},
-        {"controls": 2, "control_epochs": 2},
+        {"decide": "together", "controls": 2, "control_epochs": 2},
         {"poisoned_class": 1, "beta_rule": "raise", "accuracy_loss": 1.0},
     ],
     ids=str,
