@@ -258,10 +258,10 @@ def report(
     out
         The directory to write to; made if it does not exist.
     """
-    from bench.api import pictures
     from bench.cell.validity import judged_records
     from bench.records import to_frame
     from bench.reports import UnknownFigure, write_report
+    from bench.results import pictures
     from bench.store.store import Store
 
     _, how = merge_options(None, options)

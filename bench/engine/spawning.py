@@ -16,12 +16,10 @@ from typing import Any
 _changing = threading.Lock()
 
 
-class WithoutMain(SpawnContext):
-    """As ``multiprocessing.get_context("spawn")``, for processes that do not import the main module."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.Process = _Process
+class _Popen(popen_spawn_posix.Popen):
+    def _launch(self, process_obj: BaseProcess) -> None:
+        with _main_left_out():
+            super()._launch(process_obj)  # type: ignore[misc]
 
 
 class _Process(SpawnProcess):
@@ -30,10 +28,10 @@ class _Process(SpawnProcess):
         return _Popen(process_obj)
 
 
-class _Popen(popen_spawn_posix.Popen):
-    def _launch(self, process_obj: BaseProcess) -> None:
-        with _main_left_out():
-            super()._launch(process_obj)  # type: ignore[misc]
+class WithoutMain(SpawnContext):
+    """As ``multiprocessing.get_context("spawn")``, for processes that do not import the main module."""
+
+    Process = _Process
 
 
 @contextmanager

@@ -225,7 +225,8 @@ class Registry:
         try:
             self._waiting.append(plugin_files.read(file) if isinstance(file, Path) else file)
         except Exception as error:  # whatever is wrong with a user's file, it is that file's problem
-            self.problems.append(f"--plugin {file}: {one_line(error)}")
+            given = f"--plugin {file}" if isinstance(file, Path) else file.title
+            self.problems.append(f"{given}: {one_line(error)}")
         self.files = tuple(self._waiting)
 
     def _run_files(self, kind: str = "", name: str = "") -> None:
@@ -237,24 +238,22 @@ class Registry:
 
     def _run(self, file: PluginFile) -> None:
         try:
-            module = plugin_files.load(file, self._undoing and self._undoing(f"--plugin {file.path}"))
-            entries = [_entry(plugin, module, file) for plugin in _plugins_in(module)]
+            module = plugin_files.load(file, self._undoing and self._undoing(file.title))
+            entries = [_entry(plugin, module, file) for plugin in _plugins_in(module, file)]
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a user's file raises, it is that file's problem
-            self.problems.append(f"--plugin {file.path}: {one_line(error)}")
+            self.problems.append(f"{file.title}: {one_line(error)}")
             return
         if not entries:
-            self.problems.append(
-                f"--plugin {file.path}: expected a class of kind {', '.join(KINDS)} with a name; found none"
-            )
+            self.problems.append(f"{file.title}: expected a class of kind {', '.join(KINDS)} with a name; found none")
         known = replace(file, defines=frozenset((entry.kind, entry.name) for entry in entries))
         self.files = tuple(known if one is file else one for one in self.files)
         for entry in entries:
             self._add(entry)
 
 
-def _plugins_in(module: ModuleType) -> "list[type[Plugin]]":
+def _plugins_in(module: ModuleType, file: PluginFile) -> "list[type[Plugin]]":
     """The plugins that a module defines: concrete classes with a name. Imported ones do not count."""
     from bench.plugin.base import Plugin
 
@@ -263,7 +262,7 @@ def _plugins_in(module: ModuleType) -> "list[type[Plugin]]":
         for value in vars(module).values()
         if inspect.isclass(value)
         and issubclass(value, Plugin)
-        and value.__module__ == module.__name__
+        and (file.is_object or value.__module__ == module.__name__)
         and not inspect.isabstract(value)
         and getattr(value, "name", None)
     ]
