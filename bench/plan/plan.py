@@ -26,9 +26,8 @@ from bench.plugin import Defense, Oracle
 from bench.plugin.attack import Attack
 from bench.plugin.base import Case, Plugin
 from bench.plugin.dataset import Dataset
-from bench.plugin.defense import Knowledge
 from bench.plugin.model import Model
-from bench.plugin.values import ImageSpec
+from bench.plugin.values import ImageSpec, Knowledge
 
 MOST_CELLS = 1_000_000
 
