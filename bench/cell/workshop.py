@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench.cell.apart.forks import Forks
 from bench.cell.apart.messages import Conversation
-from bench.cell.network import expect_network
+from bench.cell.network import expect_logits, expect_network
 from bench.cell.validation import validation_splits
 from bench.errors import Damaged
 from bench.plan import identity
@@ -72,7 +72,9 @@ class Workshop:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(identity.seed(stage.key, purpose))
             network = model.build(dataset.spec)
-        expect_network(network, "build")
+            expect_network(network, "build")
+            if stage.model.foreign:
+                expect_logits(network, dataset.spec)
         return network.to(self.device)
 
     def victim(self, stage: VictimStage) -> nn.Module:

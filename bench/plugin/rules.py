@@ -95,11 +95,13 @@ def _problems(cls: Any, own: dict[str, Any]) -> Iterator[str]:
 
 def _parameters(cls: Any) -> Iterator[str]:
     """Parameters that hide what every plugin of the kind has."""
-    inherited = {name for base in cls.__mro__[1:] for name in getattr(base, "model_fields", ())}
+    bases = cls.__mro__[1:]
+    inherited = {name for base in bases for name in getattr(base, "model_fields", ())}
+    variables = {name for base in bases for name in getattr(base, "__class_vars__", ())}
     for name in cls.model_fields:
-        if name in inherited or not any(hasattr(base, name) for base in cls.__mro__[1:]):
+        if name in inherited or not (name in variables or any(hasattr(base, name) for base in bases)):
             continue
-        if any(name in getattr(base, "__class_vars__", ()) for base in cls.__mro__[1:]):
+        if name in variables:
             example = _DECLARED.get(name, "ClassVar = …")
             yield f"{name} is declared as a parameter; expected a class variable, {name}: {example}"
         else:
@@ -146,8 +148,9 @@ def _missing(cls: Any, missing: list[str]) -> str:
     ]
     if near := get_close_matches(first, own, 1, 0.5):
         return f"{text}: {near[0]!r} looks like {first!r}"
-    other = next((name for name in own if name in METHODS), None)
-    return f"{text}: it has {other}, as a {METHODS[other]} has" if other else text
+    if other := next((name for name in own if name in METHODS), None):
+        return f"{text}: it has {other}, as a {METHODS[other]} has"
+    return f"{text}: it has {_listed(own[:3])}" if own else text
 
 
 def _signatures(cls: Any, own: dict[str, Any]) -> Iterator[str]:
