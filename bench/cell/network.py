@@ -34,6 +34,4 @@ def expect_logits(network: nn.Module, spec: ImageSpec) -> None:
         given = deepcopy(network).eval()(torch.zeros(1, *spec.shape))
     shape = tuple(given.shape) if isinstance(given, torch.Tensor) else a_kind(given)
     if shape != (1, spec.classes):
-        raise ValueError(
-            f"build gave a network that answers {shape} to one image, expected (1, {spec.classes})"
-        )
+        raise ValueError(f"build gave a network that answers {shape} to one image, expected (1, {spec.classes})")

@@ -154,6 +154,8 @@ def _class_source(cls: type[Any]) -> str:
     module = sys.modules.get(cls.__module__)
     linecache.checkcache(code.co_filename)
     lines = linecache.getlines(code.co_filename, vars(module) if module else None)
+    if not lines:
+        raise OSError("no source")
     text = "".join(lines)
     tree = ast.parse(text)
     around = [

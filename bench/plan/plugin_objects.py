@@ -55,9 +55,12 @@ def _place(cls: "type[Plugin]") -> tuple[Path, str | None]:
     A script's and a notebook's helpers lie beside it; those of an installed module are in its package.
     """
     module: ModuleType | None = sys.modules.get(cls.__module__)
-    file = Path(getattr(module, "__file__", None) or class_code.place_of(cls))
+    file = Path(getattr(module, "__file__", None) or "")
     if cls.__module__ == "__main__" or module is None or not file.is_file():
-        return (file if file.is_file() else Path.cwd() / "__main__.py"), None
+        written = Path(class_code.place_of(cls))
+        if written.name != file.name:  # of a notebook, or of a prompt
+            file = written if written.is_file() else Path("__main__.py")
+        return file.absolute(), None
     parts = cls.__module__.split(".")
     folder = file.absolute().parents[len(parts) - (file.name != "__init__.py")]
     installed = folder.name in ("site-packages", "dist-packages")

@@ -205,7 +205,7 @@ def reasons(tmp_path_factory) -> dict[str, str]:
         {"defenses": "halve", "attacks": "corner", "models": models},
     ):
         for record in bench.run(**common | chosen).failed:
-            found |= {name: record.reason for name in (record.defense, record.attack, record.model)}
+            found |= dict.fromkeys((record.defense, record.attack, record.model), record.reason)
     return {mistake: found[name] for mistake, name in names.items()}
 
 
