@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+from bench.engine import local
+from bench.engine.spawning import WithoutMain
+
 SCRIPT = """
 from bench.engine.spawning import WithoutMain
 from multiprocessing import get_context, spawn
@@ -22,3 +25,8 @@ def test_a_script_without_a_guard_is_run_once(tmp_path):
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == ["main", "worker"]
+
+
+def test_workers_are_such_processes():
+    """A run of a whole script is among the slow tests (``test_readme.py``)."""
+    assert isinstance(local._SPAWN, WithoutMain)
