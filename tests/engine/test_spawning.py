@@ -28,5 +28,5 @@ def test_a_script_without_a_guard_is_run_once(tmp_path):
 
 
 def test_workers_are_such_processes():
-    """A run of a whole script is among the slow tests (``test_readme.py``)."""
+    """``test_readme.py`` runs a whole script."""
     assert isinstance(local._SPAWN, WithoutMain)
