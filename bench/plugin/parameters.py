@@ -70,7 +70,7 @@ def explained_detail(first: Any, fields: Iterable[str]) -> str:
     if first["type"] == "extra_forbidden":
         return unknown("parameter", name, fields)
     if first["type"] == "missing":
-        return f"{name}: expected a value, {name}=…; it has no default"
+        return f"{name}=…: expected a value, it has no default"
     expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return f"{name + '=' if name else ''}{first['input']}: expected {expected}"
 
