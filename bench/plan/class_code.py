@@ -149,7 +149,7 @@ def _class_source(cls: type[Any]) -> str:
     """As ``inspect.getsource``, which finds no class of a notebook and may take another one of the same name."""
     functions = _functions(cls)
     if not functions:
-        return inspect.getsource(cls)
+        return _source_without_functions(cls)
     code = functions[0].__code__
     module = sys.modules.get(cls.__module__)
     linecache.checkcache(code.co_filename)
@@ -165,13 +165,29 @@ def _class_source(cls: type[Any]) -> str:
         and node.name == cls.__name__
         and node.lineno <= code.co_firstlineno <= (node.end_lineno or 0)
     ]
-    if not around or (_is_as_written(module) and not _has(compile(text, code.co_filename, "exec"), code)):
+    if not around or (
+        _is_as_written(module) and not _has(compile(text, code.co_filename, "exec", dont_inherit=True), code)
+    ):
         raise RequestError(
             f"class {cls.__qualname__}: {code.co_filename} was edited after the class was made; make it anew, or start "
             "Python again"
         )
     first = min([node.lineno for node in around[-1].decorator_list] + [around[-1].lineno])
     return "".join(lines[first - 1 : around[-1].end_lineno])
+
+
+def _source_without_functions(cls: type[Any]) -> str:
+    """Of a class that has none of its own to tell where it stands: in a notebook, the last cell that defines it."""
+    try:
+        return inspect.getsource(cls)
+    except (OSError, TypeError):
+        for text in (
+            "".join(entry[2]) for entry in reversed(linecache.cache.values()) if len(entry) > 1 and entry[1] is None
+        ):
+            for node in ast.parse(text).body:
+                if isinstance(node, ast.ClassDef) and node.name == cls.__qualname__:
+                    return ast.get_source_segment(text, node) or ""
+        raise
 
 
 def _is_as_written(module: ModuleType | None) -> bool:

@@ -135,6 +135,16 @@ def test_what_no_worker_can_have_is_said_with_what_can_be_done():
     assert file.fingerprint() == files_of([cls], sent=False)[0].fingerprint()
 
 
+def test_a_class_that_only_changes_a_default_has_a_source_in_a_notebook():
+    prints = []
+    for number, default in enumerate((0.2, 0.3), 10):
+        space = run_cell(
+            CELL + f"\nclass Strong(Mine):\n    name: ClassVar[str] = 'strong'\n    beta: float = {default}\n", number
+        )
+        prints.append(files_of([space["Strong"]], sent=True)[0].fingerprint())
+    assert prints[0] != prints[1]
+
+
 def test_a_class_without_source_is_named():
     space: dict[str, object] = {"__name__": "__main__"}
     exec(CELL, space)
