@@ -22,6 +22,7 @@ METHODS = {  # what an author writes: of which base
 }
 DEFENSES = "Repair, Runtime or Oracle"
 _NAME = re.compile(r"[\w.-]+")  # what a selection can name
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _DECLARED = {  # class variables: an example
     "name": 'ClassVar[str] = "mine"',
     "version": "ClassVar[int] = 2",
@@ -157,13 +158,12 @@ def _signatures(cls: Any, own: dict[str, Any]) -> Iterator[str]:
     """Methods that cannot be called as the harness calls them."""
     for name, value in own.items():
         usual = next((vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)), None)
-        if not isinstance(value, FunctionType) or not isinstance(usual, FunctionType) or name.startswith("_"):
+        ours = isinstance(usual, FunctionType) and usual.__module__.startswith("bench.plugin")
+        if not ours or not isinstance(value, FunctionType) or name.startswith("_"):
             continue
-        required = [
-            one for one in inspect.signature(usual).parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD
-        ]
+        given = [one for one in inspect.signature(usual).parameters.values() if one.kind in _POSITIONAL]
         try:
-            inspect.signature(value).bind(*required)
+            inspect.signature(value).bind(*given)
         except TypeError:
             yield f"{_signature(value)}: expected {_signature(usual)}"
 
