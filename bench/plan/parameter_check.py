@@ -42,7 +42,9 @@ def default_problem(plugin: "type[Plugin]") -> str | None:
     except ValidationError as error:
         wrong = [one for one in error.errors() if one["loc"] and one["loc"][0] in defaults]
         return f"default of {explained_detail(wrong[0], fields)}" if wrong else None
-    except Exception:  # of its own checks: said when it is made
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # of its own checks: said when it is made
         return None
     return None
 

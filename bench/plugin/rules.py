@@ -158,8 +158,9 @@ def _signatures(cls: Any, own: dict[str, Any]) -> Iterator[str]:
     """Methods that cannot be called as the harness calls them."""
     for name, value in own.items():
         usual = next((vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)), None)
-        ours = isinstance(usual, FunctionType) and usual.__module__.startswith("bench.plugin")
-        if not ours or not isinstance(value, FunctionType) or name.startswith("_"):
+        if not (isinstance(value, FunctionType) and isinstance(usual, FunctionType)) or name.startswith("_"):
+            continue
+        if not usual.__module__.startswith("bench.plugin"):
             continue
         given = [one for one in inspect.signature(usual).parameters.values() if one.kind in _POSITIONAL]
         try:
