@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 KINDS = ("dataset", "model", "attack", "defense")
 
 
-def entries_in(module: ModuleType, file: PluginFile) -> list[Entry]:
+def entries_in(module: ModuleType, file: PluginFile, *, make: bool) -> list[Entry]:
     """Its plugins: concrete classes with a name. Imported ones do not count.
 
-    Raises RequestError, with the class's name, for one that breaks a rule, and where there is none.
+    make: try whether each can be made from its defaults, which runs code of it. Raises RequestError, with the class's name, for one that breaks a rule, and where there is none.
     """
     from bench.plugin.base import Plugin
 
@@ -29,7 +29,7 @@ def entries_in(module: ModuleType, file: PluginFile) -> list[Entry]:
         if inspect.isclass(value) and (file.is_object or value.__module__ == module.__name__)
     ]
     entries = [
-        _entry(one, module, file)
+        _entry(one, module, file, make)
         for one in classes
         if issubclass(one, Plugin) and not inspect.isabstract(one) and getattr(one, "name", None)
     ]
@@ -38,11 +38,11 @@ def entries_in(module: ModuleType, file: PluginFile) -> list[Entry]:
     return entries
 
 
-def _entry(plugin: "type[Plugin]", module: ModuleType, file: PluginFile) -> Entry:
+def _entry(plugin: "type[Plugin]", module: ModuleType, file: PluginFile, make: bool) -> Entry:
     from bench.plugin import rules
 
     rules.check_name(plugin)
-    if problem := default_problem(plugin):
+    if make and (problem := default_problem(plugin)):
         raise RequestError(f"class {plugin.__name__}: {problem}")
     summary = str(plugin.__doc__ or module.__doc__ or "").strip().partition("\n")[0]
     target = f"{module.__name__}:{plugin.__name__}"

@@ -47,7 +47,7 @@ class Registry:
     def __init__(
         self, files: Sequence[Path | PluginFile] = (), *, lazily: bool = False, undoing: Undoing | None = None
     ) -> None:
-        self._undoing = undoing
+        self._undoing, self._lazily = undoing, lazily
         self.files: tuple[PluginFile, ...] = ()
         self.problems: list[str] = []
         self.skipped: list[str] = []
@@ -239,7 +239,8 @@ class Registry:
     def _run(self, file: PluginFile) -> None:
         try:
             module = plugin_files.load(file, self._undoing and self._undoing(file.title))
-            entries = entries_in(module, file)
+            with self._undoing(file.title) if self._undoing else nullcontext():
+                entries = entries_in(module, file, make=not self._lazily)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a user's file raises, it is that file's problem
