@@ -19,7 +19,8 @@ KINDS = ("dataset", "model", "attack", "defense")
 def entries_in(module: ModuleType, file: PluginFile, *, make: bool) -> list[Entry]:
     """Its plugins: concrete classes with a name. Imported ones do not count.
 
-    make: try whether each can be made from its defaults, which runs code of it. Raises RequestError, with the class's name, for one that breaks a rule, and where there is none.
+    make: try whether each can be made from its defaults, which runs code of it. Raises RequestError, with the class's
+    name, for one that breaks a rule, and where there is none.
     """
     from bench.plugin.base import Plugin
 
