@@ -1,4 +1,3 @@
-from .api import Results as Results
 from .api import run as run
 from .errors import RequestError as RequestError
 from .plugin import Attack as Attack
@@ -21,5 +20,7 @@ from .plugin import Repair as Repair
 from .plugin import Runtime as Runtime
 from .plugin import Secret as Secret
 from .plugin import Splits as Splits
+from .results import Results as Results
+from .results import load as load
 
 __version__: str

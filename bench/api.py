@@ -1,9 +1,8 @@
-"""The Python interface, over which the command line is a thin layer: ``bench.run`` takes the same options."""
+"""``bench.run``, over which the command line is a thin layer: both take the same options."""
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +10,13 @@ import platformdirs
 
 from bench.cell.validity import judged_within
 from bench.engine.options import ExecutorName, RunOptions, read_options
-from bench.errors import Damaged, RequestError
+from bench.errors import RequestError
 from bench.plan.option_help import documented
 from bench.plan.request import Request
-from bench.records import Record, to_frame
+from bench.records import Record
+from bench.results import Results
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
     from bench.engine.executor import Executor, WorkerSettings
     from bench.engine.outstanding import Work
     from bench.engine.scheduler import Listener
@@ -32,36 +29,25 @@ if TYPE_CHECKING:
 LOST = "its result was stored and cannot be read now, or is gone; run again"
 
 
-@dataclass(frozen=True)
-class Results:
-    """The records of a request in the order of its table."""
-
-    records: list[Record]
-
-    @cached_property
-    def frame(self) -> "pd.DataFrame":
-        """A data frame with one row a cell; the columns are the fields of ``bench.records.Record``."""
-        return to_frame(self.records)
-
-    @property
-    def ok(self) -> bool:
-        """Whether every cell is done or not applicable."""
-        return all(record.status in ("done", "not-applicable") for record in self.records)
-
-
 @documented(Request, RunOptions)
 def run(*, listener: "Listener | None" = None, **options: Any) -> Results:
     """Run every cell of a cross-product that the store does not hold yet, and return the results of all cells.
 
     The options are those of the command line, and may be written as there. Switches are booleans. A selection may also
-    be a list, such as ``["tac[beta=1|2]", "bna"]``, and seeds any whole numbers, such as ``range(3)``. ``listener`` is
-    called with what happens, for example a ``bench.engine.display.Lines``.
+    be a list, such as ``["tac[beta=1|2]", "bna"]``, and seeds any whole numbers, such as ``range(3)``. A list may hold
+    plugins themselves, also of a script or a notebook: a class stands for its name, and an instance, ``Mine(beta=2)``,
+    has just the parameters that it has. ``listener`` is called with what happens, for example a
+    ``bench.engine.display.Lines``; by default progress is shown on a terminal and in a notebook.
 
     Raises RequestError, before anything runs, if the request cannot be met. Ctrl-C finishes the stages that are running
     and starts no others; a second Ctrl-C stops at once. Both raise KeyboardInterrupt, and the same request continues
     from there later.
     """
-    return run_request(*read_options(options), listener)
+    from bench.engine.watching import watched
+
+    request, how = read_options(options)
+    with watched(listener) as shown:
+        return run_request(request, how, shown)
 
 
 def run_request(request: Request, options: RunOptions, listener: "Listener | None" = None) -> Results:
@@ -74,7 +60,7 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
 
     listener = listener or Silent()
     connect = _connector(options, listener.note)
-    registry = open_registry(request.plugin, listener.note)
+    registry = open_registry(request.plugin, listener.note, _objects(request, options))
     data = data_folder(request.data)
     plan = make_plan(request, registry, data)
     for line in registry.skipped:
@@ -187,14 +173,30 @@ def _sweep(store: "Store") -> None:
     locks.sweep(store.root)
 
 
-def open_registry(files: Sequence[str | Path] = (), note: Callable[[str], None] = lambda line: None) -> "Registry":
-    """The registry with these one-file plugins. Raises RequestError if a plugin cannot be entered.
+def _objects(request: Request, options: RunOptions) -> "list[PluginFile]":
+    """The classes among the plugins of a request, for workers."""
+    selected = (request.datasets, request.models, request.attacks, request.defenses)
+    given = [part for one in selected if isinstance(one, tuple) for part in one if not isinstance(part, str)]
+    if not given:
+        return []
+    from bench.plan.plugin_objects import files_of
+
+    classes = [part if isinstance(part, type) else type(part) for part in given]
+    return files_of(classes, sent=options.executor != "inline")
+
+
+def open_registry(
+    files: Sequence[str | Path] = (),
+    note: Callable[[str], None] = lambda line: None,
+    objects: "Sequence[PluginFile]" = (),
+) -> "Registry":
+    """The registry with these one-file plugins, and with ``objects``. Raises RequestError if one cannot be entered.
 
     What foreign plugins change in this process is put back; ``note`` is called with a line about it.
     """
     from bench.plan.registry import Registry
 
-    registry = Registry([Path(file).resolve() for file in files], undoing=_undoing(note))
+    registry = Registry([*(Path(file).resolve() for file in files), *objects], undoing=_undoing(note))
     if registry.problems:
         raise RequestError(registry.problems[0])
     return registry
@@ -235,7 +237,7 @@ def collect(
             record = Record(**cell.columns, status="failed", reason=LOST)
         if record is not None:
             collected.append(record.model_copy(update=cell.labels))
-    return Results(judged_within(store, collected))
+    return Results(judged_within(store, collected), store.root)
 
 
 def data_folder(data: str | Path | None) -> Path:
@@ -255,25 +257,3 @@ def check_data(plan: "Plan", data: Path) -> None:
                 dataset.prepare(data)
                 if ref.foreign:
                     dataset.splits(data)  # so that what is wrong with it is said once, before any work starts
-
-
-def pictures(
-    store: "Store", damaged: Callable[[Damaged], object]
-) -> "Callable[[str], tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None]":
-    """A function from a victim's key to clean and triggered test images of it, both (N, H, W, C) in [0, 1].
-
-    It gives None for a victim without images and for one with a damaged file; for that, ``damaged`` is called first.
-    """
-
-    def of_victim(key: str) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None":
-        if not store.has("victims", key):
-            return None
-        try:
-            images = store.arrays("victims", key, "pictures.safetensors")
-        except Damaged as error:
-            damaged(error)
-            return None
-        clean, triggered = (images[part].transpose(0, 2, 3, 1) / 255 for part in ("clean", "triggered"))
-        return (clean, triggered) if len(clean) else None
-
-    return of_victim

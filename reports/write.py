@@ -33,7 +33,7 @@ Pair = tuple[NDArray[Any], NDArray[Any]]
 Pictures = Callable[[str], Pair | None]
 """From a victim's key to its clean and triggered images, both (N, H, W, C) or (N, H, W) in [0, 1]; None for none."""
 
-_FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
+FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
     "acc_asr": (
         acc_asr,
         "Accuracy on clean images against attack success rate: hollow before the defense, filled after it, "
@@ -110,7 +110,7 @@ def write_report(
 def _figures(block: Block, suffix: str, write: Callable[[str, bytes], None]) -> list[tuple[str, str]]:
     """Write a block's figures; the paths and captions of those that have something to show."""
     links = []
-    for name, (draw, caption) in _FIGURES.items():
+    for name, (draw, caption) in FIGURES.items():
         figure = draw(block)
         if figure:
             _save(figure, name + suffix, write)

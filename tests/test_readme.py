@@ -1,7 +1,11 @@
 """What the README prints works as printed."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+import tiny
 
 import bench
 from bench.cli.options import EVERY
@@ -24,6 +28,19 @@ def test_the_plugin_example_runs_as_it_is_printed(tmp_path):
     )
     assert results.frame.status.tolist() == ["done", "done"]
     assert results.frame.defense_label.tolist() == ["refresh", "refresh[passes=3]"]
+
+
+def test_the_python_example_is_a_script_that_runs_as_it_is_printed(tmp_path):
+    [text] = re.findall(r"<!-- python example -->\n```python\n(.*?)```", README, re.DOTALL)
+    small = f'datasets="dots", models="linear", reference=8, plugin={str(tiny.plugins(tmp_path))!r}, workers=1'
+    assert text.count("seeds=range(3)") == 1
+    (tmp_path / "script.py").write_text(text.replace("seeds=range(3)", small))
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("ACC accuracy on clean images") == 1
+    results = bench.load(tmp_path / "bench-store")
+    assert {record.defense_label for record in results} == {"shrink[factor=0.8]", "tac", "bna"}
+    assert results.ok
 
 
 def test_the_commands_of_the_readme_name_options_that_exist():

@@ -1,19 +1,22 @@
 """What a guard answers is checked: anything but a Prediction of the right shapes and types is named in one line."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from bench.plugin.values import Prediction
+from bench.plugin.values import Prediction, a_kind
 
 
-def checked(prediction: Prediction, count: int, classes: int) -> Prediction:
+def checked(prediction: Any, count: int, classes: int) -> Prediction:
     """The prediction for ``count`` images of ``classes`` classes, with logits and scores as float32.
 
     Raises TypeError or ValueError, in one line, for an answer that is not a Prediction of finite logits (B, classes),
     finite scores (B,) or none, and verdicts (B,) bool or none.
     """
     if not isinstance(prediction, Prediction):
-        raise TypeError(f"the guard gave a {type(prediction).__name__}, expected a Prediction")
+        hint = ", such as Prediction(logits)" * isinstance(prediction, Tensor)
+        raise TypeError(f"the guard gave {a_kind(prediction)}, expected a Prediction{hint}")
     score, flagged = prediction.score, prediction.flagged
     return Prediction(
         _numbers("logits", prediction.logits, (count, classes)),

@@ -6,7 +6,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from bench.cell.network import network_guard
+from bench.cell.declared import declared
+from bench.cell.network import expect_network, network_guard
 from bench.cell.reference import DefenseInputs
 from bench.plugin.defense import Guard
 from bench.plugin.repair import Repair
@@ -17,9 +18,8 @@ def guard(defense: Repair, inputs: DefenseInputs) -> Guard:
     """The repaired network as a guard. Raises ValueError, with the tensor's name, where a number is not finite."""
     expect_finite(inputs.model, whose="the victim's ")
     before = deepcopy(inputs.model.state_dict()) if defense.changes_nothing else None
-    repaired = defense.repair(inputs.model, inputs.known, inputs.context)
-    if not isinstance(repaired, nn.Module):
-        raise TypeError(f"repair gave a {type(repaired).__name__}, expected an nn.Module")
+    repaired = defense.repair(inputs.model, declared(inputs.known, defense), inputs.context)
+    expect_network(repaired, "repair")
     repaired.eval()
     expect_finite(repaired)
     if before is not None:

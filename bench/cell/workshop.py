@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bench.cell.apart.forks import Forks
 from bench.cell.apart.messages import Conversation
+from bench.cell.network import expect_logits, expect_network
 from bench.cell.validation import validation_splits
 from bench.errors import Damaged
 from bench.plan import identity
@@ -70,7 +71,11 @@ class Workshop:
         dataset: Dataset = self.plugin(stage.dataset)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(identity.seed(stage.key, purpose))
-            return model.build(dataset.spec).to(self.device)
+            network = model.build(dataset.spec)
+            expect_network(network, "build")
+            if stage.model.foreign:
+                expect_logits(network, dataset.spec)
+        return network.to(self.device)
 
     def victim(self, stage: VictimStage) -> nn.Module:
         """A victim's network from the store, in eval mode. It is shared and must not be changed.

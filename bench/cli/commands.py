@@ -104,8 +104,8 @@ def list_plugins(kind: str | None = None, /, **options: Any) -> int:
     request, _ = merge_options(None, options)
     registry = Registry([file.resolve() for file in request.plugin])
     print_lines(plugin_lines(registry, kinds))
-    for problem in registry.problems:
-        complain(problem)
+    for line in (*(f"left out: {line}" for line in registry.skipped), *registry.problems):
+        complain(line)
     return 2 if registry.problems else 0
 
 
@@ -258,10 +258,10 @@ def report(
     out
         The directory to write to; made if it does not exist.
     """
-    from bench.api import pictures
     from bench.cell.validity import judged_records
     from bench.records import to_frame
     from bench.reports import UnknownFigure, write_report
+    from bench.results import pictures
     from bench.store.store import Store
 
     _, how = merge_options(None, options)

@@ -16,10 +16,11 @@ from pebble import ProcessExpired, ProcessPool
 from bench.engine import local_worker, process_group
 from bench.engine.executor import Outcome, Status, WorkerSettings
 from bench.engine.printed import Spool
+from bench.engine.spawning import WithoutMain
 from bench.errors import how_ended
 from bench.plan.stages import Stage
 
-_SPAWN = multiprocessing.get_context("spawn")  # the only start method that is safe with CUDA and threads
+_SPAWN = WithoutMain()  # to spawn is the only start method that is safe with CUDA and threads
 KILLED, BEFORE_START = "signal SIGKILL", "before it had begun"
 GRACE = 1.0  # seconds in which a pool may report the death of its worker itself
 

@@ -32,6 +32,11 @@ class Entry:
         return self.origin == BUILT_IN
 
     @property
+    def is_installed(self) -> bool:
+        """Whether it comes from an entry point, of this project or of another package."""
+        return self.is_built_in or self.origin.startswith("package ")
+
+    @property
     def module(self) -> str:
         return self.target.partition(":")[0]
 

@@ -56,13 +56,18 @@ def of_texts(plugin: Source, helpers: Mapping[str, Source]) -> str:
     return _fingerprint(found)
 
 
-def beside(name: str, plugin: Source) -> dict[str, Source]:
+def beside(name: str, plugin: Source, package: str | None = None) -> dict[str, Source]:
     """The modules beside a one-file plugin that it imports, directly or indirectly, by name. Raises as ``of_module``.
 
-    name: what the plugin's own module would be called, which none of them is.
+    name: what the plugin's own module would be called, which none of them is. package: that all of them belong to.
     """
     folder = plugin.path.parent
-    found = modules(name, plugin, lambda other: None if _within(other, "bench") else _file_of(other, folder))
+
+    def find(other: str) -> Source | None:
+        follows = not _within(other, "bench") and (package is None or _within(other, package))
+        return _file_of(other, folder) if follows else None
+
+    found = modules(name, plugin, find)
     return {other: source for other, source in found.items() if other != name}
 
 

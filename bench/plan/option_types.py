@@ -9,6 +9,7 @@ import math
 import operator
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -167,6 +168,22 @@ def _names(value: Any) -> str:
     return ",".join(map(_text, texts))
 
 
+def _plugins(value: Any) -> str | tuple[Any, ...]:
+    """As ``_names``; a list that has classes or instances of plugins is a tuple of these and of texts."""
+    parts = [value] if isinstance(value, str) or is_plugin(value) else value
+    if not isinstance(parts, list | tuple) or not any(map(is_plugin, parts)):
+        if any(isinstance(part, type) or callable(part) for part in (parts if isinstance(parts, list) else [parts])):
+            raise _Unfit("names, or classes and instances of plugins")
+        return _names(value)
+    return tuple(part if is_plugin(part) else _text(part) for part in parts)
+
+
+def is_plugin(value: Any) -> bool:
+    """Whether it is the class or an instance of a plugin. Nothing is imported: there is none before its base is."""
+    base: Any = getattr(sys.modules.get("bench.plugin.base"), "Plugin", ())
+    return isinstance(value, base) or (isinstance(value, type) and issubclass(value, base))
+
+
 def _seeds(value: Any) -> tuple[int, ...]:
     if isinstance(value, str):
         return tuple(chain.from_iterable(_few([_seed_range(part) for part in value.split(",")])))
@@ -233,6 +250,11 @@ def _paths(value: Any) -> tuple[Path, ...]:
 
 
 Names = Annotated[str, _reader(_names, "names, as one text or as a list of texts"), Form("NAMES", repeatable=True)]
+Plugins = Annotated[
+    str | tuple[Any, ...],
+    _reader(_plugins, "names, as one text or as a list of texts"),
+    Form("NAMES", repeatable=True),
+]
 Seeds = Annotated[tuple[int, ...], _reader(_seeds, "whole numbers, such as 0,1 or 0-4"), Form("SEEDS")]
 Amount = Annotated[str, _reader(_amount, "a number of images, or a share such as 5%"), Form("AMOUNT")]
 Text = Annotated[str, _reader(_text, "text"), Form("TEXT")]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, get_origin
 
 from bench.errors import RequestError, shortened
 from bench.plan import identity
+from bench.plugin.parameters import explained_detail
 
 if TYPE_CHECKING:
     from bench.plugin.base import Plugin
@@ -24,6 +25,28 @@ def check_parameters(plugin: "Plugin") -> None:
         if not fits or (isinstance(value, str) and shortened(value, len(value)) != value):
             given = f"{plugin.kind} {plugin.name!r}: {name}={_shown(value)}"
             raise RequestError(f"{given}: expected finite numbers, text, or a list of them")
+
+
+def default_problem(plugin: "type[Plugin]") -> str | None:
+    """What is wrong with a default of a plugin's class, with the parameter's name; None if nothing is."""
+    from pydantic import ValidationError
+
+    fields = plugin.model_fields
+    defaults = {
+        name: field.default
+        for name, field in fields.items()
+        if not field.is_required() and field.default_factory is None
+    }
+    try:
+        plugin(**defaults)
+    except ValidationError as error:
+        wrong = [one for one in error.errors() if one["loc"] and one["loc"][0] in defaults]
+        return f"default of {explained_detail(wrong[0], fields)}" if wrong else None
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # of its own checks: said when it is made
+        return None
+    return None
 
 
 def split_values(plugin: "type[Plugin]", values: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,15 +20,14 @@ from bench.plan.parameter_check import check_parameters
 from bench.plan.profiles import PROFILES, Profile
 from bench.plan.registry import Registry
 from bench.plan.request import Request
-from bench.plan.selection import Choice, parse
+from bench.plan.selection import Choice, choices
 from bench.plan.stages import CellStage, NaturalStage, Ref, VictimStage
 from bench.plugin import Defense, Oracle
 from bench.plugin.attack import Attack
 from bench.plugin.base import Case, Plugin
 from bench.plugin.dataset import Dataset
-from bench.plugin.defense import Knowledge
 from bench.plugin.model import Model
-from bench.plugin.values import ImageSpec
+from bench.plugin.values import ImageSpec, Knowledge
 
 MOST_CELLS = 1_000_000
 
@@ -224,10 +223,10 @@ class _Chooser:
         self.plugins: dict[tuple[str, str], Plugin] = {}
         self.notes: dict[str, None] = {}
 
-    def choose(self, kind: str, text: str) -> list[_Chosen]:
+    def choose(self, kind: str, selected: "str | tuple[Any, ...]") -> list[_Chosen]:
         """The plugins of a selection, each once."""
         chosen: dict[str, _Chosen] = {}
-        for choice in parse(text):
+        for choice in choices(kind, selected):
             for name in self.registry.select(kind, choice):
                 defaults = self._defaults(kind, name, choice)
                 plugin = self.registry.create(kind, name, {**defaults, **choice.parameters})

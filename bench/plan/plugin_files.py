@@ -1,12 +1,14 @@
 """One-file plugins as texts: read once, at the start of a run, and run from these texts in every process of it.
 
-So all workers run the same code, whatever becomes of the files meanwhile, and on nodes that have no such files.
+So all workers run the same code, whatever becomes of the files meanwhile, and on nodes that have no such files. A class
+of a notebook or script (``bench.plan.plugin_objects``) is handed over by value beside the text that stands for it.
 """
 
 import hashlib
 import importlib.machinery
 import importlib.util
 import linecache
+import pickle
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,6 +17,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import Any
 
 from bench.plan import fingerprints
 from bench.plan.fingerprints import Source
@@ -24,13 +27,25 @@ from bench.plan.fingerprints import Source
 class PluginFile:
     """A one-file plugin, and the modules beside it that it imports, by name; each with the text that it had.
 
-    defines: kinds and names of its plugins; None while nobody has looked.
+    defines: kinds and names of its plugins; None while nobody has looked. pickled: of a class that the request has as
+    an object, the class by value, to be loaded in place of the text; empty where no other process needs it.
     """
 
     path: Path
     text: bytes
     helpers: Mapping[str, Source] = field(default_factory=dict)
     defines: frozenset[tuple[str, str]] | None = None
+    pickled: bytes | None = field(default=None, repr=False)
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it stands for a class that the request has as an object."""
+        return self.pickled is not None
+
+    @property
+    def title(self) -> str:
+        """What is said of it: where its plugins come from."""
+        return f"a class of {self.path}" if self.is_object else f"--plugin {self.path}"
 
     @property
     def digits(self) -> str:
@@ -61,9 +76,10 @@ def load(file: PluginFile, inside: AbstractContextManager[None] | None = None) -
 
     inside: a context in which the text is run, if it is run.
     """
-    texts = [str(file.path.resolve()).encode(), *(source.text for _, source in sorted(file.helpers.items()))]
-    parts = hashlib.sha256("\n".join(hashlib.sha256(text).hexdigest() for text in texts).encode()).hexdigest()[:8]
-    name = f"bench_plugin_{file.digits}_{parts}"  # a copy elsewhere, or with edited helpers, is another module
+    name = _module_name(file)
+    if name not in sys.modules and file.is_object:
+        with _beside(file), inside or nullcontext():
+            enter(file, pickle.loads(file.pickled or b""))
     if name not in sys.modules:
         loader = _TextLoader(name, Source(file.path, file.text))
         module = importlib.util.module_from_spec(_spec(name, loader))
@@ -77,6 +93,19 @@ def load(file: PluginFile, inside: AbstractContextManager[None] | None = None) -
             del sys.modules[name]
             raise
     return sys.modules[name]
+
+
+def enter(file: PluginFile, cls: type[Any]) -> None:
+    """Let ``load`` give a module with this class for a file that stands for it."""
+    module = ModuleType(_module_name(file))
+    setattr(module, cls.__name__, cls)
+    sys.modules[module.__name__] = module
+
+
+def _module_name(file: PluginFile) -> str:
+    texts = [str(file.path.resolve()).encode(), *(source.text for _, source in sorted(file.helpers.items()))]
+    parts = hashlib.sha256("\n".join(hashlib.sha256(text).hexdigest() for text in texts).encode()).hexdigest()[:8]
+    return f"bench_plugin_{file.digits}_{parts}"  # a copy elsewhere, or with edited helpers, is another module
 
 
 class _TextLoader(importlib.machinery.SourceFileLoader):

@@ -6,33 +6,32 @@ one-file plugins are run at once, except by workers.
 
 import importlib
 import inspect
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import RequestError, one_line, shortened
 from bench.plan import fingerprints, plugin_files
 from bench.plan.blame import Undoing, blaming
 from bench.plan.entries import BUILT_IN, Entry, described, file_of
+from bench.plan.module_plugins import KINDS as KINDS
+from bench.plan.module_plugins import entries_in
 from bench.plan.parameter_check import check_parameters, split_values
 from bench.plan.plugin_files import PluginFile
 from bench.plan.presets import presets_of, problem_of, unknown_preset
 from bench.plan.selection import Choice
 from bench.plugin.parameters import Preset, explained, unknown
+from bench.records.texts import LONGEST
 
 if TYPE_CHECKING:
     from bench.plan.stages import Ref
     from bench.plugin.base import Plugin
 
-_NAME = re.compile(r"[\w.-]+")  # what a selection can name
-KINDS = ("dataset", "model", "attack", "defense")
 _codes: dict[tuple[str, str], str] = {}  # fingerprints of installed plugins when this process first planned with them
 
 
@@ -48,7 +47,7 @@ class Registry:
     def __init__(
         self, files: Sequence[Path | PluginFile] = (), *, lazily: bool = False, undoing: Undoing | None = None
     ) -> None:
-        self._undoing = undoing
+        self._undoing, self._lazily = undoing, lazily
         self.files: tuple[PluginFile, ...] = ()
         self.problems: list[str] = []
         self.skipped: list[str] = []
@@ -58,10 +57,9 @@ class Registry:
         self._same_code: set[tuple[str, str]] = set()
         points = entry_points()  # every call looks through all that is installed
         for kind in KINDS:
-            for point in sorted(points.select(group=f"bench.{kind}s"), key=lambda point: point.name):
-                package = point.dist.name if point.dist else "unknown"
-                origin = BUILT_IN if package == "defensebench" else f"package {package}"
-                entry = Entry(kind, point.name, point.value, origin)
+            group = points.select(group=f"bench.{kind}s")
+            found = [Entry(kind, point.name, point.value, _origin(point)) for point in group]
+            for entry in sorted(found, key=lambda entry: (entry.name, not entry.is_built_in, entry.origin)):
                 self._add(entry if lazily else described(entry))
         for file in files:
             self._read(file)
@@ -115,7 +113,7 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a plugin's module raises, it is that plugin's problem
-            raise RequestError(f"{kind} {name!r} is broken: {one_line(error)}") from error
+            raise RequestError(f"{kind} {name!r} is broken: {_said(error)}") from error
         return _checked(plugin, kind, name)
 
     def create(self, kind: str, name: str, parameters: dict[str, Any]) -> "Plugin":
@@ -215,9 +213,11 @@ class Registry:
     def _add(self, entry: Entry) -> None:
         earlier = self._entries.get((entry.kind, entry.name))
         if earlier is not None:
-            self.problems.append(
-                f"{entry.kind} {entry.name!r} of {entry.origin}: {earlier.origin} has one of that name"
-            )
+            line = f"{entry.kind} {entry.name!r} of {entry.origin}: {earlier.origin} has one of that name"
+            if entry.is_installed:  # nobody asked for it: it must not stop every run
+                self.skipped.append(f"{line}, which is used; expected another name")
+            else:
+                self.problems.append(f"{line}; expected another")
         else:
             self._entries[entry.kind, entry.name] = entry
 
@@ -225,7 +225,8 @@ class Registry:
         try:
             self._waiting.append(plugin_files.read(file) if isinstance(file, Path) else file)
         except Exception as error:  # whatever is wrong with a user's file, it is that file's problem
-            self.problems.append(f"--plugin {file}: {one_line(error)}")
+            given = f"--plugin {file}" if isinstance(file, Path) else file.title
+            self.problems.append(f"{given}: {_said(error)}")
         self.files = tuple(self._waiting)
 
     def _run_files(self, kind: str = "", name: str = "") -> None:
@@ -237,48 +238,28 @@ class Registry:
 
     def _run(self, file: PluginFile) -> None:
         try:
-            module = plugin_files.load(file, self._undoing and self._undoing(f"--plugin {file.path}"))
-            entries = [_entry(plugin, module, file) for plugin in _plugins_in(module)]
+            module = plugin_files.load(file, self._undoing and self._undoing(file.title))
+            with self._undoing(file.title) if self._undoing else nullcontext():
+                entries = entries_in(module, file, make=not self._lazily)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a user's file raises, it is that file's problem
-            self.problems.append(f"--plugin {file.path}: {one_line(error)}")
+            self.problems.append(f"{file.title}: {_said(error)}")
             return
-        if not entries:
-            self.problems.append(
-                f"--plugin {file.path}: expected a class of kind {', '.join(KINDS)} with a name; found none"
-            )
         known = replace(file, defines=frozenset((entry.kind, entry.name) for entry in entries))
         self.files = tuple(known if one is file else one for one in self.files)
         for entry in entries:
             self._add(entry)
 
 
-def _plugins_in(module: ModuleType) -> "list[type[Plugin]]":
-    """The plugins that a module defines: concrete classes with a name. Imported ones do not count."""
-    from bench.plugin.base import Plugin
-
-    return [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value)
-        and issubclass(value, Plugin)
-        and value.__module__ == module.__name__
-        and not inspect.isabstract(value)
-        and getattr(value, "name", None)
-    ]
+def _said(error: BaseException) -> str:
+    """What a plugin's module raised; a rule that its class breaks is said in its own words."""
+    return shortened(str(error), LONGEST) if isinstance(error, RequestError) else one_line(error)
 
 
-def _entry(plugin: "type[Plugin]", module: ModuleType, file: PluginFile) -> Entry:
-    if not (isinstance(plugin.name, str) and _NAME.fullmatch(plugin.name) and plugin.name != "all"):
-        raise ValueError(
-            f"class {plugin.__name__}: name={shortened(repr(plugin.name))}: expected letters, digits, _, . and -"
-        )
-    if getattr(plugin, "kind", None) not in KINDS:
-        raise ValueError(f"class {plugin.__name__}: expected a subclass of Dataset, Model, Attack or a kind of Defense")
-    summary = str(plugin.__doc__ or module.__doc__ or "").strip().partition("\n")[0]
-    target = f"{module.__name__}:{plugin.__name__}"
-    return Entry(plugin.kind, plugin.name, target, str(file.path), summary, problem_of(plugin), file.digits)
+def _origin(point: EntryPoint) -> str:
+    package = point.dist.name if point.dist else "unknown"
+    return BUILT_IN if package == "defensebench" else f"package {package}"
 
 
 def _checked(plugin: Any, kind: str, name: str) -> "type[Plugin]":

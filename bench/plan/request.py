@@ -13,6 +13,7 @@ from bench.plan.option_types import (
     Number,
     OptionGroup,
     Options,
+    Plugins,
     Seeds,
     Text,
     Whole,
@@ -39,10 +40,10 @@ def _profile(name: str) -> str:
 class Request(Options):
     """What to compare. None stands for the profile's choice."""
 
-    defenses: Annotated[Names, COMPARE] = Field("all", description="Defenses to compare.")
-    attacks: Annotated[Names, COMPARE] = Field("all", description="Attacks to defend against.")
-    models: Annotated[Names | None, COMPARE] = Field(None, description="Architectures (default: the profile's).")
-    datasets: Annotated[Names | None, COMPARE] = Field(None, description="Data sets (default: the profile's).")
+    defenses: Annotated[Plugins, COMPARE] = Field("all", description="Defenses to compare.")
+    attacks: Annotated[Plugins, COMPARE] = Field("all", description="Attacks to defend against.")
+    models: Annotated[Plugins | None, COMPARE] = Field(None, description="Architectures (default: the profile's).")
+    datasets: Annotated[Plugins | None, COMPARE] = Field(None, description="Data sets (default: the profile's).")
     recipes: Annotated[Names | None, COMPARE] = Field(
         None, description="Training recipes: quick, paper, fast[epochs=30] (default: the profile's)."
     )

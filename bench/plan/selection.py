@@ -8,9 +8,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import RequestError, shortened
+
+if TYPE_CHECKING:
+    from bench.plugin.base import Plugin
 
 MOST = 10_000  # choices of one selection: a sweep over several parameters is soon more than anybody can compute
 LONGEST = 100_000  # characters of one selection
@@ -57,6 +60,25 @@ def parse(text: str) -> list[Choice]:
             for preset, *values in product(presets, *axes.values())
         ]
     return choices
+
+
+def choices(kind: str, selected: "str | tuple[str | Plugin | type[Plugin], ...]") -> list[Choice]:
+    """The choices of a selection of plugins of this kind, which may have classes and instances among its texts.
+
+    A class stands for its name, an instance for its name with the values of all its parameters. Raises RequestError as
+    ``parse``, and for a plugin of another kind.
+    """
+    found: list[Choice] = []
+    for part in (selected,) if isinstance(selected, str) else selected:
+        if isinstance(part, str):
+            found += parse(part)
+            continue
+        cls = part if isinstance(part, type) else type(part)
+        if cls.kind != kind:
+            raise RequestError(f"--{kind}s {cls.__name__}: expected plugins of kind {kind}, it is of kind {cls.kind}")
+        values = {} if part is cls else {name: getattr(part, name) for name in cls.model_fields}
+        found.append(Choice(cls.name, values))
+    return found
 
 
 def _parts(text: str) -> list[str]:

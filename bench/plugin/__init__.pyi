@@ -8,7 +8,6 @@ from .base import RequestError as RequestError
 from .dataset import Dataset as Dataset
 from .defense import Defense as Defense
 from .defense import Guard as Guard
-from .defense import Knowledge as Knowledge
 from .images import augment as augment
 from .images import batches as batches
 from .images import steps_per_epoch as steps_per_epoch
@@ -22,6 +21,7 @@ from .runtime import Runtime as Runtime
 from .values import AttackContext as AttackContext
 from .values import Context as Context
 from .values import ImageSpec as ImageSpec
+from .values import Knowledge as Knowledge
 from .values import Known as Known
 from .values import LabelledImages as LabelledImages
 from .values import Poisoned as Poisoned

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bench.errors import RequestError
 from bench.plugin import mapped
 from bench.plugin.base import Plugin
-from bench.plugin.values import AttackContext, ImageSpec, LabelledImages, Poisoned
+from bench.plugin.values import AttackContext, ImageSpec, LabelledImages, Poisoned, a_kind
 
 
 class Objective:
@@ -125,15 +125,25 @@ class Attack(Plugin):
 
         Raises ValueError if the result has another shape, or values that are NaN, infinite or outside of [0, 1].
         """
-        triggered = self.trigger(images.clone(), context)
-        if triggered.shape != images.shape:
-            raise ValueError(f"{self.name}: trigger gave {tuple(triggered.shape)} for {tuple(images.shape)}")
+        triggered = self._triggered(images.clone(), context)
         if not bool(torch.isfinite(triggered).all()):
             raise ValueError(f"{self.name}: trigger gave values that are NaN or infinite; expected values in [0, 1]")
         lowest, highest = (float(triggered.min()), float(triggered.max())) if len(triggered) else (0.0, 0.0)
         if not -1e-4 <= lowest <= highest <= 1 + 1e-4:
             raise ValueError(f"{self.name}: trigger left [0, 1]: {lowest:.4g} to {highest:.4g}")
         return triggered
+
+    def _triggered(self, images: Tensor, context: AttackContext) -> Tensor:
+        """``trigger`` on ``images``. Raises TypeError or ValueError for anything but floats of the same shape."""
+        shape, given = tuple(images.shape), self.trigger(images, context)
+        if not isinstance(given, Tensor):
+            raise TypeError(f"{self.name}: trigger gave {a_kind(given)}, expected the triggered images, {shape}")
+        if given.shape != shape:
+            raise ValueError(f"{self.name}: trigger gave {tuple(given.shape)}, expected {shape} as its images have")
+        if not given.is_floating_point():
+            kind = str(given.dtype).removeprefix("torch.")
+            raise TypeError(f"{self.name}: trigger gave {kind} values, expected floats in [0, 1]")
+        return given
 
     @abstractmethod
     def trigger(self, images: Tensor, context: AttackContext) -> Tensor:
@@ -158,7 +168,8 @@ class Attack(Plugin):
     def poison(self, train: LabelledImages, context: AttackContext) -> Poisoned:
         """``train`` with a share ``poisoning_rate`` of its images triggered and labelled as their target."""
         chosen = self.draw(train, context)
-        return stamp(train, chosen, self.trigger(train.at(chosen).floats, context), self.target(train.labels[chosen]))
+        triggered = self._triggered(train.at(chosen).floats, context)
+        return stamp(train, chosen, triggered, self.target(train.labels[chosen]))
 
     def draw(self, train: LabelledImages, context: AttackContext) -> Tensor:
         """Indices (K,) of the images to poison, drawn at random: a share ``poisoning_rate`` of all of ``train``.

@@ -4,17 +4,23 @@ A plugin is a frozen pydantic model, and its fields are its parameters with thei
 learns is a value that the harness stores for it.
 """
 
-from abc import ABC
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PydanticUserError
 from torch import Tensor, nn
 
 from bench.errors import RequestError as RequestError  # plugins import it from here
+from bench.plugin import rules
 from bench.plugin.values import ImageSpec
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 
 class HasImages(Protocol):
@@ -30,7 +36,21 @@ class Builds(Protocol):
     def build(self, spec: ImageSpec) -> nn.Module: ...
 
 
-class Plugin(BaseModel, ABC):
+class PluginClass(ModelMetaclass):
+    """What makes the classes of plugins: it names the rule that one breaks (``bench.plugin.rules``)."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any], **rest: Any) -> type:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Field name .* shadows an attribute in parent")  # which is refused here
+            try:
+                cls: type = super().__new__(mcs, name, bases, body, **rest)
+            except PydanticUserError as error:
+                raise rules.unfit(name, error) from None
+        rules.check(cls, body)
+        return cls
+
+
+class Plugin(BaseModel, metaclass=PluginClass):
     """Base of every plugin kind.
 
     A plugin sets ``name`` and ``source``, its citation, and raises ``version`` when its results change.
@@ -51,6 +71,14 @@ class Plugin(BaseModel, ABC):
     places: ClassVar[frozenset[str]] = frozenset()  # parameters that say where something lies; no key has them
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     by_name_only: ClassVar[bool] = False  # left out of "all" and of globs, because it has a parameter that must be set
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            raise AttributeError(
+                f"{type(self).__name__}.{name} cannot be set: plugins are frozen. A parameter is written in the class, "
+                f"{name}: float = 1.0; what a method works out stays in its variables, or in the guard that it returns"
+            )
+        super().__setattr__(name, value)
 
     def resolve(self, spec: ImageSpec) -> Self:
         """This plugin with those parameters filled in that follow from the images.

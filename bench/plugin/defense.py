@@ -1,14 +1,13 @@
 """What all kinds of defenses share. Each kind has a file beside this one, and a file in ``bench.cell`` that runs it."""
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor
 
 from bench.plugin.base import Plugin
-from bench.plugin.values import Prediction
+from bench.plugin.values import Knowledge, Prediction
 
-Knowledge = Literal["none", "clean", "suspects"]
 Guard = Callable[[Tensor], Prediction]
 
 

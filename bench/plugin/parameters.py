@@ -69,12 +69,16 @@ def explained_detail(first: Any, fields: Iterable[str]) -> str:
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return unknown("parameter", name, fields)
+    if first["type"] == "missing":
+        return f"{name}=…: expected a value, it has no default"
     expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return f"{name + '=' if name else ''}{first['input']}: expected {expected}"
 
 
 def unknown(what: str, name: str, names: Iterable[str]) -> str:
     """A line that says that there is no such plugin or parameter: with the nearest of ``names``, else with all."""
+    names = list(names)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    there = f"there are {', '.join(names)}" if names else "there are none"
+    hint = f"did you mean {near[0]!r}?" if near else there
     return f"unknown {what} {name!r}: {hint}"

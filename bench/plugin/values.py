@@ -4,13 +4,21 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, SupportsFloat
+from typing import Any, Literal, SupportsFloat
 
 import torch
 from torch import Tensor, nn
 
 from bench.plugin import mapped
 from bench.records import notes
+
+Knowledge = Literal["none", "clean", "suspects"]  # what a defender is given
+
+
+def a_kind(value: object) -> str:
+    """What sort of value a plugin gave, for messages: None, an OrderedDict, a Tensor."""
+    kind = type(value).__name__
+    return "None" if value is None else f"a{'n' * (kind[0] in 'AEIOaeio')} {kind}"
 
 
 @dataclass(frozen=True)

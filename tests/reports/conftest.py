@@ -18,4 +18,4 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports have no figures but those of triggers: drawing them takes most of the time."""
-    monkeypatch.setattr(write, "_FIGURES", {})
+    monkeypatch.setattr(write, "FIGURES", {})

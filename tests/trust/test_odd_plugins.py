@@ -149,7 +149,6 @@ def test_what_a_method_raises_in_planning_is_one_line_that_names_the_plugin(tmp_
         ("defense", {"field": "what: Any = Field(default_factory=lambda: 1 / 0)"}),
         ("defense", {"field": "what: str = '\\udc80'"}),
         ("defense", {"field": "what: int = 10 ** 5000"}),
-        ("defense", {"field": "knowledge: ClassVar[str] = 'everything'"}),
         ("defense", {"method": "def unsupported(self, case): return 3"}),
         ("dataset", {"repair": "return Splits(images(0), images(0))"}),
         ("dataset", {"repair": "return Splits(images(60, torch.float32), images(20))"}),

@@ -58,7 +58,7 @@ def carrying(text: str) -> pd.DataFrame:
 def one_figure() -> Iterator[None]:
     """Of the figures one is drawn."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write, "_FIGURES", {"class_statistics": write._FIGURES["class_statistics"]})
+        patch.setattr(write, "FIGURES", {"class_statistics": write.FIGURES["class_statistics"]})
         yield
 
 
