@@ -1,4 +1,4 @@
-"""``bench new``: a plugin's first file, its test and, if wanted, a package around them, from the texts in templates/."""
+"""``bench new``: a plugin's first file, its test and, if wanted, a package, from the texts in templates/."""
 
 import keyword
 import sys

@@ -1,4 +1,4 @@
-"""What every attack does: a pure trigger in [0, 1], targets in range, and a poisoned set that says what was poisoned."""
+"""What every attack does: a pure trigger in [0, 1], targets in range, a poisoned set that says what was poisoned."""
 
 from typing import Any, cast, get_args
 

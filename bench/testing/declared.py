@@ -3,6 +3,7 @@
 import inspect
 import pickle
 import sys
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -26,8 +27,7 @@ def name(subject: Subject) -> str:
         raise Unmet(f"name={given!r}", "a class variable of letters, digits, _, . and - that begins with a letter")
     if given == "all" or subject.kind not in KINDS:
         raise Unmet(f"{subject.kind} {given!r}", "another name, of a Dataset, Model, Attack or kind of Defense")
-    entries = Registry(lazily=True).entries(subject.kind)
-    if not subject.built_in and any(entry.is_built_in and entry.name == given for entry in entries):
+    if not subject.built_in and (subject.kind, given) in _built_in():
         raise Unmet(f"name={given!r}", "a name that no built-in has: the built-in would be run")
     return repr(given)
 
@@ -105,6 +105,12 @@ def frozen(subject: Subject) -> str:
     if not subject.plugin.model_config.get("frozen") or subject.plugin.model_config.get("extra") != "forbid":
         raise Unmet(f"model_config={subject.plugin.model_config}", "that of bench.Plugin: frozen, extra forbidden")
     return ""
+
+
+@cache
+def _built_in() -> set[tuple[str, str]]:
+    registry = Registry(lazily=True)
+    return {(kind, entry.name) for kind in KINDS for entry in registry.entries(kind) if entry.is_built_in}
 
 
 def _made(subject: Subject) -> Plugin:

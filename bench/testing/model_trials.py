@@ -22,7 +22,7 @@ USUAL = Sample("colour images of 32x32 pixels, 10 classes", classes=10, side=32)
 class Trial:
     """What became of a model on a sample.
 
-    logits: of the untrained network for ``images``, in eval mode. without_gradient: parameters that a step leaves
+    logits: of the fresh network for ``images``, in eval mode. without_gradient: parameters that a step leaves
     without a finite one. blind: whether the images get no gradient.
     """
 
@@ -87,10 +87,11 @@ def _run(made: Trial) -> None:
     made.network = network.eval()
     with torch.no_grad():
         made.logits = network(made.images())
+    _step(made, network)
 
 
-def step(made: Trial, network: nn.Module) -> None:
-    """One training step's gradients, noted in ``made``."""
+def _step(made: Trial, network: nn.Module) -> None:
+    """The gradients of a training step, looked at; no weight changes."""
     images = made.images().requires_grad_()
     loss = F.cross_entropy(network.train()(images), torch.arange(len(images)) % made.sample.classes)
     loss.backward()

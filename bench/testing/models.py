@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import one_line
-from bench.testing.model_trials import USUAL, Trial, built, fresh, step, trial
+from bench.testing.model_trials import USUAL, Trial, built, fresh, trial
 from bench.testing.properties import Family, Unmet
 from bench.testing.samples import Sample
 from bench.testing.subject import Subject
@@ -53,14 +53,9 @@ def in_eval_mode(subject: Subject) -> str:
 
 @FAMILY.property("gradients", "finite gradients of every parameter and of the images")
 def gradients(subject: Subject) -> str:
-    made, _ = built(subject)
-    step(made, network := fresh(made))
-    if made.without_gradient:
-        count = len(made.without_gradient)
-        raise Unmet(f"none of {made.without_gradient[0]}" + f" and {count - 1} more" * (count > 1))
-    if made.blind:
-        raise Unmet("none of the images")
-    return f"{len(list(network.parameters()))} of them"
+    made, network = built(subject)
+    _expect_gradients(made)
+    return f"{len(list(network.parameters()))} parameters"
 
 
 @FAMILY.property("initialisation", "weights that follow from the seed of torch's global generator, and from it alone")
@@ -109,11 +104,20 @@ def _works(made: Trial) -> str:
         return f"that it declines: {made.declined}"
     if made.sample != USUAL:
         _expect_logits(made.logits, made)
+        _expect_gradients(made)
     return f"a network of {_count(made.network)} parameters"
 
 
 def _count(network: nn.Module | None) -> str:
     return f"{sum(one.numel() for one in network.parameters()):,}" if network is not None else "no"
+
+
+def _expect_gradients(made: Trial) -> None:
+    if made.without_gradient:
+        count = len(made.without_gradient)
+        raise Unmet(f"none of {made.without_gradient[0]}" + f" and {count - 1} more" * (count > 1))
+    if made.blind:
+        raise Unmet("none of the images")
 
 
 def _expect_logits(given: Any, made: Trial) -> None:

@@ -2,11 +2,11 @@
 
 import inspect
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.plan.registry import Registry
+from bench.plan.registry import KINDS, Registry
 from bench.plugin.base import Plugin
 from bench.testing.quick import quick
 
@@ -52,5 +52,10 @@ def subject_of(plugin: type[Plugin] | Plugin, folder: Path | None = None) -> Sub
 
 
 def _is_built_in(plugin: type[Plugin]) -> bool:
-    entries = Registry(lazily=True).entries(getattr(plugin, "kind", ""))
-    return any(entry.is_built_in and entry.target == f"{plugin.__module__}:{plugin.__name__}" for entry in entries)
+    return f"{plugin.__module__}:{plugin.__name__}" in _built_in()
+
+
+@cache
+def _built_in() -> set[str]:
+    registry = Registry(lazily=True)
+    return {entry.target for kind in KINDS for entry in registry.entries(kind) if entry.is_built_in}

@@ -78,7 +78,7 @@ def _captured(text: _Text) -> Iterator[None]:
 def _generators(*, seeded: bool = False) -> dict[str, Any]:
     if seeded:
         seed_all(0)
-    keys = np.random.get_state(legacy=True)  # noqa: NPY002 - the global generator is what is looked at
+    keys: Any = np.random.get_state(legacy=True)  # noqa: NPY002 - the global generator is what is looked at
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
         "numpy": (keys[0], np.asarray(keys[1]).tobytes(), *keys[2:]),
