@@ -1,7 +1,7 @@
 """The parameters that a plugin is examined with: its own, but with little to compute.
 
 A plugin may say what they are by a preset named ``check``. Else they are those of the profile quick, for a built-in,
-and every whole number that says how often something is done is lowered.
+and every whole number that says how often something is done, or on how many images, is lowered.
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ OFTEN = {  # the last word of a parameter's name, and what is little of it
     "passes": 1,
     "controls": 1,
     "overlays": 8,
+    "images": 20,
     "width": 8,
 }
 

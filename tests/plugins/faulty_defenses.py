@@ -73,14 +73,14 @@ class TakesAnything(Sound):
     """A guard that takes a misspelt parameter without a word."""
 
     breaks = "beyond"
-    model_config = {"extra": "ignore"}
+    model_config: ClassVar[Any] = {"extra": "ignore"}
 
 
 class Mutable(Sound):
     """A guard whose parameters can be set."""
 
     breaks = "frozen"
-    model_config = {"frozen": False}
+    model_config: ClassVar[Any] = {"frozen": False}
 
 
 class WrongPreset(Sound):
