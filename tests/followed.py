@@ -1,6 +1,6 @@
 """A page of documentation, followed word by word: its files, changes, commands and what they print.
 
-A block of files is announced by ``<!-- file: NAME -->``, a change to one by ``<!-- change: NAME -->``, and commands that
+A file is announced by ``<!-- file: NAME -->``, a change to one by ``<!-- change: NAME -->``, and commands that
 end with another status than 0 by ``<!-- exit 1 -->``. A block of text after commands is what they print.
 """
 

@@ -1,7 +1,7 @@
 """Every built-in keeps the contract of its kind, by the kit that authors check their own plugins with.
 
-Here are the properties for which nothing is run, and those that look at one or two runs of a plugin. All properties
-of all plugins: ``pytest -m slow``.
+Here are the properties for which nothing is run, and those that look at a single run of a plugin; all of them for a few.
+All properties of all plugins: ``pytest -m slow``.
 """
 
 import time
@@ -17,12 +17,12 @@ NEEDED: dict[str, dict[str, Any]] = {  # parameters without which a plugin stand
     "timm": {"architecture": "mobilenetv3_small_050"},
     "image_folder": {"path": "no-such-folder"},
 }
-QUICK = {  # by kind: what looks at one run, or at two
+QUICK = {  # by kind: what looks at one run
     "dataset": {"spec", "splits", "count", "summary"},
-    "model": {"runs", "gradients", "initialisation", "grey", "larger"},
+    "model": {"runs", "logits", "gradients", "grey", "larger"},
     "attack": {"runs", "trigger", "pure", "batch-sizes", "target", "poison", "state", "random-numbers", "printing"},
     "defense": {
-        "knowledge", "runs", "answers", "repeats", "batch-sizes", "network", "repaired", "inputs", "notes", "state",
+        "knowledge", "runs", "answers", "batch-sizes", "network", "repaired", "inputs", "notes", "state",
         "random-numbers", "printing",
     },
 }  # fmt: skip
@@ -33,6 +33,7 @@ VARIANTS = {  # of plugins whose code differs much by a parameter
     "wanet": [{"poisons": "batches"}],
     "scale_up": [{"data_free": True}],
 }
+WHOLLY = [("dataset", "digits"), ("model", "resnet18"), ("attack", "sig"), ("defense", "strip"), ("defense", "ft")]
 EVERY = [
     pytest.param(kind, entry.name, variant, id="-".join([kind, entry.name, *variant]))
     for kind in KINDS
@@ -62,6 +63,12 @@ def test_what_a_built_in_says_of_itself_is_sound(kind, name, parameters, tmp_pat
 @every
 def test_a_built_in_runs_as_its_kind_must(kind, name, parameters, tmp_path):
     assert faults(subject(kind, name, parameters, tmp_path), QUICK[kind]) == []
+
+
+@pytest.mark.parametrize(("kind", "name"), WHOLLY)
+def test_of_each_kind_one_built_in_has_every_property(kind, name, tmp_path):
+    properties = [one for one in properties_of(kind) if one.name not in QUICK[kind] | {"import"}]
+    assert faults(subject(kind, name, {}, tmp_path), {one.name for one in properties}) == []
 
 
 @pytest.mark.slow
