@@ -39,10 +39,12 @@ def quick(plugin: type[Plugin], given: Mapping[str, Any], *, built_in: bool) -> 
         few = OFTEN.get(name.rpartition("_")[2])
         if few is not None and type(default) is int and default > few:
             values[name] = few
-    values |= given
-    for name in [name for name in values if name not in given]:
+    lowered = {name: value for name, value in values.items() if name not in given}
+    while lowered:
         try:
-            return plugin(**values)
-        except ValidationError:  # below a bound, or it does not go with another parameter: as it was
-            del values[name]
-    return plugin(**values)
+            return plugin(**{**lowered, **given})
+        except ValidationError as error:  # below a bound, or it does not go with another parameter: as it was
+            wrong = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]} & lowered.keys()
+            for name in wrong or set(lowered):
+                del lowered[name]
+    return plugin(**given)

@@ -1,6 +1,6 @@
 """Every built-in keeps the contract of its kind, by the kit that authors check their own plugins with.
 
-Here are the properties for which nothing is run, and those that look at a single run of a plugin; all of them for a few.
+Here are the properties for which nothing is run, those that look at a single run of a plugin, and all for a few.
 All properties of all plugins: ``pytest -m slow``.
 """
 
