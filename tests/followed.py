@@ -59,7 +59,7 @@ def missing(expected: str, printed: str) -> list[str]:
 
 
 def _plain(line: str) -> str:
-    return " ".join(re.sub(r"–|\d+(\.\d+)?(e[-+]?\d+)?\*?", "#", line).replace("─", "").split())
+    return " ".join(re.sub(r"–|-?\d+(\.\d+)?(e[-+]?\d+)?\*?", "#", line).replace("─", "").split())
 
 
 def _fits(pattern: str, line: str) -> bool:
