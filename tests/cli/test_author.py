@@ -93,12 +93,12 @@ def test_nothing_is_written_over(package, told, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_begun_has_all_properties_and_is_tested_by_its_own_test(kind, told, tmp_path):
-    assert told("new", kind, "first_try", "--out", "here")[0] == 0
+    assert told("new", kind, f"first_{kind}", "--out", "here")[0] == 0
     written = files(tmp_path)
-    assert set(written) == {"here/first_try.py", "here/test_first_try.py"}
+    assert set(written) == {f"here/first_{kind}.py", f"here/test_first_{kind}.py"}
     assert "$" not in "".join(written.values())
-    assert "check_plugin(FirstTry)" in written["here/test_first_try.py"]
-    status, out, err = told("check", "here/first_try.py")
+    assert f"check_plugin(First{kind.capitalize()})" in written[f"here/test_first_{kind}.py"]
+    status, out, err = told("check", f"here/first_{kind}.py")
     assert status == 0, out
     assert err == []
     assert len(out) == len(properties_of(kind)) + 3  # the heading, the sum and an empty line
@@ -126,7 +126,7 @@ def test_a_fault_is_named_with_what_was_found_and_expected_and_the_status_is_1(t
     ("wanted", "line"),
     [
         (["fst2"], "did you mean 'fst'"),
-        (["ft[epochs=0]"], "epochs=0: expected"),
+        (["strip[overlays=1]"], "overlays=1: expected"),
         (["no_such_file.py"], "no such file"),
         ([], "expected one or more files or names"),
         (["defense:badnets"], "unknown plugin 'badnets'"),
