@@ -8,12 +8,12 @@ from bench.testing.properties import Finding, Inapplicable, Property, Unmet
 from bench.testing.subject import Subject
 from bench.testing.watched import watched
 
-_FAMILIES = ("declared", "bounds", "loading", "defenses", "attacks", "models", "datasets", "footprint")
+FAMILIES = ("declared", "bounds", "loading", "defenses", "attacks", "models", "datasets", "footprint")
 
 
 def properties_of(kind: str, *, runs: bool | None = None) -> list[Property]:
     """The properties of a kind of plugin, in the order in which they are examined; with ``runs`` one sort of them."""
-    families = [import_module(f"bench.testing.{name}").FAMILY for name in _FAMILIES]
+    families = [import_module(f"bench.testing.{name}").FAMILY for name in FAMILIES]
     every = [one for family in families for one in family.properties if kind in one.kinds]
     return [one for one in every if runs is None or one.runs == runs]
 

@@ -10,7 +10,7 @@ import pytest
 import bench
 from bench.cli.main import main
 from bench.plan.registry import KINDS
-from bench.testing import properties_of
+from bench.testing import kit
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "defensebench-clip"
@@ -92,7 +92,8 @@ def test_nothing_is_written_over(package, told, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_begun_has_all_properties_and_is_tested_by_its_own_test(kind, told, tmp_path):
+def test_what_is_begun_is_a_plugin_that_says_what_it_must_with_its_test(kind, told, tmp_path, monkeypatch):
+    monkeypatch.setattr(kit, "FAMILIES", ("declared", "bounds"))
     assert told("new", kind, f"first_{kind}", "--out", "here")[0] == 0
     written = files(tmp_path)
     assert set(written) == {f"here/first_{kind}.py", f"here/test_first_{kind}.py"}
@@ -101,8 +102,16 @@ def test_what_is_begun_has_all_properties_and_is_tested_by_its_own_test(kind, to
     status, out, err = told("check", f"here/first_{kind}.py")
     assert status == 0, out
     assert err == []
-    assert len(out) == len(properties_of(kind)) + 3  # the heading, the sum and an empty line
-    assert not [line for line in out if line.startswith("FAIL")]
+    assert len(out) == len(kit.properties_of(kind)) + 3  # the heading, the sum and an empty line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_begun_has_all_properties(kind, told):
+    assert told("new", kind, f"whole_{kind}")[0] == 0
+    status, out, _ = told("check", f"whole_{kind}.py")
+    assert status == 0, out
+    assert len(out) == len(kit.properties_of(kind)) + 3
 
 
 def test_a_package_announces_its_plugin_by_an_entry_point(told, tmp_path):
@@ -113,7 +122,10 @@ def test_a_package_announces_its_plugin_by_an_entry_point(told, tmp_path):
     assert (tmp_path / "defensebench-first-try/src/defensebench_first_try/first_try.py").exists()
 
 
-def test_a_fault_is_named_with_what_was_found_and_expected_and_the_status_is_1(told, plugin_file):
+def test_a_fault_is_named_with_what_was_found_and_expected_and_the_status_is_1(told, plugin_file, monkeypatch):
+    [relative] = [one for one in kit.properties_of("defense") if one.name == "batch-sizes"]
+    declared = kit.properties_of("defense", runs=False)
+    monkeypatch.setattr(kit, "properties_of", lambda kind: [*declared, relative])
     status, out, _ = told("check", str(plugin_file("relative", FAULTY)))
     failed = [line for line in out if line.startswith("FAIL")]
     assert status == 1
