@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from bench.defenses._classifier import lacks_plain_stages
 from bench.defenses._losses import surprise_without
@@ -35,7 +36,7 @@ class Polarizer(nn.Module):
     def __init__(self, channels: int, axis: int) -> None:
         super().__init__()
         self.axis = axis
-        self.mix = nn.Linear(channels, channels, bias=False)
+        self.mix = skip_init(nn.Linear, channels, channels, bias=False)  # no global generator is drawn from
         self.norm = nn.BatchNorm1d(channels)
         nn.init.eye_(self.mix.weight)
 

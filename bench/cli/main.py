@@ -10,11 +10,15 @@ from typing import Any
 from cyclopts import CycloptsError
 
 from bench import provenance
+from bench.cli.author import check, new
 from bench.cli.commands import app
 from bench.cli.options import complaint
 from bench.cli.output import complain
 from bench.errors import Damaged, RequestError, shortened
 from bench.records.texts import LONGEST
+
+app.command(new)
+app.command(check)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -98,38 +98,6 @@ def test_every_setting_belongs_to_an_attack():
 # --- the trigger -------------------------------------------------------------------------------------
 
 
-def test_a_trigger_keeps_shape_and_range_and_does_not_change_its_input(attack, images, surrogate_context, classifier):
-    _, context = poisoned_and_trained(attack, images, surrogate_context, classifier)
-    batch = images.floats
-    before = batch.clone()
-    triggered = attack.trigger(batch, context)
-    assert torch.equal(batch, before)
-    assert triggered.shape == batch.shape
-    assert triggered.dtype == torch.float32
-    assert not triggered.requires_grad
-    assert 0 <= triggered.min() <= triggered.max() <= 1
-
-
-def test_a_trigger_is_pure_and_draws_no_random_numbers(attack, images, surrogate_context, classifier):
-    _, context = poisoned_and_trained(attack, images, surrogate_context, classifier)
-    learned = {name: value.clone() for name, value in context.learned.items()}
-    states = torch.get_rng_state(), context.generator.get_state()
-    first, second = (attack.apply(images.floats, context) for _ in range(2))
-    assert torch.equal(first, second)
-    assert torch.equal(torch.get_rng_state(), states[0])
-    assert torch.equal(context.generator.get_state(), states[1])
-    assert all(torch.equal(value, learned[name]) for name, value in context.learned.items())
-
-
-def test_a_trigger_is_the_same_at_any_batch_size(attack, images, surrogate_context, classifier):
-    _, context = poisoned_and_trained(attack, images, surrogate_context, classifier)
-    whole = attack.apply(images.floats, context)
-    tolerance = 1e-5 if attack.controls == "training" else 0  # convolutions of a generator add up in another order
-    for batch_size in (1, 7):
-        in_parts = torch.cat([attack.apply(part, context) for part in images.floats.split(batch_size)])
-        torch.testing.assert_close(in_parts, whole, rtol=0, atol=tolerance)
-
-
 # --- the poisoned set --------------------------------------------------------------------------------
 
 

@@ -1,12 +1,11 @@
 """Properties that every repair must have, on the planted victim and on other architectures."""
 
 import copy
-from typing import Any
 
 import pytest
 import torch
 from planted import FOUR_CLASSES, THREE_CLASSES, accuracy, awake_victim, context, normalised_victim
-from small_networks import TinyViT, TwoStages, tiny_vit
+from small_networks import TwoStages, tiny_vit
 
 from bench.attacks.none import NoAttack
 from bench.datasets.digits import Digits
@@ -24,7 +23,7 @@ from bench.defenses.rnp import RNP
 from bench.defenses.sau import SAU
 from bench.defenses.tsbd import TSBD
 from bench.models.resnet18 import ResNet18
-from bench.plugin import Case, ImageSpec, Known, LabelledImages, Repair
+from bench.plugin import Case, ImageSpec, Known, Repair
 
 FINE_TUNING: list[Repair] = [  # few steps
     FT(epochs=2),
@@ -117,31 +116,6 @@ def test_the_backdoors_channel_is_pruned(defense: Repair) -> None:
         assert gains.count_nonzero() == victim.backdoor
         assert model.get_parameter("body.1.bias")[victim.backdoor] == 0
         assert pruned["by_layer"] == {"body.1": [victim.backdoor]}
-
-
-@pytest.mark.parametrize("defense", PRUNING, ids=by_name)
-def test_a_transformer_is_repaired_or_declined(defense: Repair) -> None:
-    reason = defense.unsupported(Case(Digits(), TinyViT(), NoAttack(), defense))
-    if isinstance(defense, CLP | BNP):
-        assert reason is not None
-        assert "batch normalisation" in reason
-        return
-    assert reason is None
-    pixels = torch.randint(0, 256, (40, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    data = LabelledImages(pixels, torch.arange(40) % 10)
-    repaired = quick(defense).repair(tiny_vit(Digits().spec), Known(data), context())
-    logits = repaired(data.floats)
-    assert logits.shape == (40, 10)
-    assert bool(logits.isfinite().all())
-    assert not repaired.training
-
-
-def quick(defense: Repair) -> Repair:
-    """``defense`` with few steps."""
-    few: dict[str, Any] = {"epochs": 2}
-    if defense.name == "nc":
-        few |= {"steps": 3, "refine_steps": 3, "threshold": 0.1}
-    return defense.model_copy(update={name: value for name, value in few.items() if name in type(defense).model_fields})
 
 
 def test_a_convolutional_network_is_supported() -> None:

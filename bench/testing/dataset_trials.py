@@ -1,0 +1,55 @@
+"""A data set that is loaded, if its files are there; nothing is downloaded."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from bench.errors import one_line
+from bench.plugin.dataset import Dataset
+from bench.plugin.values import Splits
+from bench.testing.properties import Inapplicable
+from bench.testing.subject import Subject
+from bench.testing.watched import Watched, watched
+
+
+@dataclass
+class Trial:
+    """What became of loading a data set."""
+
+    dataset: Dataset
+    folder: Path
+    splits: Splits | None = None
+    seen: Watched = field(default_factory=Watched)
+
+
+def trial(subject: Subject, *, again: bool = False) -> Trial:
+    """The data set, loaded once, or ``again``."""
+    if again or "splits" not in subject.kept:
+        folder = subject.folder or Path("no-folder-of-data-sets")
+        made = Trial(cast(Dataset, subject.quick), folder)
+        made.seen = watched(lambda: _run(made))
+        if again:
+            return made
+        subject.kept["splits"] = made
+    kept: Trial = subject.kept["splits"]
+    return kept
+
+
+def loaded(subject: Subject) -> tuple[Trial, Splits]:
+    """The trial and its images. Raises Inapplicable where there are none: another property says why."""
+    made = trial(subject)
+    if made.splits is None:
+        raise Inapplicable("its images cannot be read, as said above")
+    return made, made.splits
+
+
+def absent(made: Trial) -> str | None:
+    """Why the files are not there, if that is all that is wrong."""
+    error = made.seen.error
+    missing = isinstance(error, FileNotFoundError) or "not found" in str(error) or "no such" in str(error).lower()
+    return one_line(error) if error is not None and missing else None
+
+
+def _run(made: Trial) -> None:
+    made.dataset = made.dataset.located(made.folder)
+    made.splits = made.dataset.splits(made.folder)

@@ -1,0 +1,1 @@
+"""The defense clip, for defensebench."""
