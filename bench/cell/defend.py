@@ -22,6 +22,7 @@ from bench.plan.stages import CellStage
 from bench.plugin.values import Context
 from bench.provenance import now
 from bench.records import LogLines, Record, notes
+from bench.store.schema import NETWORK
 from bench.toolbox.inference import Precision
 
 _SLOW_TO_LOAD = ("torchvision", "timm")
@@ -35,6 +36,7 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
     with _defender(stage, victim, facts.precision, log) as defender:
         answered = _victims_own if defender.changes_nothing else _asked
         predictions, report = answered(stage, victim, defender)
+        kept = _network(defender, workshop)
     asked = 2 * len(victim.test)
     record = Record(
         **stage.columns,
@@ -54,9 +56,18 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
         diagnostics=notes.to_json(report.diagnostics),
         **workshop.maker.columns(),
     )
-    workshop.store.write("cells", stage.key, {"predictions.safetensors": predictions, "record.json": record.to_json()})
+    files = {"predictions.safetensors": predictions, "record.json": record.to_json(), **kept}
+    workshop.store.write("cells", stage.key, files)
     workshop.store.forget("failures", stage.key)
     return log
+
+
+def _network(defender: Defender, workshop: Workshop) -> dict[str, dict[str, Tensor]]:
+    """The repaired network as a file of the cell, if it is to be kept and is another than the victim's."""
+    if not workshop.keep_networks or defender.changes_nothing:
+        return {}
+    tensors = defender.repaired()
+    return {NETWORK: tensors} if tensors else {}
 
 
 def _asked(stage: CellStage, victim: LoadedVictim, defender: Defender) -> tuple[dict[str, Tensor], Report]:

@@ -29,7 +29,8 @@ class Workshop:
 
     data: the folder of the data sets. progress: called with the share of the stage that is done, in [0, 1]. forks: what
     starts processes for foreign code; None if that runs in this process. defense_process: starts the process of a
-    foreign defense, from the names of modules of this project that it needs.
+    foreign defense, from the names of modules of this project that it needs. keep_networks: whether the networks that
+    repairs return are kept in the store.
     """
 
     registry: Registry
@@ -40,6 +41,7 @@ class Workshop:
     maker: Maker = field(default_factory=Maker)
     forks: Forks | None = None
     defense_process: Callable[[Sequence[str]], AbstractContextManager[Conversation]] | None = None
+    keep_networks: bool = False
     _splits: dict[str, Splits] = field(default_factory=dict)  # the last one, by data set and what is evaluated
     orders: dict[str, Tensor] = field(default_factory=dict)  # the last one, see ``bench.cell.reference``
     _victim: dict[str, nn.Module] = field(default_factory=dict)  # the last one, by its key

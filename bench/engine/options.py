@@ -35,6 +35,11 @@ class RunOptions(Options):
     """Where and how cells are computed, and which of them."""
 
     store: Annotated[Directory, FILES] = Field(Path("bench-store"), description="Where results are kept.")
+    keep_networks: Annotated[bool, FILES] = Field(
+        False,
+        description="Also keep the repaired networks, for bench export. Cells that are done without stay as they are; "
+        "--refresh NAME computes a defense's cells again.",
+    )
     executor: Annotated[ExecutorName, WORKERS] = Field(
         "local", description="local: worker processes here; inline: this process; ray: a cluster."
     )

@@ -57,6 +57,11 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Repaired:
+    """The tensors of the repaired network are to be sent."""
+
+
+@dataclass(frozen=True)
 class Compared:
     """Images (B, C, H, W) uint8, about which the bare network is to be timed as well."""
 
@@ -95,6 +100,11 @@ class DefenderApart:
         said: Report = self._reply()
         return said
 
+    def repaired(self) -> dict[str, Tensor] | None:
+        self._process.send(Repaired())
+        sent: dict[str, Tensor] | None = self._reply()
+        return sent
+
     def _reply(self) -> Any:
         return reply(self._process, self._context.progress, self._context.log)
 
@@ -111,6 +121,9 @@ def serve(connection: Connection) -> None:
             asked = receive(connection)
             if asked is None:
                 send(connection, defender.report())
+                continue
+            if isinstance(asked, Repaired):
+                send(connection, defender.repaired())
                 continue
             beside = isinstance(asked, Compared)
             pixels = asked.pixels if beside else asked
