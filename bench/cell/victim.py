@@ -10,6 +10,7 @@ from bench.cell import backdoors
 from bench.cell.backdoors import TriggeredSet
 from bench.cell.clean_network import CleanNetworks
 from bench.cell.loaded import LoadedVictim
+from bench.cell.made_of import made_of, training_digest
 from bench.cell.meter import Meter
 from bench.cell.metered import MeteredGuard
 from bench.cell.network import network_guard
@@ -52,6 +53,8 @@ def make_victim(stage: VictimStage, workshop: Workshop) -> LogLines:
         "n_cover": int(poisoned.cover.sum()),
         **_test_facts(test),
         "class_names": list(victim.dataset.class_names),
+        "made_of": made_of(stage, victim.dataset.spec),
+        "training_sha256": training_digest(poisoned),
         "log": log.text,
         "fingerprints": {ref.kind: workshop.registry.fingerprint(ref.kind, ref.name) for ref in stage.refs.values()},
         "started": started,
@@ -73,11 +76,12 @@ def make_victim(stage: VictimStage, workshop: Workshop) -> LogLines:
     return log
 
 
-def _trained(
-    victim: LoadedVictim, checkpoint: Checkpoint, log: LogLines
-) -> tuple[nn.Module, Poisoned, Mapping[str, Tensor]]:
-    """The trained network, its poisoned training set, and what the attack learned before and during the training."""
-    stage, workshop, attack = victim.stage, victim.workshop, victim.attack
+def poison(victim: LoadedVictim, log: LogLines) -> tuple[AttackContext, Poisoned]:
+    """The attack's context with what it has learned before it poisons, and the poisoned training set.
+
+    They follow from the victim's key, so that it is poisoned in the same way again on the same kind of device.
+    """
+    stage, workshop = victim.stage, victim.workshop
     context = AttackContext(
         workshop.device,
         workshop.generator(stage.key, "attack"),
@@ -85,8 +89,16 @@ def _trained(
         spec=victim.dataset.spec,
         surrogate=CleanNetworks(victim),
     )
-    context = replace(context, learned=backdoors.learn(attack, victim.train, context))
-    poisoned = backdoors.poison(attack, victim.train, context)
+    context = replace(context, learned=backdoors.learn(victim.attack, victim.train, context))
+    return context, backdoors.poison(victim.attack, victim.train, context)
+
+
+def _trained(
+    victim: LoadedVictim, checkpoint: Checkpoint, log: LogLines
+) -> tuple[nn.Module, Poisoned, Mapping[str, Tensor]]:
+    """The trained network, its poisoned training set, and what the attack learned before and during the training."""
+    stage, workshop, attack = victim.stage, victim.workshop, victim.attack
+    context, poisoned = poison(victim, log)
     model = workshop.build(stage)
     objective = attack.objective(model, poisoned.data, context)
     train(

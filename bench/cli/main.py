@@ -11,6 +11,7 @@ from cyclopts import CycloptsError
 
 from bench import provenance
 from bench.cli.commands import app
+from bench.cli.exporting import export as export  # which enters its command
 from bench.cli.options import complaint
 from bench.cli.output import complain
 from bench.errors import Damaged, RequestError, shortened

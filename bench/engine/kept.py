@@ -21,10 +21,8 @@ def not_kept(plan: Plan, store: Store, records: Mapping[str, Record]) -> Iterato
         if not (store.folder("cells", cell.key) / NETWORK).exists():
             counts[cell.defense.name] = counts.get(cell.defense.name, 0) + 1
     for name, count in counts.items():
-        cells, networks = (
-            ("1 cell was", "its network is") if count == 1 else (f"{count} cells were", "their networks are")
-        )
-        yield f"{name}: {cells} done without --keep-networks, {networks} not kept; --refresh {name} computes again"
+        what, kept = ("1 cell was", "its network is") if count == 1 else (f"{count} cells were", "their networks are")
+        yield f"{name}: {what} done without --keep-networks, {kept} not kept; --refresh {name} computes again"
 
 
 def _changes(defense: Defense) -> bool:

@@ -1,4 +1,4 @@
-"""``--keep-networks``: the repaired network of every cell is kept beside it, and the rest of the store stays as it is."""
+"""``--keep-networks``: the repaired network of every cell is kept beside it; nothing else is changed by it."""
 
 import json
 import shutil
