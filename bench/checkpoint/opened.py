@@ -1,0 +1,136 @@
+"""A checkpoint made into a network that takes images in [0, 1], as every network of the harness does."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from bench.checkpoint import fit
+from bench.checkpoint.fit import Layout
+from bench.checkpoint.preprocessing import Numbers, Order, Preprocessed, Preprocessing
+from bench.checkpoint.read import Checkpoint
+from bench.errors import RequestError, one_line, shortened
+from bench.plugin.model import Model
+from bench.plugin.values import ImageSpec
+from bench.toolbox.precision import expect_finite
+
+
+@dataclass(frozen=True)
+class OpenedNetwork:
+    """A network of somebody else's in eval mode, from images (N, C, H, W) in [0, 1] to logits (N, classes).
+
+    spec: of the images that it takes, with the mean and std that are applied to them.
+    """
+
+    network: nn.Module
+    spec: ImageSpec
+    checkpoint: Checkpoint
+    layout: Layout
+
+    def written(self, repaired: nn.Module) -> dict[str, Tensor]:
+        """The tensors of a network that was repaired, as the checkpoint names and stores them.
+
+        Raises RequestError for one that has other tensors than the checkpoint.
+        """
+        inner = repaired.net if isinstance(repaired, Preprocessed) else None
+        if not isinstance(inner, nn.Module):
+            raise RequestError(f"is a {type(repaired).__name__} and no longer the checkpoint's architecture")
+        return self.layout.written(inner)
+
+
+def open_network(
+    checkpoint: Checkpoint,
+    model: Model,
+    height: int,
+    width: int,
+    preprocessing: Preprocessing | None = None,
+    *,
+    classes: int | None = None,
+    label: str | None = None,
+) -> OpenedNetwork:
+    """The network of a checkpoint: ``model`` built for it, with its weights and the network's own preprocessing.
+
+    height, width: of the images, in pixels. preprocessing: None for the architecture's own. classes: None for as many
+    as the checkpoint has. label: what the model is called in messages.
+
+    Whatever normalisation the model brings is made to do nothing, so that mean and std are applied once: those of
+    ``preprocessing``, or those that the checkpoint itself holds, as victims of this project do. Raises RequestError, in
+    one line, for a checkpoint that does not fit.
+    """
+    named, label = f"checkpoint {shortened(str(checkpoint.path))}", label or model.name
+    channels, held = channels_of(checkpoint), classes_of(checkpoint)
+    spec = ImageSpec(channels, height, width, classes or held, mean=(0.0,) * channels, std=(1.0,) * channels)
+    network = _built(model, spec, label)
+    try:
+        layout = fit.load(network, checkpoint.tensors, spec.classes)
+        expect_finite(network)
+    except RequestError as error:
+        raise RequestError(f"{named}: does not fit {label}: {error}") from error
+    except ValueError as error:
+        raise RequestError(f"{named}: {error}") from error
+    mean, std, order = _preprocessing(network, layout, preprocessing, spec, named)
+    wrapped = Preprocessed(network, mean, std, order).eval()
+    spec = replace(spec, mean=mean, std=std)
+    _check_answer(wrapped, spec, f"{named}: {label}")
+    return OpenedNetwork(wrapped, spec, checkpoint, layout)
+
+
+def channels_of(checkpoint: Checkpoint) -> int:
+    """The channels of the images: those of the first convolution's weight; 3 where there is none."""
+    first = next((value for value in checkpoint.tensors.values() if value.ndim == 4), None)
+    return 3 if first is None else int(first.shape[1])
+
+
+def classes_of(checkpoint: Checkpoint) -> int:
+    """The number of classes: the rows of the last matrix, which is the last linear layer's in every usual network."""
+    last = [value for value in checkpoint.tensors.values() if value.ndim == 2]
+    if not last:
+        raise RequestError(
+            f"checkpoint {shortened(str(checkpoint.path))}: has no linear layer that says how many classes there are"
+        )
+    return len(last[-1])
+
+
+def _built(model: Model, spec: ImageSpec, label: str) -> nn.Module:
+    """The untrained network. Whatever the model raises is said in one line."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            fitted = model.resolve(spec)
+            network: object = fitted.build(spec)
+    except RequestError:
+        raise
+    except Exception as error:  # the model may be anybody's
+        raise RequestError(f"model {label}: cannot be built for images of {_size(spec)}: {one_line(error)}") from error
+    if not isinstance(network, nn.Module):
+        raise RequestError(f"model {label}: build gave a {type(network).__name__}, expected an nn.Module")
+    return network.eval()
+
+
+def _preprocessing(
+    network: nn.Module, layout: Layout, given: Preprocessing | None, spec: ImageSpec, named: str
+) -> tuple[Numbers, Numbers, Order]:
+    """Mean, std and order of the channels that are still to be applied before ``network``."""
+    if layout.normalises:
+        if given is not None:
+            raise RequestError(f"{named}: holds its own mean and std: expected no --mean, --std or --channels with it")
+        return spec.mean, spec.std, "rgb"
+    chosen = given or Preprocessing()
+    if chosen.order == "bgr" and spec.channels != 3:
+        raise RequestError(f"--channels bgr: expected a network for 3 channels, this one takes {spec.channels}")
+    return *chosen.resolved(network, spec.channels), chosen.order
+
+
+@torch.no_grad()
+def _check_answer(network: nn.Module, spec: ImageSpec, named: str) -> None:
+    """Raise RequestError unless the network gives logits for a black image."""
+    try:
+        logits: object = network(torch.zeros(1, *spec.shape))
+    except Exception as error:  # the network may be anybody's
+        raise RequestError(f"{named} does not take images of {_size(spec)}: {one_line(error)}") from error
+    if not isinstance(logits, Tensor) or logits.shape != (1, spec.classes):
+        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise RequestError(f"{named} gives {given} for an image, expected logits (1, {spec.classes})")
+
+
+def _size(spec: ImageSpec) -> str:
+    return "x".join(map(str, spec.shape))
