@@ -18,7 +18,7 @@ from bench.cell.predict import ask_again, predict
 from bench.cell.reference import DefenseInputs
 from bench.cell.workshop import Workshop
 from bench.plan import identity
-from bench.plan.stages import CellStage
+from bench.plan.stages import CellStage, ImportedVictim, applied_by
 from bench.plugin.values import Context
 from bench.provenance import now
 from bench.records import LogLines, Record, notes
@@ -42,7 +42,7 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
         **stage.columns,
         **measure(stage.victim.key, workshop.store, predictions, report.diagnostics, defender.detects_only),
         status="done",
-        controls=victim.attack.controls,
+        controls="" if isinstance(stage.victim, ImportedVictim) else victim.attack.controls,
         defense_seconds=report.defending,
         inference_seconds=report.answering,
         ms_per_sample=facts.ms_per_sample if defender.changes_nothing else 1000 * report.answering / asked,
@@ -106,7 +106,16 @@ def _defender(stage: CellStage, victim: LoadedVictim, precision: Precision, log:
     weights, device = workshop.victim(stage.victim).state_dict(), str(workshop.device)
     seed = identity.seed(stage.key, "defense")
     assignment = Assignment(
-        workshop.registry.files, model, spec, weights, stage.defense, known, seed, device, precision
+        workshop.registry.files,
+        model,
+        spec,
+        weights,
+        stage.defense,
+        known,
+        seed,
+        device,
+        precision,
+        applied_by(stage.victim),
     )
     modules = [] if model.foreign else [workshop.registry.entry("model", model.name).module]
     modules += [name for name in _SLOW_TO_LOAD if name in sys.modules]  # this process has built the network with them

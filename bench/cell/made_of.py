@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.plan.recipes import recipe
-from bench.plan.stages import VictimStage
+from bench.plan.stages import ImportedVictim, VictimStage, applied_by
 from bench.plugin import mapped
 from bench.plugin.values import ImageSpec, Poisoned
 
@@ -26,15 +26,21 @@ def made_of(stage: VictimStage, spec: ImageSpec) -> dict[str, Any]:
         for kind, ref in stage.refs.items()
     }
     images = {name: value for name, value in asdict(spec).items() if name not in ("crop", "flip")}
+    if (applied := applied_by(stage)) is not None:
+        images |= asdict(applied)
     return {
         "title": stage.title,
         **parts,
-        "recipe": {"name": stage.recipe, "parameters": recipe(stage.recipe).identity},
+        "recipe": {"name": stage.recipe, "parameters": _recipe(stage)},
         "seed": stage.seed,
         "profile": stage.profile,
         "evaluated_on": stage.evaluate,
         "images": images,
     }
+
+
+def _recipe(stage: VictimStage) -> dict[str, Any]:
+    return {} if isinstance(stage, ImportedVictim) else recipe(stage.recipe).identity
 
 
 def training_digest(poisoned: Poisoned) -> str:

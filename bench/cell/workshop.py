@@ -13,9 +13,10 @@ from bench.cell.apart.forks import Forks
 from bench.cell.apart.messages import Conversation
 from bench.cell.validation import validation_splits
 from bench.errors import Damaged
+from bench.imported.network import built
 from bench.plan import identity
 from bench.plan.registry import Registry
-from bench.plan.stages import Ref, VictimStage
+from bench.plan.stages import Ref, VictimStage, applied_by
 from bench.plugin.dataset import Dataset
 from bench.plugin.model import Model
 from bench.plugin.values import Splits
@@ -72,7 +73,7 @@ class Workshop:
         dataset: Dataset = self.plugin(stage.dataset)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(identity.seed(stage.key, purpose))
-            return model.build(dataset.spec).to(self.device)
+            return built(model, dataset.spec, applied_by(stage)).to(self.device)
 
     def victim(self, stage: VictimStage) -> nn.Module:
         """A victim's network from the store, in eval mode. It is shared and must not be changed.

@@ -39,7 +39,10 @@ class Part(BaseModel):
 
 
 class Images(BaseModel):
-    """What a victim's images are, and the mean and standard deviation of each channel that its network expects."""
+    """What a victim's images are, and the mean and standard deviation of each channel that its network expects.
+
+    order: of the channels, where all three are applied before the network's own layers; "" where it normalises itself.
+    """
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -49,6 +52,7 @@ class Images(BaseModel):
     classes: Annotated[int, Field(ge=1, le=MOST_CLASSES)]
     mean: list[Figure]
     std: list[Figure]
+    order: Literal["", "rgb", "bgr"] = ""
 
 
 class RecipeUsed(BaseModel):
