@@ -29,7 +29,17 @@ def splits():
 
 @pytest.fixture(scope="module")
 def net(splits):
-    return elsewhere.network(torch.cat([splits.test.images, elsewhere.triggered(splits.test.images)]))
+    images = torch.cat([splits.test.images, elsewhere.triggered(splits.test.images)]).float() / 255
+    return elsewhere.network((images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def known():
+    """What BackdoorBench would do with these names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(backdoorbench.NORMALISATION, "squares", Preprocessing(MEAN, STD))
+        patch.setitem(backdoorbench.MODELS, elsewhere.NAME, "small")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +47,8 @@ def run(tmp_path_factory, splits, net):
     """A victim of BackdoorBench against defenses of each knowledge: its file, its records by defense, the store."""
     folder = tmp_path_factory.mktemp("record") / "badnet_0_1"
     file = elsewhere.attack_result(folder, splits, net)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(backdoorbench.NORMALISATION, "squares", Preprocessing(MEAN, STD))
-        store = folder.parent / "store"
-        results = bench.run(victims=[file], defenses="none,clp,fire,retrain", store=store, **ASKED)
+    store = folder.parent / "store"
+    results = bench.run(victims=[file], defenses="none,clp,fire,retrain", store=store, **ASKED)
     return file, {record.defense: record for record in results.records}, Store(store)
 
 
@@ -67,7 +75,6 @@ def test_every_defense_runs_on_it_and_its_row_has_the_name_of_its_folder(run):
 
 def test_a_second_run_computes_nothing_and_does_not_need_another_folder(run, splits, tmp_path, monkeypatch):
     file, records, store = run
-    monkeypatch.setitem(backdoorbench.NORMALISATION, "squares", Preprocessing(MEAN, STD))
     monkeypatch.setattr("bench.engine.worker.make_stage", lambda *stage: pytest.fail("computed again"))
     moved = shutil.copytree(file.parent, tmp_path / "badnet_0_1") / file.name
     again = bench.run(victims=[moved], defenses="none,clp,fire,retrain", store=store.root, **ASKED)
@@ -103,10 +110,8 @@ def test_suspects_are_poisoned_training_images_of_the_file_and_no_reference_imag
 
     file, records, store = run
     registry = open_registry([SQUARES])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(backdoorbench.NORMALISATION, "squares", Preprocessing(MEAN, STD))
-        asked = {"victims": [file], "defenses": "fire", "reference": 16, "suspects": 6, "suspects_purity": 0.5}
-        [cell] = make_plan(Request.read({**asked, "plugin": [SQUARES]}), registry, Path()).cells
+    asked = {"victims": [file], "defenses": "fire", "reference": 16, "suspects": 6, "suspects_purity": 0.5}
+    [cell] = make_plan(Request.read({**asked, "plugin": [SQUARES]}), registry, Path()).cells
     assert cell.victim.key == records["fire"].victim_key
     victim = LoadedVictim.read(cell.victim, Workshop(registry, store, Path(), torch.device("cpu")))
     known = reference.known(cell, victim)
@@ -128,7 +133,7 @@ def own_form(folder: Path, splits, net, form: str) -> Path:
     images = elsewhere.triggered(splits.test.images[others])
     folder.mkdir(exist_ok=True)
     torch.save({"state_dict": net.state_dict()}, folder / "net.pth")
-    lines = {"checkpoint": "net.pth", "model": f"torchvision[name={elsewhere.NAME}]", "dataset": "squares"}
+    lines = {"checkpoint": "net.pth", "model": "small", "dataset": "squares"}
     lines |= {"triggered": "images", "target_class": elsewhere.TARGET, "label": "our own", "mean": MEAN, "std": STD}
     if form == "npz":
         lines["triggered"] = "images.npz"
@@ -163,11 +168,11 @@ class Evil:
 WRONG = {
     "code": ({"bd_train": Evil()}, "would run code"),
     "layout": ({"bd_test": {"x": torch.zeros(2)}}, "is not laid out as BackdoorBench 2 does"),
-    "model": ({"model_name": "resnet18"}, "does not fit torchvision[name=resnet18]"),
+    "model": ({"model_name": "preactresnet18"}, "does not fit preact_resnet18"),
     "unknown model": ({"model_name": "resnet_of_mine"}, "unknown architecture name=resnet_of_mine"),
     "data": ({"clean_data": "celeba"}, "celeba"),
     "classes": ({"num_classes": 10}, "has 10 classes, squares 4"),
-    "size": ({"img_size": [64, 64, 3]}, "64x64 pixels, those of squares 32x32"),
+    "size": ({"img_size": [64, 64, 3]}, "64x64 pixels, those of squares 16x16"),
 }
 
 
@@ -205,7 +210,7 @@ def test_triggered_images_of_another_data_set_fail_with_one_line(tmp_path, split
 
 def test_its_attacks_name_does_not_meet_that_of_another(tmp_path, splits, net):
     file = elsewhere.attack_result(tmp_path / "badnets", splits, net)
-    options = {"datasets": "squares", "models": "resnet18[width=4]", "attacks": "badnets", "defenses": "none"}
+    options = {"datasets": "squares", "models": "small", "attacks": "badnets", "defenses": "none"}
     from bench.plan.plan import make_plan
     from bench.plan.request import Request
 
