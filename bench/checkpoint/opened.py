@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from bench.checkpoint import fit
 from bench.checkpoint.fit import Layout
-from bench.checkpoint.preprocessing import Numbers, Order, Preprocessed, Preprocessing
+from bench.checkpoint.preprocessed import Preprocessed
+from bench.checkpoint.preprocessing import Numbers, Order, Preprocessing
 from bench.checkpoint.read import Checkpoint
 from bench.errors import RequestError, one_line, shortened
 from bench.plugin.model import Model
@@ -19,13 +20,15 @@ from bench.toolbox.precision import expect_finite
 class OpenedNetwork:
     """A network of somebody else's in eval mode, from images (N, C, H, W) in [0, 1] to logits (N, classes).
 
-    spec: of the images that it takes, with the mean and std that are applied to them.
+    spec: of the images that it takes, with the mean and std that are applied to them. preprocessing: what is done to
+    images before the checkpoint's own network, in numbers.
     """
 
     network: nn.Module
     spec: ImageSpec
     checkpoint: Checkpoint
     layout: Layout
+    preprocessing: Preprocessing
 
     def written(self, repaired: nn.Module) -> dict[str, Tensor]:
         """The tensors of a network that was repaired, as the checkpoint names and stores them.
@@ -72,7 +75,7 @@ def open_network(
     wrapped = Preprocessed(network, mean, std, order).eval()
     spec = replace(spec, mean=mean, std=std)
     _check_answer(wrapped, spec, f"{named}: {label}")
-    return OpenedNetwork(wrapped, spec, checkpoint, layout)
+    return OpenedNetwork(wrapped, spec, checkpoint, layout, Preprocessing(mean, std, order))
 
 
 def channels_of(checkpoint: Checkpoint) -> int:

@@ -13,8 +13,12 @@ from bench import provenance
 from bench.cli.commands import app
 from bench.cli.options import complaint
 from bench.cli.output import complain
+from bench.cli.suspect import repair, scan
 from bench.errors import Damaged, RequestError, shortened
 from bench.records.texts import LONGEST
+
+app.command(scan)
+app.command(repair)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

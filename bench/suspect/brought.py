@@ -1,0 +1,60 @@
+"""A checkpoint and a folder of pictures made into the subject of a scan or a repair."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.checkpoint.opened import OpenedNetwork, channels_of, classes_of, open_network
+from bench.checkpoint.read import read
+from bench.plan.registry import Registry
+from bench.plugin.model import Model
+from bench.suspect.images import FolderImages, read_images
+from bench.suspect.methods import model_named
+from bench.suspect.options import SuspectOptions
+from bench.suspect.subject import Subject, subject
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What somebody has brought: a checkpoint's network, its architecture, the pictures, and both as a subject."""
+
+    opened: OpenedNetwork
+    model: Model
+    label: str
+    pictures: FolderImages
+    subject: Subject
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the network was taken for, in words."""
+        spec = self.subject.spec
+        mean, std = (",".join(f"{value:.4g}" for value in values) for values in (spec.mean, spec.std))
+        order = self.opened.preprocessing.order if spec.channels == 3 else "grey"
+        if self.opened.layout.normalises:
+            mean = std = "that of the checkpoint itself"
+        return {
+            "checkpoint": str(self.opened.checkpoint.path),
+            "model": self.label,
+            "input": f"{'x'.join(map(str, spec.shape))} {order}",
+            "mean": mean,
+            "std": std,
+            "classes": str(spec.classes),
+        }
+
+
+def bring(path: Path, options: SuspectOptions, registry: Registry) -> Brought:
+    """The checkpoint at ``path`` with what the options say of it. Raises RequestError, in one line."""
+    options.required("model", "images")
+    assert options.model is not None
+    assert options.images is not None
+    label, model = model_named(registry, options.model)
+    checkpoint = read(path)
+    classes = options.classes or classes_of(checkpoint)
+    pictures = read_images(options.images, channels_of(checkpoint), classes, options.pixels, options.resize)
+    height, width = pictures.images.shape[2:]
+    opened = open_network(checkpoint, model, height, width, options.preprocessing, classes=classes, label=label)
+    # how training may vary such images is not known: a small shift is harmless, a mirror image may be of another class
+    spec = replace(opened.spec, crop=min(height, width) // 8, flip=False)
+    on = subject(
+        opened.network, pictures.images, pictures.labels, device=options.device, spec=spec, names=pictures.names
+    )
+    return Brought(opened, model, label, pictures, on)
