@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.checkpoint.opened import OpenedNetwork, channels_of, classes_of, open_network
+from bench.checkpoint.opened import OpenedNetwork, open_network
 from bench.checkpoint.read import read
 from bench.plan.registry import Registry
 from bench.plugin.model import Model
-from bench.suspect.images import FolderImages, read_images
+from bench.suspect.images import Pictures, read_pictures
 from bench.suspect.methods import model_named
 from bench.suspect.options import SuspectOptions
 from bench.suspect.subject import Subject, subject
@@ -20,7 +20,7 @@ class Brought:
     opened: OpenedNetwork
     model: Model
     label: str
-    pictures: FolderImages
+    pictures: Pictures
     subject: Subject
 
     @property
@@ -48,13 +48,12 @@ def bring(path: Path, options: SuspectOptions, registry: Registry) -> Brought:
     assert options.images is not None
     label, model = model_named(registry, options.model)
     checkpoint = read(path)
-    classes = options.classes or classes_of(checkpoint)
-    pictures = read_images(options.images, channels_of(checkpoint), classes, options.pixels, options.resize)
+    pictures = read_pictures(options.images, options.pixels, options.resize)
     height, width = pictures.images.shape[2:]
-    opened = open_network(checkpoint, model, height, width, options.preprocessing, classes=classes, label=label)
+    opened = open_network(checkpoint, model, height, width, options.preprocessing, classes=options.classes, label=label)
     # how training may vary such images is not known: a small shift is harmless, a mirror image may be of another class
     spec = replace(opened.spec, crop=min(height, width) // 8, flip=False)
-    on = subject(
-        opened.network, pictures.images, pictures.labels, device=options.device, spec=spec, names=pictures.names
-    )
+    labels, names = pictures.labels(spec.classes)
+    images = pictures.for_channels(spec.channels)
+    on = subject(opened.network, images, labels, device=options.device, spec=spec, names=names)
     return Brought(opened, model, label, pictures, on)

@@ -26,22 +26,44 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class FolderImages:
-    """Images (N, C, H, W) uint8, and their labels (N,) int64, or None where the folder is flat.
+class Pictures:
+    """Pictures (N, 3, H, W) uint8, RGB, and the folder that each lies in, or None where the directory is flat.
 
-    names: of the classes that have a folder, by number. notes: lines about what was found.
+    source: the directory. notes: lines about what was found.
     """
 
+    source: Path
     images: Tensor
-    labels: Tensor | None
-    names: dict[int, str]
+    folders: list[str] | None
     notes: list[str]
 
+    def for_channels(self, channels: int) -> Tensor:
+        """The images (N, C, H, W) of a network for 3 channels, or for 1. Raises RequestError for another number."""
+        if channels == 3:
+            return self.images
+        if channels != 1:
+            raise RequestError(f"the network takes images of {channels} channels, expected 1 or 3")
+        weights = torch.tensor([19595, 38470, 7471], dtype=torch.int32)[
+            :, None, None
+        ]  # as Pillow makes grey of colours
+        grey = [(part.int() * weights).sum(1, keepdim=True).add(0x8000) >> 16 for part in self.images.split(64)]
+        return torch.cat(grey).byte()
 
-def read_images(
-    folder: Path, channels: int, classes: int, size: Size | None = None, resize: int | None = None
-) -> FolderImages:
-    """The pictures in ``folder``, upright, as a network for ``classes`` classes and ``channels`` channels takes them.
+    def labels(self, classes: int) -> tuple[Tensor | None, dict[int, str]]:
+        """The labels (N,), or None without folders, and the folders' names by class, for a network's classes.
+
+        A folder whose name is a number is of that class; else there must be one for each class, by name. Raises
+        RequestError otherwise.
+        """
+        if self.folders is None:
+            return None, {}
+        of_folder = _labels(sorted(set(self.folders), key=natural), classes, f"--images {shown(self.source)}")
+        labels = torch.tensor([of_folder[name] for name in self.folders])
+        return labels, {label: shown(name) for name, label in of_folder.items()}
+
+
+def read_pictures(folder: Path, size: Size | None = None, resize: int | None = None) -> Pictures:
+    """The pictures in a directory, upright: in a folder for each class, or flat.
 
     size: height and width; None for that of the pictures, which then have one size. resize: the shorter side is scaled
     to this before the middle is cut out; None for as little as covers ``size``. Transparent parts show white. Of more
@@ -50,53 +72,45 @@ def read_images(
     named = f"--images {shown(folder)}"
     if not folder.is_dir():
         raise RequestError(f"{named}: {'is a file' if folder.exists() else 'is not there'}, expected a directory")
-    if channels not in (1, 3):
-        raise RequestError(f"the network takes images of {channels} channels, expected 1 or 3")
     try:
-        found, names, notes = _found(folder, classes, named)
-        chosen, more = _some(found)
+        found, notes = _found(folder, named)
     except OSError as error:
         raise RequestError(f"{named}: {shown(str(error.filename))}: {error.strerror}") from error
-    notes += more
+    chosen = _some(found)
+    if len(chosen) < len(found):
+        notes.append(f"{len(chosen)} of {len(found)} pictures are used")
     size = size or _common_size(folder, [file for file, _ in chosen], named)
     if resize is not None and resize < max(size):
         raise RequestError(f"--resize {resize}: expected at least {max(size)}, the size that is cut out")
     with ThreadPoolExecutor(4) as pool:
-        decoded = list(pool.map(lambda one: _decoded(folder / one[0], size, resize, channels), chosen))
-    labels = [label for _, label in chosen]
-    known = None if None in labels else torch.tensor(labels)
-    return FolderImages(torch.from_numpy(np.stack(decoded)), known, names, notes)
+        decoded = list(pool.map(lambda one: _decoded(folder / one[0], size, resize), chosen))
+    folders = [of for _, of in chosen if of is not None]
+    return Pictures(folder, torch.from_numpy(np.stack(decoded)), folders or None, notes)
 
 
-Found = list[tuple[str, int | None]]
+Found = list[tuple[str, str | None]]
 
 
-def _found(folder: Path, classes: int, named: str) -> tuple[Found, dict[int, str], list[str]]:
-    """The pictures with their labels, the classes' names, and what is to be said."""
+def _found(folder: Path, named: str) -> tuple[Found, list[str]]:
+    """The pictures with the folder of each, and what is to be said."""
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     loose = [entry.name for entry in entries if entry.is_file() and is_picture(entry.name)]
     folders = sorted((entry.name for entry in entries if entry.is_dir()), key=natural)
     if not folders:
         if not loose:
-            raise RequestError(f"{named}: holds no pictures, expected some, or a folder of them for each class")
-        return (
-            [(name, None) for name in loose],
-            {},
-            ["no folders of classes: the network's own answers serve as labels"],
-        )
-    if any(role(name) for name in folders) and all(role(name) for name in folders):
+            raise RequestError(f"{named}: holds 0 pictures, expected some, or a folder of them for each class")
+        return [(name, None) for name in loose], ["no folders of classes: the network's own answers serve as labels"]
+    if all(role(name) for name in folders):
         raise RequestError(f"{named}: holds {', '.join(map(shown, folders))}: expected one of these folders")
-    labels = _labels(folders, classes, named)
     found: Found = []
     for name in folders:
         files = [str(file.relative_to(folder)) for file in sorted((folder / name).rglob("*")) if is_picture(file.name)]
         if not files:
-            raise RequestError(f"{named}: {shown(name)}/ holds no pictures")
-        found += [(file, labels[name]) for file in files]
+            raise RequestError(f"{named}: {shown(name)}/ holds 0 pictures, expected some of that class")
+        found += [(file, name) for file in files]
     if len(folders) < 2:
         raise RequestError(f"{named}: has pictures of one class, {shown(folders[0])}: expected two or more classes")
-    notes = [f"{len(loose)} pictures beside the folders of classes are left out"] * bool(loose)
-    return found, {labels[name]: shown(name) for name in folders}, notes
+    return found, [f"{len(loose)} pictures beside the folders of classes are left out"] * bool(loose)
 
 
 def _labels(folders: Sequence[str], classes: int, named: str) -> dict[str, int]:
@@ -112,18 +126,18 @@ def _labels(folders: Sequence[str], classes: int, named: str) -> dict[str, int]:
     )
 
 
-def _some(found: Found) -> tuple[Found, list[str]]:
-    """At most ``MOST`` of the pictures, drawn evenly over the classes, always the same."""
+def _some(found: Found) -> Found:
+    """At most ``MOST`` of the pictures, drawn evenly over the folders, always the same."""
     if len(found) <= MOST:
-        return found, []
-    of_label: dict[int | None, Found] = {}
+        return found
+    of_folder: dict[str | None, Found] = {}
     for one in found:
-        of_label.setdefault(one[1], []).append(one)
+        of_folder.setdefault(one[1], []).append(one)
     draws = random.Random(0)
-    shuffled = [draws.sample(members, len(members)) for members in of_label.values()]
+    shuffled = [draws.sample(members, len(members)) for members in of_folder.values()]
     places = [(place, number) for number, members in enumerate(shuffled) for place in range(len(members))]
-    chosen = [shuffled[number][place] for place, number in sorted(places)[:MOST]]
-    return sorted(chosen), [f"{MOST} of {len(found)} pictures are used"]
+    chosen = {shuffled[number][place] for place, number in sorted(places)[:MOST]}
+    return [one for one in found if one in chosen]
 
 
 def _common_size(folder: Path, files: Sequence[str], named: str) -> Size:
@@ -152,8 +166,8 @@ def _size(file: Path) -> Size:
         raise _unreadable(file, error) from error
 
 
-def _decoded(file: Path, size: Size, resize: int | None, channels: int) -> NDArray[np.uint8]:
-    """A picture as (C, H, W)."""
+def _decoded(file: Path, size: Size, resize: int | None) -> NDArray[np.uint8]:
+    """A picture as RGB (3, H, W)."""
     from PIL import Image, ImageOps
 
     height, width = size
@@ -170,8 +184,6 @@ def _decoded(file: Path, size: Size, resize: int | None, channels: int) -> NDArr
             picture = picture.crop((left, top, left + width, top + height))
         elif picture.size != (width, height):
             picture = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
-        if channels == 1:
-            return np.asarray(picture.convert("L"))[None]
         return np.asarray(picture).transpose(2, 0, 1)
     except Exception as error:  # as above
         raise _unreadable(file, error) from error

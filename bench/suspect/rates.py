@@ -67,11 +67,9 @@ def worth(methods: list[str]) -> list[str]:
     """Lines that say how often the verdict and these methods were right, or that it is not yet measured."""
     lines = []
     for measured in rates().measured:
-        seeds = ", ".join(map(str, measured.seeds))
-        lines.append(
-            f"measured on {measured.dataset}, {measured.model}, recipe {measured.recipe}, "
-            f"{len(measured.attacks)} attacks, seeds {seeds}, {measured.images} images, {measured.date}{f' ({measured.note})' * bool(measured.note)}:"
-        )
+        on = f"{measured.dataset}, {measured.model}, recipe {measured.recipe}, {len(measured.attacks)} attacks"
+        seeds, note = ", ".join(map(str, measured.seeds)), f" ({measured.note})" * bool(measured.note)
+        lines.append(f"measured on {on}, seeds {seeds}, {measured.images} images, {measured.date}{note}:")
         for method in [VERDICT, *methods]:
             if (counts := measured.counts.get(method)) is not None:
                 lines.append(f"  {method}: {_told(counts)}")
