@@ -40,6 +40,7 @@ def scan(
         A directory to write a page to, with the class statistics and the reconstructed triggers as pictures.
     """
     chosen = _read(ScanOptions, options)
+    chosen.required("model", "images")
     page = None if out is None else directory_named("out", out) / "index.html"
     from bench.api import open_registry
     from bench.suspect.brought import bring
@@ -79,7 +80,7 @@ def repair(checkpoint: Path, /, *, out: Path | None = None, **options: Any) -> N
         The safetensors file to write; an existing file is not replaced.
     """
     chosen = _read(RepairOptions, options)
-    chosen.required("defense")
+    chosen.required("model", "images", "defense")
     if out is None or out.suffix != ".safetensors":
         raise RequestError(f"--out {out or ''}: expected a file to write, NAME.safetensors")
     out = _new_file(out, "out")

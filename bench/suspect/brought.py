@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bench.checkpoint.opened import OpenedNetwork, open_network
 from bench.checkpoint.read import read
+from bench.errors import RequestError
 from bench.plan.registry import Registry
 from bench.plugin.model import Model
 from bench.suspect.images import Pictures, read_pictures
@@ -43,9 +44,8 @@ class Brought:
 
 def bring(path: Path, options: SuspectOptions, registry: Registry) -> Brought:
     """The checkpoint at ``path`` with what the options say of it. Raises RequestError, in one line."""
-    options.required("model", "images")
-    assert options.model is not None
-    assert options.images is not None
+    if options.model is None or options.images is None:
+        raise RequestError("--model, --images: expected both")
     label, model = model_named(registry, options.model)
     checkpoint = read(path)
     pictures = read_pictures(options.images, options.pixels, options.resize)
