@@ -21,5 +21,9 @@ from .plugin import Repair as Repair
 from .plugin import Runtime as Runtime
 from .plugin import Secret as Secret
 from .plugin import Splits as Splits
+from .suspect.repair import Repaired as Repaired
+from .suspect.repair import repair as repair
+from .suspect.scan import Scan as Scan
+from .suspect.scan import scan as scan
 
 __version__: str

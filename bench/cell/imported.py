@@ -13,7 +13,7 @@ from bench.cell.made_of import made_of
 from bench.cell.put_victim import put_victim
 from bench.cell.workshop import Workshop
 from bench.checkpoint import fit
-from bench.checkpoint.preprocessing import Preprocessed
+from bench.checkpoint.preprocessed import Preprocessed
 from bench.imported.read import read
 from bench.imported.victim_file import Triggered
 from bench.plan.stages import ImportedVictim

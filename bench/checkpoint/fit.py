@@ -41,12 +41,12 @@ class Layout:
         return {name: own[inner].detach().cpu().to(self.dtypes[name]) for name, inner in self.names.items()}
 
 
-def load(network: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> Layout:
-    """Put ``tensors`` into ``network``, which was built for ``classes`` classes, and say how they are named in it.
+def match(network: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[dict[str, str], str]:
+    """The network's name of each tensor of a file, and the beginning that all of them have in the network.
 
     The names are matched as they are, without the prefixes of wrappers, and as other implementations spell them; with
     those of the whole network, or of the part that has all of its parameters. Raises RequestError with the first
-    missing and unknown names, or with a shape that differs.
+    missing and unknown names.
     """
     own = network.state_dict()
     best: tuple[int, dict[str, str], str] | None = None
@@ -61,10 +61,18 @@ def load(network: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> Lay
     missing, unknown = _differences(own, meant, part)
     if missing or unknown:
         lacking = [f"{len(missing)} missing, {_first(missing)}"] * bool(missing)
-        raise RequestError(
-            "; ".join([*lacking, *[f"{len(unknown)} that it does not have, {_first(unknown)}"] * bool(unknown)])
-        )
-    names = {name: part + inner for name, inner in meant.items()}
+        surplus = [f"{len(unknown)} that it does not have, {_first(unknown)}"] * bool(unknown)
+        raise RequestError("; ".join([*lacking, *surplus]))
+    return {name: part + inner for name, inner in meant.items()}, part
+
+
+def load(network: nn.Module, tensors: Mapping[str, Tensor], classes: int) -> Layout:
+    """Put ``tensors`` into ``network``, which was built for ``classes`` classes, and say how they are named in it.
+
+    Raises RequestError as ``match``, and with a shape that differs.
+    """
+    own = network.state_dict()
+    names, part = match(network, tensors)
     _check_shapes(own, tensors, names, classes)
     network.load_state_dict({**own, **{inner: tensors[name] for name, inner in names.items()}})
     innermost = max(_parts(network), key=len)

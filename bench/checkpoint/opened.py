@@ -7,25 +7,34 @@ from torch import Tensor, nn
 
 from bench.checkpoint import fit
 from bench.checkpoint.fit import Layout
-from bench.checkpoint.preprocessing import Numbers, Order, Preprocessed, Preprocessing
+from bench.checkpoint.preprocessed import Preprocessed
+from bench.checkpoint.preprocessing import Numbers, Order, Preprocessing
 from bench.checkpoint.read import Checkpoint
 from bench.errors import RequestError, one_line, shortened
 from bench.plugin.model import Model
 from bench.plugin.values import ImageSpec
 from bench.toolbox.precision import expect_finite
 
+_TRIAL_CLASSES = 1009  # a prime that no layer has as its width
+
+
+class Unbuildable(RequestError):
+    """The architecture itself does not fit the images."""
+
 
 @dataclass(frozen=True)
 class OpenedNetwork:
     """A network of somebody else's in eval mode, from images (N, C, H, W) in [0, 1] to logits (N, classes).
 
-    spec: of the images that it takes, with the mean and std that are applied to them.
+    spec: of the images that it takes, with the mean and std that are applied to them. preprocessing: what is done to
+    images before the checkpoint's own network, in numbers.
     """
 
     network: nn.Module
     spec: ImageSpec
     checkpoint: Checkpoint
     layout: Layout
+    preprocessing: Preprocessing
 
     def written(self, repaired: nn.Module) -> dict[str, Tensor]:
         """The tensors of a network that was repaired, as the checkpoint names and stores them.
@@ -58,12 +67,14 @@ def open_network(
     one line, for a checkpoint that does not fit.
     """
     named, label = f"checkpoint {shortened(str(checkpoint.path))}", label or model.name
-    channels, held = channels_of(checkpoint), classes_of(checkpoint)
-    spec = ImageSpec(channels, height, width, classes or held, mean=(0.0,) * channels, std=(1.0,) * channels)
-    network = _built(model, spec, label)
     try:
+        channels, held = _channels_and_classes(checkpoint, model, height, width, label)
+        spec = _blank(channels, height, width, classes or held)
+        network = _built(model, spec, label)
         layout = fit.load(network, checkpoint.tensors, spec.classes)
         expect_finite(network)
+    except Unbuildable:
+        raise
     except RequestError as error:
         raise RequestError(f"{named}: does not fit {label}: {error}") from error
     except ValueError as error:
@@ -72,23 +83,25 @@ def open_network(
     wrapped = Preprocessed(network, mean, std, order).eval()
     spec = replace(spec, mean=mean, std=std)
     _check_answer(wrapped, spec, f"{named}: {label}")
-    return OpenedNetwork(wrapped, spec, checkpoint, layout)
+    return OpenedNetwork(wrapped, spec, checkpoint, layout, Preprocessing(mean, std, order))
 
 
-def channels_of(checkpoint: Checkpoint) -> int:
-    """The channels of the images: those of the first convolution's weight; 3 where there is none."""
-    first = next((value for value in checkpoint.tensors.values() if value.ndim == 4), None)
-    return 3 if first is None else int(first.shape[1])
+def _channels_and_classes(checkpoint: Checkpoint, model: Model, height: int, width: int, label: str) -> tuple[int, int]:
+    """The channels and classes that the checkpoint has, by its shapes where those of a trial network follow them."""
+    trial = _built(model, _blank(3, height, width, _TRIAL_CLASSES), label)
+    own, (names, _) = trial.state_dict(), fit.match(trial, checkpoint.tensors)
+    pairs = [(own[inner].shape, checkpoint.tensors[name].shape) for name, inner in names.items()]
+    pairs = [(ours, theirs) for ours, theirs in pairs if len(ours) == len(theirs)]
+    channels = [theirs[1] for ours, theirs in pairs if len(ours) == 4 and ours[1] == 3 != theirs[1]]
+    classes = [theirs[0] for ours, theirs in pairs if len(ours) > 0 and ours[0] == _TRIAL_CLASSES]
+    # a model that takes no notice of the number of classes has a fixed one
+    fixed = [len(value) for value in own.values() if value.ndim == 2]
+    return (channels[0] if channels else 3), ([*classes, *fixed[-1:], 1])[0]
 
 
-def classes_of(checkpoint: Checkpoint) -> int:
-    """The number of classes: the rows of the last matrix, which is the last linear layer's in every usual network."""
-    last = [value for value in checkpoint.tensors.values() if value.ndim == 2]
-    if not last:
-        raise RequestError(
-            f"checkpoint {shortened(str(checkpoint.path))}: has no linear layer that says how many classes there are"
-        )
-    return len(last[-1])
+def _blank(channels: int, height: int, width: int, classes: int) -> ImageSpec:
+    """A spec with which the normalisation that a model brings does nothing."""
+    return ImageSpec(channels, height, width, classes, mean=(0.0,) * channels, std=(1.0,) * channels)
 
 
 def _built(model: Model, spec: ImageSpec, label: str) -> nn.Module:
@@ -97,12 +110,12 @@ def _built(model: Model, spec: ImageSpec, label: str) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             fitted = model.resolve(spec)
             network: object = fitted.build(spec)
-    except RequestError:
-        raise
+    except RequestError as error:
+        raise Unbuildable(str(error)) from error
     except Exception as error:  # the model may be anybody's
-        raise RequestError(f"model {label}: cannot be built for images of {_size(spec)}: {one_line(error)}") from error
+        raise Unbuildable(f"model {label}: cannot be built for images of {_size(spec)}: {one_line(error)}") from error
     if not isinstance(network, nn.Module):
-        raise RequestError(f"model {label}: build gave a {type(network).__name__}, expected an nn.Module")
+        raise Unbuildable(f"model {label}: build gave a {type(network).__name__}, expected an nn.Module")
     return network.eval()
 
 

@@ -1,13 +1,12 @@
-"""What a network of somebody else's does to its images before their first layer: mean, std, order of the channels."""
+"""What a network of somebody else's takes: the mean and std of its input, and the order of the channels."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import RequestError, shortened
+
+if TYPE_CHECKING:
+    from torch import nn  # options know these names, and loading torch takes seconds
 
 Order = Literal["rgb", "bgr"]
 Numbers = tuple[float, ...]
@@ -32,7 +31,7 @@ class Preprocessing:
     std: Numbers | None = None
     order: Order = "rgb"
 
-    def resolved(self, network: nn.Module, channels: int) -> tuple[Numbers, Numbers]:
+    def resolved(self, network: "nn.Module", channels: int) -> tuple[Numbers, Numbers]:
         """Mean and std, one number a channel. Raises RequestError, in the words of the options."""
         mean, std = self._pair(network)
         if isinstance(self.mean, str) and channels == 1:  # a named pair is one of colours; grey is their average
@@ -48,7 +47,7 @@ class Preprocessing:
             raise RequestError(f"--std {_shown(std)}: expected numbers above 0")
         return _for_channels(mean, channels), _for_channels(std, channels)
 
-    def _pair(self, network: nn.Module) -> tuple[Numbers, Numbers]:
+    def _pair(self, network: "nn.Module") -> tuple[Numbers, Numbers]:
         if not isinstance(self.mean, str):
             if self.std is None:
                 raise RequestError(f"--mean {_shown(self.mean)}: expected --std with it")
@@ -62,26 +61,7 @@ class Preprocessing:
         return KNOWN[self.mean]
 
 
-class Preprocessed(nn.Module):
-    """``net`` on its own kind of input: takes RGB or grey images (N, C, H, W) in [0, 1], gives logits (N, classes)."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, net: nn.Module, mean: Sequence[float], std: Sequence[float], order: Order = "rgb") -> None:
-        super().__init__()
-        self.net = net
-        self.order = order
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        ordered = images.flip(1) if self.order == "bgr" else images
-        logits: Tensor = self.net((ordered - self.mean) / self.std)
-        return logits
-
-
-def declared(network: nn.Module) -> tuple[Numbers, Numbers] | None:
+def declared(network: "nn.Module") -> tuple[Numbers, Numbers] | None:
     """The mean and std that an architecture declares for its published weights, as timm's do; None if it does not."""
     for module in network.modules():
         config: Any = getattr(module, "pretrained_cfg", None)

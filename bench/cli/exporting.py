@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from bench.cli.commands import app
 from bench.cli.options import merge_options, with_options
 from bench.cli.output import complain
 from bench.errors import RequestError, shortened
@@ -13,7 +12,6 @@ from bench.errors import RequestError, shortened
 Switch = Annotated[bool, Parameter(negative="", show_default=False)]
 
 
-@app.command
 @with_options(["plugin", "data", "store", "device"])
 def export(
     key: str, /, *, out: Path | None = None, victim: Switch = False, poisoned: Path | None = None, **options: Any

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from bench.checkpoint.preprocessing import Order, Preprocessed
+from bench.checkpoint.preprocessed import Preprocessed
+from bench.checkpoint.preprocessing import Order
 from bench.plugin.model import Model
 from bench.plugin.values import ImageSpec
 

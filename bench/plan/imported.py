@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.checkpoint.opened import open_network
-from bench.checkpoint.preprocessing import Preprocessed, Preprocessing
+from bench.checkpoint.preprocessed import Preprocessed
+from bench.checkpoint.preprocessing import Preprocessing
 from bench.errors import RequestError, shortened
 from bench.imported.attack import ImportedAttack
 from bench.imported.network import Applied

@@ -8,6 +8,7 @@ import torch
 import torchvision
 from checkpoint_files import Small, SmallModel, saved, wrapped
 from other_implementations import KuangliuPreActResNet18, KuangliuResNet18
+from safetensors.torch import save_file
 from small_models import network
 from torch import Tensor, nn
 
@@ -124,6 +125,17 @@ def test_what_does_not_fit_is_refused_in_one_line(tensors, options, said):
     with pytest.raises(RequestError, match=said) as caught:
         open_network(Checkpoint(Path("net.pt"), tensors), SmallModel(), 16, 16, **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("channels", "classes"), [(1, 4), (3, 7)])
+def test_channels_and_classes_are_those_of_the_file_whatever_the_order_of_its_tensors(tmp_path, channels, classes):
+    tensors = Small(channels, classes).state_dict()
+    save_file(dict(reversed(tensors.items())), tmp_path / "net.safetensors")  # which puts them into an order of its own
+    found = open_network(read(tmp_path / "net.safetensors"), SmallModel(), 16, 16, PLAIN)
+    assert (found.spec.channels, found.spec.classes) == (channels, classes)
+    torch.testing.assert_close(
+        answers(found.network, IMAGES[:, :channels]), answers(Small(channels, classes), IMAGES[:, :channels])
+    )
 
 
 def test_an_older_file_may_lack_the_counters_of_batches(tmp_path):
