@@ -19,7 +19,7 @@ def metadata(source: Source, origin: Origin) -> dict[str, str]:
     """
     said: dict[str, Any] = {
         "what": "a network that a defense repaired" if source.record else "a victim: a network as it was trained",
-        "input": "images (N, C, H, W) in [0, 1]; the network normalises them itself",
+        "input": _input(origin),
         "output": "logits (N, classes)",
         "exported_by": f"defensebench {__version__}",
         "key": source.key,
@@ -37,6 +37,13 @@ def metadata(source: Source, origin: Origin) -> dict[str, str]:
         said |= _of_cell(source.record)
     said |= {name: source.maker.get(name) for name in ("code_version", "commit", "device", "packages")}
     return {name: _text(value) for name, value in said.items() if value not in (None, "")}
+
+
+def _input(origin: Origin) -> str:
+    images = "images (N, C, H, W) in [0, 1]"
+    if (applied := origin.applied) is None:
+        return f"{images}; the network normalises them itself"
+    return f"{images}, channels {applied.order}, minus mean {list(applied.mean)}, divided by std {list(applied.std)}"
 
 
 def _of_cell(record: Record) -> dict[str, Any]:

@@ -58,11 +58,12 @@ def export_network(source: Source, path: Path, registry: Registry) -> None:
 
 
 def _built(made: Origin, registry: Registry) -> "nn.Module":
+    from bench.imported.network import built
     from bench.plugin.model import Model
 
     model = cast(Model, made.plugin("model", registry))
     with registry.asking("model", model.name, "build"):
-        return model.build(made.spec(registry))
+        return built(model, made.spec(registry), made.applied)
 
 
 def _write_onnx(network: "nn.Module", path: Path, made: Origin, registry: Registry, said: dict[str, str]) -> None:

@@ -27,7 +27,10 @@ def new_file(path: Path) -> Iterator[Path]:
     draft = _draft(path)
     try:
         yield draft
-        os.link(draft, path)  # unlike a rename, it does not replace what another process has put there meanwhile
+        try:
+            os.link(draft, path)  # unlike a rename, it does not replace what another process has put there meanwhile
+        except FileExistsError:
+            raise RequestError(f"{shortened(str(path))}: is there by now, and nothing is overwritten") from None
     finally:
         draft.unlink(missing_ok=True)
 

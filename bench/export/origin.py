@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.errors import RequestError, one_line
 from bench.export.sources import Source
+from bench.imported.network import Applied
 from bench.plan.registry import Registry
 from bench.plan.stages import Ref, VictimStage
 from bench.plugin.base import Plugin
@@ -45,8 +46,22 @@ class Origin:
         with registry.asking("dataset", dataset.name, "spec"):
             return dataset.spec
 
+    @property
+    def applied(self) -> Applied | None:
+        """What is done to images before the architecture of a victim that was made elsewhere."""
+        if self.images is None or not self.images.order:
+            return None
+        return Applied(tuple(self.images.mean), tuple(self.images.std), self.images.order)
+
     def stage(self, registry: Registry, key: str) -> VictimStage:
-        """The stage of the victim ``key``. Raises RequestError where the installed plugins would make another one."""
+        """The stage of the victim ``key``, which was trained here.
+
+        Raises RequestError for one that was not, and where the installed plugins would make another one.
+        """
+        if self.applied is not None:
+            raise RequestError(
+                f"export {key[:12]}: this victim was made elsewhere, and its files hold what it was trained on"
+            )
         refs = {kind: self._ref(kind, registry) for kind in KINDS}
         parts = refs["dataset"], refs["model"], refs["attack"]
         stage = VictimStage(*parts, self.profile, self.recipe, self.seed, self.evaluated_on)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from bench.checkpoint.opened import open_network
 from bench.checkpoint.preprocessed import Preprocessed
@@ -99,11 +99,12 @@ def _applied(file: VictimFile, model: Model, label: str, spec: ImageSpec, named:
 def _attack(file: VictimFile, label: str, spec: ImageSpec, chooser: Chooser, named: str) -> Ref:
     """What stands for the victim's attack, which is known by its triggered images alone."""
     for listed in (part.listed for part in (file.test, file.train) if part):
-        known = [*listed.labels, *(one for one in listed.originals if one is not None)]
-        if max(known) >= spec.classes:
-            raise RequestError(f"{named}: label {max(known)}: expected labels below {spec.classes}")
-    parameters: dict[str, Any] = {**label_map(file.test.listed, spec.classes), "content": file.digest}
-    plugin = ImportedAttack(**parameters, classes=spec.classes)
-    ref = Ref("attack", plugin.name, str(plugin.version), plugin.model_dump(mode="json"), label)
+        most = max([*listed.labels, *(one for one in listed.originals if one is not None)])
+        if most >= spec.classes:
+            raise RequestError(f"{named}: label {most}: expected labels below {spec.classes}")
+    known = {**label_map(file.test.listed, spec.classes), "content": file.digest, "classes": spec.classes}
+    plugin = ImportedAttack(**known)
+    parameters = {name: value for name, value in plugin.model_dump(mode="json").items() if name in known}
+    ref = Ref("attack", plugin.name, str(plugin.version), parameters, label)  # its poisoning rate is not known
     chooser.plugins["attack", identity.canonical(ref.identity)] = plugin
     return ref

@@ -9,6 +9,7 @@ import elsewhere
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from stores import bench as command
 
 import bench
@@ -189,11 +190,11 @@ def test_what_does_not_fit_is_refused_in_one_line_before_anything_is_written(tmp
 
 def test_a_network_alone_and_a_validation_part_are_refused(tmp_path, splits, net, capsys):
     torch.save(net.state_dict(), tmp_path / "net.pt")
-    status, _, err = command(capsys, "plan", "--victims", tmp_path / "net.pt", "--plugin", SQUARES)
+    status, _, err = command(capsys, "plan", "--victims", tmp_path / "net.pt", "--defenses", "none")
     assert (status, err.count("\n")) == (2, 1)
     assert "holds a network and no triggered images" in err
     file = elsewhere.attack_result(tmp_path / "x", splits, net)
-    options = ["--victims", file, "--plugin", SQUARES, "--evaluate", "validation"]
+    options = ["--victims", file, "--plugin", SQUARES, "--evaluate", "validation", "--defenses", "none"]
     assert "expected test with --victims" in command(capsys, "plan", *options)[2]
 
 
@@ -218,3 +219,31 @@ def test_its_attacks_name_does_not_meet_that_of_another(tmp_path, splits, net):
     labels = [cell.victim.attack.label for cell in make_plan(request, open_registry([SQUARES]), tmp_path).cells]
     assert labels[0] == "badnets"
     assert labels[1].startswith("badnets.")
+
+
+def test_a_study_names_victims_relative_to_itself(tmp_path, splits, net, capsys):
+    elsewhere.attack_result(tmp_path / "badnet", splits, net)
+    study = tmp_path / "study.toml"
+    study.write_text(f'victims = "badnet/attack_result.pt"\nplugin = "{SQUARES}"\ndefenses = "none"\nreference = 8\n')
+    status, out, _ = command(capsys, "plan", study, "--store", tmp_path / "store")
+    assert status == 0
+    assert "badnet" in out
+    assert "1 of 1 victims to train" in out
+
+
+def test_its_network_can_be_exported_and_comes_back_by_our_own_form(run, splits, net, tmp_path, capsys):
+    _, records, store = run
+    out, options = tmp_path / "net.safetensors", ["--plugin", SQUARES, "--store", store.root]
+    key = records["none"].victim_key
+    assert command(capsys, "export", key, "--out", out, *options)[0] == 0
+    with safe_open(out, "pt") as file:
+        assert f"minus mean {list(MEAN)}" in file.metadata()["input"]
+    file = own_form(tmp_path / "again", splits, net, "npz")
+    (file.parent / "net.pth").unlink()
+    file.write_text(file.read_text().replace("net.pth", str(out)))
+    [record] = bench.run(victims=[file], defenses="none", store=tmp_path / "store", **ASKED).records
+    assert record.reason is None
+    assert (record.acc, record.asr) == (records["none"].acc, records["none"].asr)
+    status, _, err = command(capsys, "export", key, "--poisoned", tmp_path / "poisoned", *options)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "made elsewhere" in err
