@@ -36,9 +36,7 @@ class RunOptions(Options):
 
     store: Annotated[Directory, FILES] = Field(Path("bench-store"), description="Where results are kept.")
     keep_networks: Annotated[bool, FILES] = Field(
-        False,
-        description="Also keep the repaired networks, for bench export. Cells that are done without stay as they are; "
-        "--refresh NAME computes a defense's cells again.",
+        False, description="Keep repaired networks too; cells that are done stay without, unless refreshed."
     )
     executor: Annotated[ExecutorName, WORKERS] = Field(
         "local", description="local: worker processes here; inline: this process; ray: a cluster."

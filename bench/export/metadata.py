@@ -9,6 +9,8 @@ from bench.export.sources import Source
 from bench.plan.identity import canonical
 from bench.records import Record
 
+_IMAGES = "images (N, C, H, W) in [0, 1]"
+NORMALISES = f"{_IMAGES}; the network normalises them itself"  # what such a network takes
 _FIGURES = ("acc", "asr", "ra", "acc_before", "asr_before")
 
 
@@ -40,10 +42,9 @@ def metadata(source: Source, origin: Origin) -> dict[str, str]:
 
 
 def _input(origin: Origin) -> str:
-    images = "images (N, C, H, W) in [0, 1]"
     if (applied := origin.applied) is None:
-        return f"{images}; the network normalises them itself"
-    return f"{images}, channels {applied.order}, minus mean {list(applied.mean)}, divided by std {list(applied.std)}"
+        return NORMALISES
+    return f"{_IMAGES}, channels {applied.order}, minus mean {list(applied.mean)}, divided by std {list(applied.std)}"
 
 
 def _of_cell(record: Record) -> dict[str, Any]:

@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bench.errors import RequestError, one_line, shortened
-from bench.export.metadata import metadata
+from bench.export.metadata import NORMALISES, metadata
 from bench.export.new_files import check_new, new_file
 from bench.export.origin import Origin, origin
 from bench.export.sources import Source
 from bench.plan.registry import Registry
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+
+    from bench.imported.network import Applied
 
 SUFFIXES = (".safetensors", ".onnx")
 _ONNX_PACKAGES = ("onnx", "onnxscript")
@@ -42,6 +44,8 @@ def export_network(source: Source, path: Path, registry: Registry) -> None:
     if path.suffix == ".safetensors":
         from safetensors.torch import save
 
+        if made.applied is not None:
+            tensors, said = _normalising(tensors, made.applied, said)
         content = save({name: value.contiguous() for name, value in tensors.items()}, {"format": "pt", **said})
         with new_file(path) as draft:
             draft.write_bytes(content)
@@ -55,6 +59,22 @@ def export_network(source: Source, path: Path, registry: Registry) -> None:
             "built again for ONNX; expected --out NAME.safetensors"
         ) from None
     _write_onnx(network.eval(), path, made, registry, said)
+
+
+def _normalising(
+    tensors: "dict[str, Tensor]", applied: "Applied", said: dict[str, str]
+) -> "tuple[dict[str, Tensor], dict[str, str]]":
+    """The tensors of a victim made elsewhere as a network of ours has them, with the mean and std that it expects.
+
+    As they are where the architecture has no place for these, or where the channels come in another order.
+    """
+    import torch
+
+    plain = {name.removeprefix("net."): value for name, value in tensors.items()}
+    if not {"mean", "std"} <= set(plain) or applied.order != "rgb":
+        return tensors, said
+    own = {name: torch.tensor(getattr(applied, name)).view_as(plain[name]) for name in ("mean", "std")}
+    return {**plain, **own}, {**said, "input": NORMALISES}
 
 
 def _built(made: Origin, registry: Registry) -> "nn.Module":

@@ -42,9 +42,7 @@ class Request(Options):
     defenses: Annotated[Names, COMPARE] = Field("all", description="Defenses to compare.")
     attacks: Annotated[Names, COMPARE] = Field("all", description="Attacks to defend against.")
     victims: Annotated[Files, COMPARE] = Field(
-        (),
-        description="A victim made elsewhere: BackdoorBench's attack_result.pt, or a TOML file (docs/victims.md); "
-        "repeatable. Without --attacks, only these are defended",
+        (), description="A victim made elsewhere (docs/victims.md); repeatable. Without --attacks, only these."
     )
     models: Annotated[Names | None, COMPARE] = Field(None, description="Architectures (default: the profile's).")
     datasets: Annotated[Names | None, COMPARE] = Field(None, description="Data sets (default: the profile's).")
