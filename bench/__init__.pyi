@@ -22,5 +22,9 @@ from .plugin import Secret as Secret
 from .plugin import Splits as Splits
 from .results import Results as Results
 from .results import load as load
+from .suspect.repair import Repaired as Repaired
+from .suspect.repair import repair as repair
+from .suspect.scan import Scan as Scan
+from .suspect.scan import scan as scan
 
 __version__: str

@@ -53,6 +53,7 @@ def run(*, listener: "Listener | None" = None, **options: Any) -> Results:
 def run_request(request: Request, options: RunOptions, listener: "Listener | None" = None) -> Results:
     """``run`` with options that have been read and checked."""
     from bench.engine.display import Silent
+    from bench.engine.kept import not_kept
     from bench.engine.outstanding import outstanding
     from bench.plan.plan import make_plan
     from bench.plan.refresh import refreshing
@@ -81,6 +82,8 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
         fresh=refresh.cells if refresh else (),
         keep=options.stale == "keep",
     )
+    for line in not_kept(plan, store, records) if options.keep_networks else ():
+        listener.note(line)
     tried = {stage.key for stage in work.stages}
     if work:
         check_data(plan, data)

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.plugin import Context, note_trigger_picture
 from bench.toolbox.networks import channels_last
 from bench.toolbox.precision import expect_finite
 from bench.toolbox.training import autocast
@@ -160,6 +161,27 @@ def invert(
         search.norms[group.given_up] *= (search.norms[group.controls] / group.norms).median()
         finished[group.given_up] = False
     return Triggers(model, search.best, search.norms, search.success, finished)
+
+
+@torch.no_grad()
+def note_pictures(
+    kind: str,
+    triggers: Triggers,
+    images: Tensor,
+    targets: Tensor,
+    scores: Tensor,
+    outlying: Tensor,
+    context: Context,
+) -> None:
+    """Show a person, on the first of each task's ``images``, the triggers of the tasks that are ``outlying`` (T,) bool.
+
+    Where none is, the one with the highest of the ``scores`` (T,): something to compare with.
+    """
+    shown = outlying.nonzero()[:, 0].tolist() or [int(scores.nan_to_num(-math.inf).argmax())]
+    first = images[:, :1]
+    triggered = triggers.apply(first)
+    for task in shown:
+        note_trigger_picture(context, int(targets[task]), kind, first[task, 0], triggered[task, 0])
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,12 @@ from torch import Tensor, nn
 from bench.defenses._bna_activations import altered_channels
 from bench.defenses._bna_alignment import Adjusted, Alignment, Divergence
 from bench.defenses._bna_response import respond
-from bench.defenses._inversion import TRIGGER_MODELS, Triggers, invert
+from bench.defenses._inversion import TRIGGER_MODELS, Triggers, invert, note_pictures
 from bench.defenses._outliers import anomaly_index, distances_below_inliers, small_outliers, too_few_classes
 from bench.plugin import (
     Case,
     Context,
     Guard,
-    Knowledge,
     Known,
     LabelledImages,
     Runtime,
@@ -57,7 +56,7 @@ class Detection:
 class BNA(Runtime):
     name: ClassVar[str] = "bna"
     source: ClassVar[str] = "Li et al., Neurocomputing 614, 2025, arXiv 2308.09850"
-    knowledge: ClassVar[Knowledge] = "clean"
+    identifies: ClassVar[bool] = True
 
     trigger_models: tuple[Literal["patch", "additive", "warp"], ...] = Field(
         ("patch", "additive", "warp"), min_length=1, description="kinds of triggers to search for"
@@ -152,6 +151,7 @@ class BNA(Runtime):
             # an all-to-all trigger has as many searches that succeed as there are classes
             triggers = self._invert(model, kind, images, targets, self.steps, context, prune=prune, least=classes)
             scores, outlying = self._judge_counted(triggers)
+            note_pictures(kind, triggers, images, targets, scores, outlying, context)
             notes[kind] = {
                 "norm": triggers.norms.tolist(),
                 "success": triggers.success.tolist(),

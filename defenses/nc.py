@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.defenses._finetuning import FineTuning
-from bench.defenses._inversion import TRIGGER_MODELS, Triggers, invert
+from bench.defenses._inversion import TRIGGER_MODELS, Triggers, invert, note_pictures
 from bench.defenses._outliers import anomaly_index, most_extreme, too_few_classes
 from bench.plugin import Case, Context, Known, LabelledImages, as_bytes, later, stratified_order
 
@@ -22,6 +22,7 @@ from bench.plugin import Case, Context, Known, LabelledImages, as_bytes, later, 
 class NeuralCleanse(FineTuning):
     name: ClassVar[str] = "nc"
     source: ClassVar[str] = "Wang et al., IEEE S&P 2019"
+    identifies: ClassVar[bool] = True
 
     threshold: float = Field(2, gt=0, description="anomaly index above which a small mask is an outlier")
     logarithm: bool = Field(True, description="judge the masks' logarithms; the paper judges their sizes as they are")
@@ -63,9 +64,11 @@ class NeuralCleanse(FineTuning):
         if counted.any():
             index[counted] = self._index(sizes[counted])
         # a search that failed leaves a mask that leads nowhere: it says nothing, however small
-        flagged = ((index > self.threshold) & (triggers.success >= self.goal)).nonzero()[:, 0].tolist()
+        outlying = (index > self.threshold) & (triggers.success >= self.goal)
+        flagged = outlying.nonzero()[:, 0].tolist()
         context.note("triggers", {"norms": triggers.norms.tolist(), "success": triggers.success.tolist()})
         context.note_class_statistic("anomaly index of small masks", index.tolist(), flagged)
+        note_pictures("patch", triggers, images, torch.arange(classes), index, outlying, context)
         return flagged
 
     def _index(self, sizes: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ class TAC(Identifying, Repair):
     name: ClassVar[str] = "tac"
     version: ClassVar[int] = 3
     source: ClassVar[str] = "Iwahana et al., 2025, arXiv 2511.08944"
+    identifies: ClassVar[bool] = True
 
     poisoned_class: int | None = Field(None, ge=0, description="the class to repair; None: identify it")
     quantile: float = Field(

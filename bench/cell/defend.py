@@ -18,10 +18,11 @@ from bench.cell.predict import ask_again, predict
 from bench.cell.reference import DefenseInputs
 from bench.cell.workshop import Workshop
 from bench.plan import identity
-from bench.plan.stages import CellStage
+from bench.plan.stages import CellStage, ImportedVictim, applied_by
 from bench.plugin.values import Context
 from bench.provenance import now
 from bench.records import LogLines, Record, notes
+from bench.store.schema import NETWORK
 from bench.toolbox.inference import Precision
 
 _SLOW_TO_LOAD = ("torchvision", "timm")
@@ -35,12 +36,13 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
     with _defender(stage, victim, facts.precision, log) as defender:
         answered = _victims_own if defender.changes_nothing else _asked
         predictions, report = answered(stage, victim, defender)
+        kept = _network(defender, workshop)
     asked = 2 * len(victim.test)
     record = Record(
         **stage.columns,
         **measure(stage.victim.key, workshop.store, predictions, report.diagnostics, defender.detects_only),
         status="done",
-        controls=victim.attack.controls,
+        controls="" if isinstance(stage.victim, ImportedVictim) else victim.attack.controls,
         defense_seconds=report.defending,
         inference_seconds=report.answering,
         ms_per_sample=facts.ms_per_sample if defender.changes_nothing else 1000 * report.answering / asked,
@@ -54,9 +56,18 @@ def make_cell(stage: CellStage, workshop: Workshop) -> LogLines:
         diagnostics=notes.to_json(report.diagnostics),
         **workshop.maker.columns(),
     )
-    workshop.store.write("cells", stage.key, {"predictions.safetensors": predictions, "record.json": record.to_json()})
+    files = {"predictions.safetensors": predictions, "record.json": record.to_json(), **kept}
+    workshop.store.write("cells", stage.key, files)
     workshop.store.forget("failures", stage.key)
     return log
+
+
+def _network(defender: Defender, workshop: Workshop) -> dict[str, dict[str, Tensor]]:
+    """The repaired network as a file of the cell, if it is to be kept and is another than the victim's."""
+    if not workshop.keep_networks or defender.changes_nothing:
+        return {}
+    tensors = defender.repaired()
+    return {NETWORK: tensors} if tensors else {}
 
 
 def _asked(stage: CellStage, victim: LoadedVictim, defender: Defender) -> tuple[dict[str, Tensor], Report]:
@@ -95,7 +106,16 @@ def _defender(stage: CellStage, victim: LoadedVictim, precision: Precision, log:
     weights, device = workshop.victim(stage.victim).state_dict(), str(workshop.device)
     seed = identity.seed(stage.key, "defense")
     assignment = Assignment(
-        workshop.registry.files, model, spec, weights, stage.defense, known, seed, device, precision
+        workshop.registry.files,
+        model,
+        spec,
+        weights,
+        stage.defense,
+        known,
+        seed,
+        device,
+        precision,
+        applied_by(stage.victim),
     )
     modules = [] if model.foreign else [workshop.registry.entry("model", model.name).module]
     modules += [name for name in _SLOW_TO_LOAD if name in sys.modules]  # this process has built the network with them

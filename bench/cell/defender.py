@@ -9,7 +9,7 @@ from torch import Tensor
 from bench.cell import oracle, repair, runtime
 from bench.cell.meter import Meter
 from bench.cell.metered import MeteredGuard
-from bench.cell.network import network_guard
+from bench.cell.network import NetworkGuard, network_guard
 from bench.cell.reference import DefenseInputs
 from bench.plugin.defense import Defense, Guard
 from bench.plugin.oracle import Oracle
@@ -53,6 +53,9 @@ class Defender(Protocol):
     def report(self) -> Report:
         """What it has cost and noted so far. Raises TypeError or ValueError for a note that no record can hold."""
 
+    def repaired(self) -> dict[str, Tensor] | None:
+        """The tensors of the network that a repair has returned, by name; None of another kind of defense."""
+
 
 class DefenderHere:
     """A defense in this process. Making it runs the defense, and raises whatever the defense raises."""
@@ -67,6 +70,7 @@ class DefenderHere:
         bare = deepcopy(inputs.model)  # before the defense changes it
         with Meter(self._context.device) as self._defending:
             guard = _guard(defense, inputs)
+        self._network = guard.network if isinstance(defense, Repair) and isinstance(guard, NetworkGuard) else None
         self._answering = MeteredGuard(guard, self._context.device, network_guard(bare, inputs.precision))
 
     def __call__(self, images: Tensor) -> Prediction:
@@ -81,6 +85,11 @@ class DefenderHere:
         noted = notes.of_plugin(self._context.diagnostics, self._name)
         added = answering.ms_added, answering.ms_added_spread
         return Report(defending.seconds, answering.seconds, peak_mb, *added, noted)
+
+    def repaired(self) -> dict[str, Tensor] | None:
+        if self._network is None:
+            return None
+        return {name: value for name, value in self._network.state_dict().items() if isinstance(value, Tensor)}
 
 
 def _guard(defense: Defense, inputs: DefenseInputs) -> Guard:

@@ -10,9 +10,11 @@ from typing import Self
 
 from torch import Tensor, nn
 
+from bench.cell import triggered_elsewhere
 from bench.cell.backdoors import TriggeredSet, with_trigger
 from bench.cell.workshop import Workshop
-from bench.plan.stages import VictimStage
+from bench.imported.attack import ImportedAttack
+from bench.plan.stages import ImportedVictim, VictimStage
 from bench.plugin.attack import Attack
 from bench.plugin.dataset import Dataset
 from bench.plugin.values import AttackContext, LabelledImages
@@ -39,7 +41,11 @@ class LoadedVictim:
     def open(cls, stage: VictimStage, workshop: Workshop) -> Self:
         """A victim that is still to be trained."""
         dataset: Dataset = workshop.plugin(stage.dataset)
-        attack: Attack = workshop.plugin(stage.attack)
+        attack: Attack
+        if isinstance(stage, ImportedVictim):
+            attack = ImportedAttack(**stage.attack.parameters)
+        else:
+            attack = workshop.plugin(stage.attack)
         splits = workshop.splits(stage.dataset, stage.evaluate)
         inference = AttackContext(workshop.device, workshop.generator(stage.key, "inference"), spec=dataset.spec)
         return cls(stage, workshop, dataset, attack, attack.backdoors(), splits.train, splits.test, inference)
@@ -62,5 +68,7 @@ class LoadedVictim:
 
     def test_set(self) -> TriggeredSet:
         """All test images without and with the trigger, assigned to the backdoors at random."""
+        if isinstance(self.stage, ImportedVictim):
+            return triggered_elsewhere.test_set(self.stage.key, self.inference.learned, self.test)
         generator = self.workshop.generator(self.stage.key, "deal")
         return with_trigger(self.backdoors, self.test, generator, self.inference)

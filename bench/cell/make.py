@@ -4,14 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.cell.defend import make_cell
+from bench.cell.imported import make_imported
 from bench.cell.natural import make_natural
 from bench.cell.victim import make_victim
 from bench.cell.workshop import Workshop
-from bench.plan.stages import CellStage, NaturalStage, Stage, VictimStage
+from bench.plan.stages import CellStage, ImportedVictim, NaturalStage, Stage, VictimStage
 from bench.records import LogLines
 
 _FUNCTIONS: dict[type[Any], Callable[[Any, Workshop], LogLines]] = {
     VictimStage: make_victim,
+    ImportedVictim: make_imported,
     CellStage: make_cell,
     NaturalStage: make_natural,
 }

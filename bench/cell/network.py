@@ -5,17 +5,26 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from bench.plugin.defense import Guard
 from bench.plugin.values import ImageSpec, Prediction, a_kind
 from bench.toolbox.inference import Answers, Precision
 
 
-def network_guard(network: nn.Module, precision: Precision) -> Guard:
+class NetworkGuard:
+    """``network``, in eval mode, as a guard."""
+
+    def __init__(self, network: nn.Module, precision: Precision) -> None:
+        self.network = network
+        self._answers = Answers(network, precision)
+
+    def __call__(self, images: Tensor) -> Prediction:
+        return Prediction(self._answers(images))
+
+
+def network_guard(network: nn.Module, precision: Precision) -> NetworkGuard:
     """``network``, in eval mode, as a guard: the bare victim, or what a repair or an oracle returned."""
-    answers = Answers(network, precision)
-    return lambda images: Prediction(answers(images))
+    return NetworkGuard(network, precision)
 
 
 def expect_network(given: Any, method: str) -> None:

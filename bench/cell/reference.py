@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bench.cell import triggered_elsewhere
 from bench.cell.backdoors import TriggeredSet, with_trigger
 from bench.cell.clean_network import CleanNetworks
 from bench.cell.loaded import LoadedVictim
 from bench.plan.budget import source_classes, triggered_count
-from bench.plan.stages import CellStage
+from bench.plan.stages import CellStage, ImportedVictim
 from bench.plugin.images import stratified_order
 from bench.plugin.values import Context, Known, Secret
 from bench.toolbox.inference import Precision
@@ -76,7 +77,12 @@ def _drawn(stage: CellStage, victim: LoadedVictim, generator: torch.Generator) -
     def shuffled(values: Tensor) -> Tensor:
         return values[torch.randperm(len(values), generator=generator, device=generator.device)]
 
-    rest = _order(victim)[stage.reference :]
+    order = _order(victim)
+    if isinstance(victim.stage, ImportedVictim):
+        learned, reference = victim.inference.learned, order[: stage.reference]
+        given = victim.stage.key, learned, victim.train, reference
+        return triggered_elsewhere.drawn(*given, generator, stage.suspects, stage.classes)
+    rest = order[stage.reference :]
     labels = victim.train.labels
     sources = source_classes(victim.attack, victim.dataset.spec.classes).to(labels.device)
     classes = sources[torch.isin(sources, labels[rest])]

@@ -7,14 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from bench.cell.declared import declared
-from bench.cell.network import expect_network, network_guard
+from bench.cell.network import NetworkGuard, expect_network, network_guard
 from bench.cell.reference import DefenseInputs
-from bench.plugin.defense import Guard
 from bench.plugin.repair import Repair
 from bench.toolbox.precision import expect_finite
 
 
-def guard(defense: Repair, inputs: DefenseInputs) -> Guard:
+def guard(defense: Repair, inputs: DefenseInputs) -> NetworkGuard:
     """The repaired network as a guard. Raises ValueError, with the tensor's name, where a number is not finite."""
     expect_finite(inputs.model, whose="the victim's ")
     before = deepcopy(inputs.model.state_dict()) if defense.changes_nothing else None

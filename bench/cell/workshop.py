@@ -14,9 +14,10 @@ from bench.cell.apart.messages import Conversation
 from bench.cell.network import expect_logits, expect_network
 from bench.cell.validation import validation_splits
 from bench.errors import Damaged
+from bench.imported.network import built
 from bench.plan import identity
 from bench.plan.registry import Registry
-from bench.plan.stages import Ref, VictimStage
+from bench.plan.stages import Ref, VictimStage, applied_by
 from bench.plugin.dataset import Dataset
 from bench.plugin.model import Model
 from bench.plugin.values import Splits
@@ -30,7 +31,8 @@ class Workshop:
 
     data: the folder of the data sets. progress: called with the share of the stage that is done, in [0, 1]. forks: what
     starts processes for foreign code; None if that runs in this process. defense_process: starts the process of a
-    foreign defense, from the names of modules of this project that it needs.
+    foreign defense, from the names of modules of this project that it needs. keep_networks: whether the networks that
+    repairs return are kept in the store.
     """
 
     registry: Registry
@@ -41,6 +43,7 @@ class Workshop:
     maker: Maker = field(default_factory=Maker)
     forks: Forks | None = None
     defense_process: Callable[[Sequence[str]], AbstractContextManager[Conversation]] | None = None
+    keep_networks: bool = False
     _splits: dict[str, Splits] = field(default_factory=dict)  # the last one, by data set and what is evaluated
     orders: dict[str, Tensor] = field(default_factory=dict)  # the last one, see ``bench.cell.reference``
     _victim: dict[str, nn.Module] = field(default_factory=dict)  # the last one, by its key
@@ -71,7 +74,7 @@ class Workshop:
         dataset: Dataset = self.plugin(stage.dataset)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(identity.seed(stage.key, purpose))
-            network = model.build(dataset.spec)
+            network = built(model, dataset.spec, applied_by(stage))
             expect_network(network, "build")
             if stage.model.foreign:
                 expect_logits(network, dataset.spec)

@@ -12,13 +12,18 @@ from cyclopts import CycloptsError
 from bench import provenance
 from bench.cli.author import check, new
 from bench.cli.commands import app
+from bench.cli.exporting import export
 from bench.cli.options import complaint
 from bench.cli.output import complain
+from bench.cli.suspect import repair, scan
 from bench.errors import Damaged, RequestError, shortened
 from bench.records.texts import LONGEST
 
 app.command(new)
 app.command(check)
+app.command(export)
+app.command(scan)
+app.command(repair)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

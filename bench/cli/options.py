@@ -86,7 +86,7 @@ def complaint(error: CycloptsError) -> str:
 
 
 def _read_study(path: Path) -> dict[str, Any]:
-    """The options in a TOML file. Plugins are named relative to the file."""
+    """The options in a TOML file. Plugins and victims are named relative to the file."""
     named = f"study {shortened(str(path))}"
     try:
         with path.open("rb") as file:
@@ -102,8 +102,8 @@ def _read_study(path: Path) -> dict[str, Any]:
         raise RequestError(f"{named}: cannot be read as TOML: {shortened(str(error))}") from error
     except RecursionError:
         raise RequestError(f"{named}: cannot be read as TOML: it is nested too deep") from None
-    if "plugin" in written:
-        files = written["plugin"] if isinstance(written["plugin"], list) else [written["plugin"]]
+    for name in {"plugin", "victims"} & set(written):
+        files = written[name] if isinstance(written[name], list) else [written[name]]
         if all(isinstance(file, str) and file for file in files):
-            written["plugin"] = [str(path.parent / file) for file in files]
+            written[name] = [str(path.parent / file) for file in files]
     return written

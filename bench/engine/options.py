@@ -35,6 +35,9 @@ class RunOptions(Options):
     """Where and how cells are computed, and which of them."""
 
     store: Annotated[Directory, FILES] = Field(Path("bench-store"), description="Where results are kept.")
+    keep_networks: Annotated[bool, FILES] = Field(
+        False, description="Keep repaired networks too; cells that are done stay without, unless refreshed."
+    )
     executor: Annotated[ExecutorName, WORKERS] = Field(
         "local", description="local: worker processes here; inline: this process; ray: a cluster."
     )

@@ -40,6 +40,7 @@ def open_workshop(settings: WorkerSettings, device: str, progress: Callable[[flo
     name = devices.full_name(torch.device(device))
     maker = Maker(settings.command, name, options.threads, options.deterministic, options.compile)
     workshop = Workshop(registry, store, settings.data, torch.device(device), progress, maker)
+    workshop.keep_networks = options.keep_networks
     if options.executor != "inline":
         workshop.forks = forks = Forks(options.model_copy(update={"nice": 0}).set_up_process)  # a process inherits that
         if settings.plugin_files:

@@ -1,13 +1,13 @@
 """From a request to its stages: victims, and the cells that share them."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 import torch
 
@@ -15,13 +15,12 @@ from bench.errors import RequestError, shortened
 from bench.plan import evaluation, identity, recipes
 from bench.plan.blame import blaming
 from bench.plan.budget import Budget, budget_of, source_classes
-from bench.plan.labels import label
-from bench.plan.parameter_check import check_parameters
-from bench.plan.profiles import PROFILES, Profile
+from bench.plan.chooser import Chooser, Chosen
+from bench.plan.imported import imported_victims
+from bench.plan.profiles import PROFILES
 from bench.plan.registry import Registry
 from bench.plan.request import Request
-from bench.plan.selection import Choice, choices
-from bench.plan.stages import CellStage, NaturalStage, Ref, VictimStage
+from bench.plan.stages import CellStage, ImportedVictim, NaturalStage, Ref, VictimStage
 from bench.plugin import Defense, Oracle
 from bench.plugin.attack import Attack
 from bench.plugin.base import Case, Plugin
@@ -79,6 +78,8 @@ class Plan:
         return self._reasons[refs]
 
     def _reason(self, cell: CellStage) -> str | None:
+        if isinstance(cell.victim, ImportedVictim) and (lacking := cell.victim.lacks(cell)):
+            return lacking
         plugins = [self.plugin(ref) for ref in cell.refs.values()]
         case = Case(cast(Dataset, plugins[0]), cast(Model, plugins[1]), *plugins[2:])
         involved = [(ref.kind, ref.name) for ref in cell.refs.values()]
@@ -89,37 +90,70 @@ class Plan:
 def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
     """The plan of a request. ``data`` is the folder of the data sets. Raises RequestError for what cannot be met."""
     profile = PROFILES[request.profile]
-    chooser = _Chooser(registry, profile)
-    selected = chooser.choose("dataset", request.datasets or profile.datasets)
-    datasets = chooser.fitted(selected, "located", data)
-    choices = {
-        "model": chooser.choose("model", request.models or profile.models),
-        "attack": chooser.choose("attack", request.attacks),
-        "defense": chooser.choose("defense", request.defenses),
-    }
+    chooser = Chooser(registry, profile)
+    only_imported = bool(request.victims) and "attacks" not in request.model_fields_set
+    datasets = [] if only_imported else _datasets(request, chooser, data)
+    models = [] if only_imported else chooser.choose("model", request.models or profile.models)
+    attacks = [] if only_imported else chooser.choose("attack", request.attacks)
+    defenses = chooser.choose("defense", request.defenses)
     trainings = recipes.chosen(request.recipes or profile.recipe)
     seeds = profile.seeds if request.seeds is None else request.seeds
-    sizes: list[int] = [len(datasets), *map(len, choices.values()), len(trainings), len(seeds)]
-    count = math.prod(sizes)
+    imported = imported_victims(request, chooser, data, seeds, {attack.ref.label for attack in attacks})
+    sizes: list[int] = [len(datasets), len(models), len(attacks), len(defenses), len(trainings), len(seeds)]
+    count = math.prod(sizes) + len(imported) * len(defenses)
     if count > MOST_CELLS:
         raise RequestError(f"the request has {count} cells: expected at most {MOST_CELLS}")
     cells: dict[str, CellStage] = {}
     for dataset in datasets:
-        source = cast(Dataset, dataset.plugin)
-        spec, available = _images_of(source, data, request.evaluate, registry)
-        fitted = {kind: chooser.fitted(chosen, "resolve", spec) for kind, chosen in choices.items()}
-        given = [_given(choice.plugin) for choice in fitted["defense"]]
-        budget = budget_of(request, profile, available, given)
-        if "suspects" in given and budget.classes:
-            _check_source_classes(budget.classes, fitted["attack"], dataset.ref.label, spec.classes, registry)
-        paired = [_wants_pairs(choice.plugin, registry) for choice in fitted["defense"]]
-        for model, recipe, attack, seed in product(fitted["model"], trainings, fitted["attack"], seeds):
-            parts = (dataset.ref, model.ref, attack.ref)
-            victim = VictimStage(*parts, request.profile, recipe, seed, request.evaluate)
-            for defense, pairs in zip(fitted["defense"], paired, strict=True):
-                cell = _cell(victim, defense, budget, pairs=pairs)
-                cells.setdefault(cell.key, cell)
+        spec, available = _images_of(cast(Dataset, dataset.plugin), data, request.evaluate, registry)
+        fitted = [chooser.fitted(chosen, "resolve", spec) for chosen in (models, attacks)]
+        victims = [
+            VictimStage(dataset.ref, model.ref, attack.ref, request.profile, recipe, seed, request.evaluate)
+            for model, recipe, attack, seed in product(fitted[0], trainings, fitted[1], seeds)
+        ]
+        _add_cells(cells, victims, fitted[1], _Images(dataset, spec, available), (defenses, request, chooser))
+    for dataset, victim in imported:
+        spec, available = _images_of(cast(Dataset, dataset.plugin), data, "test", registry)
+        _add_cells(cells, [victim], [], _Images(dataset, spec, available), (defenses, request, chooser))
     return Plan(list(cells.values()), chooser.plugins, registry, tuple(chooser.notes))
+
+
+@dataclass(frozen=True)
+class _Images:
+    """A data set, what its images are, and how many there are to train with."""
+
+    dataset: Chosen
+    spec: ImageSpec
+    available: int
+
+
+def _datasets(request: Request, chooser: Chooser, data: Path) -> list[Chosen]:
+    selected = chooser.choose("dataset", request.datasets or chooser.profile.datasets)
+    return chooser.fitted(selected, "located", data)
+
+
+def _add_cells(
+    cells: dict[str, CellStage],
+    victims: Sequence[VictimStage],
+    attacks: list[Chosen],
+    images: _Images,
+    asked: tuple[list[Chosen], Request, Chooser],
+) -> None:
+    """Add the cells of all defenses on victims of one data set, by key, unless they are there.
+
+    attacks: that the victims are made by. asked: the defenses of the request, and what they are chosen by.
+    """
+    defenses, request, chooser = asked
+    registry, fitted = chooser.registry, chooser.fitted(defenses, "resolve", images.spec)
+    given = [_given(choice.plugin) for choice in fitted]
+    budget = budget_of(request, chooser.profile, images.available, given)
+    if "suspects" in given and budget.classes:
+        _check_source_classes(budget.classes, attacks, images.dataset.ref.label, images.spec.classes, registry)
+    paired = [_wants_pairs(choice.plugin, registry) for choice in fitted]
+    for victim in victims:
+        for defense, pairs in zip(fitted, paired, strict=True):
+            cell = _cell(victim, defense, budget, pairs=pairs)
+            cells.setdefault(cell.key, cell)
 
 
 def _images_of(source: Dataset, data: Path, evaluate: str, registry: Registry) -> tuple[ImageSpec, int]:
@@ -137,7 +171,7 @@ def _images_of(source: Dataset, data: Path, evaluate: str, registry: Registry) -
     return spec, available if evaluate == "test" else evaluation.left_to_train(source, available)
 
 
-def _check_source_classes(classes: int, attacks: "list[_Chosen]", dataset: str, count: int, registry: Registry) -> None:
+def _check_source_classes(classes: int, attacks: list[Chosen], dataset: str, count: int, registry: Registry) -> None:
     """Raise RequestError if suspects cannot come from so many of the data set's ``count`` classes."""
     for attack in attacks:
         with registry.asking("attack", attack.plugin.name, "target"):
@@ -197,78 +231,10 @@ def _wants_pairs(plugin: Plugin, registry: Registry) -> bool:
         return bool(cast(Defense, plugin).wants_pairs)
 
 
-def _cell(victim: VictimStage, chosen: "_Chosen", budget: Budget, *, pairs: bool) -> CellStage:
+def _cell(victim: VictimStage, chosen: Chosen, budget: Budget, *, pairs: bool) -> CellStage:
     defense = cast(Defense, chosen.plugin)
     clean = budget.reference if defense.knowledge != "none" else 0
     cell = CellStage(victim, chosen.ref, clean, 0, pairs, isinstance(defense, Oracle))
     if defense.knowledge != "suspects":
         return cell
     return replace(cell, suspects=budget.suspects, purity=budget.purity, classes=budget.classes)
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    plugin: Plugin
-    ref: Ref
-
-
-class _Chooser:
-    """Turns selections into plugins, and collects all of them in ``plugins``, by kind and identity.
-
-    notes: what to say of the plugins, a line each.
-    """
-
-    def __init__(self, registry: Registry, profile: Profile) -> None:
-        self.registry, self.profile = registry, profile
-        self.plugins: dict[tuple[str, str], Plugin] = {}
-        self.notes: dict[str, None] = {}
-
-    def choose(self, kind: str, selected: "str | tuple[Any, ...]") -> list[_Chosen]:
-        """The plugins of a selection, each once."""
-        chosen: dict[str, _Chosen] = {}
-        for choice in choices(kind, selected):
-            for name in self.registry.select(kind, choice):
-                defaults = self._defaults(kind, name, choice)
-                plugin = self.registry.create(kind, name, {**defaults, **choice.parameters})
-                ref = self._ref(plugin, label(plugin, defaults, choice.preset, self.registry))
-                chosen.setdefault(identity.canonical(ref.identity), _Chosen(plugin, ref))
-        return list(chosen.values())
-
-    def _defaults(self, kind: str, name: str, choice: Choice) -> Mapping[str, Any]:
-        """What the parameters that a choice leaves open are, if not the plugin's own defaults: those of its preset.
-
-        Without one, the profile's. A preset stands in the profile's place, so that it means the same in every profile.
-        """
-        if choice.preset is not None:
-            return self.registry.preset(kind, name, choice.preset)
-        built_in = self.registry.entry(kind, name).is_built_in
-        known = self.profile.parameters if built_in else {}
-        if name not in known and self.profile.preset is not None:
-            presets = self.registry.presets(kind, name)
-            known = {name: presets[self.profile.preset]} if self.profile.preset in presets else {}
-            fields = self.registry.load(kind, name).model_fields
-            if not known and kind != "dataset" and name != "none" and set(fields) - set(choice.parameters):
-                line = f"profile {self.profile.preset}: no published setting of {kind} {name!r}: its defaults are used"
-                self.notes[line] = None
-        return known.get(name, {})
-
-    def fitted(self, chosen: list[_Chosen], method: str, what: Any) -> list[_Chosen]:
-        """The plugins that their ``method`` makes of the chosen ones for ``what``, with the labels of these."""
-        fitted = []
-        for choice in chosen:
-            with self.registry.asking(choice.plugin.kind, choice.plugin.name, method):
-                plugin = getattr(choice.plugin, method)(what)
-            if not isinstance(plugin, type(choice.plugin)):
-                given = shortened(repr(plugin))
-                raise RequestError(f"{_name(choice.plugin)}: {method} gave {given}: expected a plugin")
-            check_parameters(plugin)
-            fitted.append(_Chosen(plugin, self._ref(plugin, choice.ref.label)))
-        return fitted
-
-    def _ref(self, plugin: Plugin, label: str) -> Ref:
-        kind, name = plugin.kind, plugin.name
-        version, code = self.registry.version(kind, name), self.registry.fingerprint(kind, name)
-        foreign = not self.registry.entry(kind, name).is_built_in
-        ref = Ref(kind, name, version, plugin.model_dump(mode="json"), label, foreign, plugin.places, code)
-        self.plugins[plugin.kind, identity.canonical(ref.identity)] = plugin
-        return ref

@@ -42,6 +42,9 @@ class Request(Options):
 
     defenses: Annotated[Plugins, COMPARE] = Field("all", description="Defenses to compare.")
     attacks: Annotated[Plugins, COMPARE] = Field("all", description="Attacks to defend against.")
+    victims: Annotated[Files, COMPARE] = Field(
+        (), description="A victim made elsewhere (docs/victims.md); repeatable. Without --attacks, only these."
+    )
     models: Annotated[Plugins | None, COMPARE] = Field(None, description="Architectures (default: the profile's).")
     datasets: Annotated[Plugins | None, COMPARE] = Field(None, description="Data sets (default: the profile's).")
     recipes: Annotated[Names | None, COMPARE] = Field(

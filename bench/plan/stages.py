@@ -4,8 +4,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from bench.imported.network import Applied
 from bench.plan import evaluation, identity, recipes
 
 
@@ -108,6 +110,49 @@ class VictimStage:
     @property
     def title(self) -> str:
         return f"victim {self.dataset.label} {self.model.label} {self.attack.label} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class ImportedVictim(VictimStage):
+    """Predict with a network that was made elsewhere, on test images that were triggered there.
+
+    Its key follows from the content of its files, and from the seed, by which its defenses draw. file: where its files
+    are. digest: a hash of what they hold. applied: what its network does to images first. suspects: whether the files
+    hold poisoned training images, which suspects are taken from.
+    """
+
+    file: Path = field(default=Path(), compare=False)
+    digest: str = ""
+    applied: Applied | None = None
+    suspects: bool = False
+
+    @property
+    def counterpart(self) -> str:
+        """Its own: how a benign network would have to be trained to be its counterpart is not known."""
+        return identity.canonical(["imported", self.key])
+
+    @cached_property
+    def key(self) -> str:
+        return identity.key(
+            "imported victim",
+            dataset=self.dataset.identity,
+            model=self.model.identity,
+            attack=self.attack.identity,
+            content=self.digest,
+            seed=self.seed,
+        )
+
+    @property
+    def title(self) -> str:
+        return f"victim {self.dataset.label} {self.model.label} {self.attack.label} seed {self.seed}, made elsewhere"
+
+    def lacks(self, cell: "CellStage") -> str | None:
+        """Why a cell on it is not applicable, whatever its plugins say; None if it may be."""
+        if cell.oracle:
+            return "an oracle must know how the victim was trained, and this one was made elsewhere"
+        if cell.suspects and not self.suspects:
+            return "the victim was made elsewhere, and its file has no poisoned training images to suspect"
+        return None
 
 
 @dataclass(frozen=True)
@@ -229,6 +274,11 @@ class NaturalStage:
     @property
     def title(self) -> str:
         return f"{self.victim.attack.label} on the benign network, seed {self.victim.seed}"
+
+
+def applied_by(victim: VictimStage) -> Applied | None:
+    """What is done to images before a victim's architecture; None for one that normalises them itself."""
+    return victim.applied if isinstance(victim, ImportedVictim) else None
 
 
 Stage = VictimStage | CellStage | NaturalStage

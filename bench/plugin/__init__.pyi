@@ -18,6 +18,7 @@ from .parameters import Preset as Preset
 from .parameters import later as later
 from .repair import Repair as Repair
 from .runtime import Runtime as Runtime
+from .trigger_pictures import note_trigger_picture as note_trigger_picture
 from .values import AttackContext as AttackContext
 from .values import Context as Context
 from .values import ImageSpec as ImageSpec

@@ -15,10 +15,13 @@ class Defense(Plugin):
     """Base of all kinds of defenses.
 
     ``knowledge`` is the threat model: the defender has nothing, a clean reference set, or also suspected images.
+    ``identifies`` declares that it says which classes are a backdoor's targets, by ``Context.note_class_statistic``:
+    ``bench scan`` then asks it about networks that somebody else has trained.
     """
 
     kind: ClassVar[str] = "defense"
     knowledge: ClassVar[Knowledge] = "clean"
+    identifies: ClassVar[bool] = False
 
     @property
     def wants_pairs(self) -> bool:

@@ -231,6 +231,7 @@ RESERVED = {
     "class_statistic": "note_class_statistic",
     "latent_shifts": "note_latent_shifts",
     "activations": "note_activations",
+    "trigger_pictures": "note_trigger_picture",
     "shift_truth": "the harness",
     "stream_curve": "the harness",
 }

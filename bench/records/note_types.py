@@ -14,6 +14,7 @@ from bench.records.texts import printable
 LARGEST = 1e30  # of a figure: the axes of what is larger cannot be drawn
 MOST_CLASSES, MOST_PARTS = 100_000, 1000
 MOST_CHANNELS, MOST_BINS = 8, 400
+MOST_PICTURES, LARGEST_PICTURE = 12, 100_000  # of a cell; characters of one
 _LONGEST_NAME = 60  # characters of a statistic's name
 
 
@@ -104,6 +105,23 @@ class Activations(RootModel[dict[_Label, Annotated[list[ChannelActivations], Fie
     model_config = ConfigDict(strict=True, frozen=True)
 
 
+class TriggerPicture(_Note):
+    """An image without a reconstructed trigger, with it, and the change between them, side by side.
+
+    kind: how the trigger changes images, such as "patch". png: the picture, in base64.
+    """
+
+    target: _Class
+    kind: Annotated[str, AfterValidator(lambda name: printable(name, _LONGEST_NAME))]
+    png: str = Field(max_length=LARGEST_PICTURE, pattern=r"^iVBORw0KGgo[A-Za-z0-9+/]*=*$")  # PNG's own beginning
+
+
+class TriggerPictures(RootModel[Annotated[list[TriggerPicture], Field(max_length=MOST_PICTURES)]]):
+    """Triggers that a defense has reconstructed."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
 class StreamCurve(_Note):
     """For each part of a stream the triggered inputs that had passed at its end, and its ACC, ASR and RA."""
 
@@ -124,6 +142,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "class_statistic": ClassStatistic,
     "latent_shifts": LatentShifts,
     "activations": Activations,
+    "trigger_pictures": TriggerPictures,
     "shift_truth": ShiftTruth,
     "stream_curve": StreamCurve,
 }

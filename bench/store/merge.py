@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from bench.errors import Damaged, RequestError
+from bench.store.schema import NETWORK
 from bench.store.store import REPLACED, Section, Store
 from bench.store.verify import read_stage
 
@@ -26,7 +27,8 @@ class Merged:
 def merge(store: Store, other: Store) -> Merged:
     """Copy from ``other`` what ``store`` does not have, or has damaged, after every check of ``bench.store.verify``.
 
-    What both have stays as ``store`` has it. A finished cell supersedes a failure, a finished victim its checkpoint.
+    What both have stays as ``store`` has it, unless only ``other`` has kept the network of a cell with the same
+    results: then the cell is taken. A finished cell supersedes a failure, a finished victim its checkpoint.
     Raises RequestError if both are the same store, and OSError where the disk is full.
     """
     if store.root.resolve() == other.root.resolve():
@@ -64,7 +66,10 @@ def _take(store: Store, other: Store, section: Section, key: str, merged: Merged
         else:
             if ours == theirs or section in REPLACED:  # each store has its own last try: no conflict
                 return
-            if _results(ours) == _results(theirs):
+            if NETWORK in theirs and NETWORK not in ours and _results(ours) == _results(theirs):
+                store.write(section, key, read_stage(other, section, key), replace=True)
+                merged.copied[section] = merged.copied.get(section, 0) + 1
+            elif _results(ours) == _results(theirs):
                 merged.repeated += 1
             else:
                 line = f"{section}/{key}: {store.root} and {other.root} differ; {store.root}'s is kept"
@@ -77,5 +82,9 @@ def _take(store: Store, other: Store, section: Section, key: str, merged: Merged
 
 
 def _results(hashes: dict[str, str]) -> dict[str, str]:
-    """The hashes that two computations of a stage share: those of tensors. Records also hold times and machines."""
-    return {name: value for name, value in hashes.items() if name.endswith(".safetensors")} or hashes
+    """The hashes that two computations of a stage share: those of tensors. Records also hold times and machines.
+
+    The network of a cell is left out: its answers are compared, and not every run keeps it.
+    """
+    results = {name: value for name, value in hashes.items() if name.endswith(".safetensors") and name != NETWORK}
+    return results or hashes

@@ -14,15 +14,16 @@ from bench.store import paths
 if TYPE_CHECKING:
     from bench.records import Record
 
+NETWORK = "network.safetensors"  # of a cell: the tensors of its repaired network, where they were to be kept
 FILES: dict[str, frozenset[str]] = {
     "victims": frozenset(f"{name}.safetensors" for name in ("model", "learned", "predictions", "pictures"))
     | {"stage.json"},
-    "cells": frozenset({"record.json", "predictions.safetensors"}),
+    "cells": frozenset({"record.json", "predictions.safetensors", NETWORK}),
     "natural": frozenset({"natural.json", "predictions.safetensors"}),
     "failures": frozenset({"record.json", "traceback.txt"}),
     "checkpoints": frozenset({"state.pt"}),
 }  # all that a stage may have
-OPTIONAL = frozenset({"traceback.txt"})
+OPTIONAL = frozenset({"traceback.txt", NETWORK})
 _NEEDED = {
     "victims": {"clean_logits", "triggered_logits", "labels", "targets"},
     "cells": {"clean_logits", "triggered_logits"},
@@ -59,6 +60,8 @@ def check_tensors(section: str, name: str, found: Mapping[str, Any]) -> None:
         _check_pictures(found)
     elif name == "predictions.safetensors":
         _check_predictions(section, found)
+    elif name == NETWORK and not found:
+        raise ValueError("holds no tensors")
 
 
 def _check_pictures(found: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
     store.json                      what this directory is
     victims/ab/abcd…/               model, what the attack learned, predictions, pictures, stage.json
-    cells/ab/abcd…/                 predictions, record.json
+    cells/ab/abcd…/                 predictions, record.json, the repaired network if it was to be kept
     natural/ab/abcd…/               a benign network's predictions of a victim's triggered images, natural.json
     failures/ab/abcd…/              record.json, traceback.txt of the last try
     checkpoints/ab/abcd…/           state.pt of a victim whose training was interrupted

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from bench.cell.predict import MAY_DIFFER, ROUNDING
 from bench.errors import one_line
-from bench.plugin.defense import Defense, Knowledge
+from bench.plugin.defense import Defense
 from bench.plugin.repair import Repair
 from bench.plugin.runtime import Runtime
-from bench.plugin.values import Prediction
+from bench.plugin.values import Knowledge, Prediction
 from bench.testing.defense_trials import Trial, answered, trial, try_on
 from bench.testing.properties import Family, Inapplicable, Unmet
 from bench.testing.samples import BASE, GREY, HUNDRED, MISSING, TWO, VIT, Sample

@@ -16,6 +16,7 @@ from bench.cell.apart.messages import Conversation, Line, Progress, receive, rep
 from bench.cell.apart.seeds import seed_all
 from bench.cell.defender import DefenderHere, Report
 from bench.cell.reference import DefenseInputs
+from bench.imported.network import Applied, built
 from bench.plan.plugin_files import PluginFile
 from bench.plan.registry import Registry
 from bench.plan.stages import Ref
@@ -32,7 +33,8 @@ class Assignment:
     """All that a defense's process is told before it answers.
 
     plugin_files: the one-file plugins of the run. weights: of the victim's network, by name. seed: of the context's
-    generator. precision: that the victim was evaluated in.
+    generator. precision: that the victim was evaluated in. applied: what the network does to images before its
+    architecture, if it was made elsewhere.
     """
 
     plugin_files: tuple[PluginFile, ...]
@@ -44,6 +46,7 @@ class Assignment:
     seed: int
     device: str
     precision: Precision = "float32"
+    applied: Applied | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ class Ready:
     detects_only: bool
     changes_nothing: bool
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """The tensors of the repaired network are to be sent."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,11 @@ class DefenderApart:
         said: Report = self._reply()
         return said
 
+    def repaired(self) -> dict[str, Tensor] | None:
+        self._process.send(Repaired())
+        sent: dict[str, Tensor] | None = self._reply()
+        return sent
+
     def _reply(self) -> Any:
         return reply(self._process, self._context.progress, self._context.log)
 
@@ -112,6 +125,9 @@ def serve(connection: Connection) -> None:
             if asked is None:
                 send(connection, defender.report())
                 continue
+            if isinstance(asked, Repaired):
+                send(connection, defender.repaired())
+                continue
             beside = isinstance(asked, Compared)
             pixels = asked.pixels if beside else asked
             with torch.no_grad():
@@ -123,7 +139,7 @@ def _defender(assignment: Assignment, connection: Connection) -> DefenderHere:
     registry, device = Registry(assignment.plugin_files, lazily=True), torch.device(assignment.device)
     seed_all(assignment.seed)
     architecture: Any = registry.made(assignment.model)
-    model: nn.Module = architecture.build(assignment.spec)
+    model: nn.Module = built(architecture, assignment.spec, assignment.applied)
     model.load_state_dict(assignment.weights)
     model.to(device).eval().to(memory_format=torch.channels_last)
     log = _SentLines(connection)

@@ -30,7 +30,7 @@ PROCESS = "bench.cell.apart.stage:serve"
 
 @dataclass(frozen=True)
 class Assignment:
-    """All that the process is told. plugin_files: the one-file plugins of the run."""
+    """All that the process is told. plugin_files: the one-file plugins of the run. keep_networks: see ``Workshop``."""
 
     stage: Stage
     plugin_files: tuple[PluginFile, ...]
@@ -38,6 +38,7 @@ class Assignment:
     data: Path
     device: str
     maker: Maker
+    keep_networks: bool
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ def make_stage(stage: Stage, workshop: Workshop) -> LogLines:
         further = [defender.connection] if defender else []
         process = processes.enter_context(workshop.forks.process(PROCESS, "the stage's process", (), further))
         where = str(workshop.device)
-        files = workshop.registry.files
-        process.send(Assignment(stage, files, workshop.store.root, workshop.data, where, workshop.maker))
+        files, root, keep = workshop.registry.files, workshop.store.root, workshop.keep_networks
+        process.send(Assignment(stage, files, root, workshop.data, where, workshop.maker, keep))
         log = LogLines()
         answer = reply(process, workshop.progress, log.append)
         if isinstance(answer, DefenderDied) and defender is not None:
@@ -89,6 +90,7 @@ def serve(connection: Connection, defender: Connection | None = None) -> None:
             torch.device(assignment.device),
             lambda share: send(connection, Progress(float(share))),
             assignment.maker,
+            keep_networks=assignment.keep_networks,
         )
         if defender is not None:
             workshop.defense_process = lambda modules: nullcontext(_Given(defender))

@@ -1,0 +1,29 @@
+"""What several methods say together: the rule is fixed, and no threshold of it was chosen on any network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+RULE = "a class is taken for a backdoor's target if more than half of the methods that gave an answer name it"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The classes that ``RULE`` takes for targets, which methods name each class, and how many gave an answer."""
+
+    classes: list[int]
+    named: dict[int, list[str]]
+    answered: int
+
+    @property
+    def suspicious(self) -> bool:
+        return bool(self.classes)
+
+
+def combined(flagged: Mapping[str, Sequence[int]]) -> Verdict:
+    """The verdict on the classes that each method names, by the method's label. Without methods nothing is named."""
+    named: dict[int, list[str]] = {}
+    for method, classes in flagged.items():
+        for label in classes:
+            named.setdefault(label, []).append(method)
+    named = dict(sorted(named.items()))
+    return Verdict([label for label, methods in named.items() if 2 * len(methods) > len(flagged)], named, len(flagged))
