@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Repaired:
     the defense noted and said. parameters: of the defense, with those that follow from the images.
     """
 
-    network: nn.Module
+    network: nn.Module = field(repr=False)
     defense: str
     parameters: dict[str, Any]
     given: int
@@ -45,7 +45,7 @@ class Repaired:
     changed: bool
     seconds: float
     log: list[str]
-    notes: dict[str, Any]
+    notes: dict[str, Any] = field(repr=False)
 
 
 def repair(

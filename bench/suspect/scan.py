@@ -59,6 +59,9 @@ class Scan:
     warnings: list[str]
     verdict: Verdict
 
+    def __repr__(self) -> str:
+        return f"<Scan: {self.verdict.told(self.classes)}>"
+
     @property
     def suspicious(self) -> bool:
         """Whether a class looks like a backdoor's target."""

@@ -20,21 +20,12 @@ def scan_lines(scan: Scan, facts: dict[str, str]) -> list[Any]:
         lines += [f"{finding.method}: {finding.status}: {finding.reason}"] * (finding.status != "done")
         lines += [f"{finding.method}: {line}" for line in finding.log]
     lines += [f"warning: {warning}" for warning in scan.warnings]
-    return [*lines, verdict_line(scan), f"rule: {RULE}", *worth([finding.method for finding in scan.findings])]
-
-
-def verdict_line(scan: Scan) -> str:
-    """The verdict in one line."""
-    verdict, answered = scan.verdict, len(scan.done)
-    if not answered:
-        return "no verdict: no method gave an answer"
-    of = f"of {answered} method{'s' * (answered != 1)}"
-    named = [f"class {scan.classes[label]} by {', '.join(names)}" for label, names in verdict.named.items()]
-    if scan.suspicious:
-        return f"SUSPICIOUS: {'; '.join(named)} ({of})"
-    if named:
-        return f"nothing found by the rule, but look at this: {'; '.join(named)} ({of})"
-    return f"nothing found: no class is named by any {of}"
+    return [
+        *lines,
+        scan.verdict.told(scan.classes),
+        f"rule: {RULE}",
+        *worth([finding.method for finding in scan.findings]),
+    ]
 
 
 def accuracy_line(scan: Scan) -> str:
