@@ -36,7 +36,8 @@ def cell(attack: str, method: str, flagged: list[int] | None, seed: int = 11, **
         "valid": True,
         **{f"{kind}_params": "{}" for kind in ("dataset", "model", "attack", "defense")},
     }
-    made = record(attack, method, seed) | fields | changed
+    fields |= {"attack": attack, "attack_label": attack, "defense": method, "defense_label": method}
+    made = record("badnets", "bna", seed) | fields | changed
     return Record.model_validate({name: value for name, value in made.items() if name in Record.model_fields})
 
 
