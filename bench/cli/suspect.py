@@ -56,7 +56,7 @@ def scan(
         complain(line)
     found = scan_subject(brought.subject, methods, registry, chosen.seed, complain)
     if json:
-        print(writer.dumps({**brought.facts, **found.as_dict()}, indent=1))  # noqa: T201
+        print(writer.dumps({"network": brought.facts, **found.as_dict()}, indent=1))  # noqa: T201
     else:
         print_lines([escape(line) if isinstance(line, str) else line for line in scan_lines(found, brought.facts)])
     if page is not None:

@@ -137,7 +137,7 @@ def _asked(method: Method, on: Subject, registry: Registry, seed: int) -> Findin
     try:
         defense = methods.fitted(method, on, registry)
         fingerprint = registry.fingerprint("defense", defense.name)
-        with context_for(on, seed, log.append) as context, registry.apart(("defense", defense.name)):
+        with context_for(on, seed, log.append) as context, registry.asking("defense", defense.name, "the scan"):
             known = Known(on.images if defense.knowledge != "none" else None)
             inputs = DefenseInputs(on.copy(), known, context, _no_secret, precision_on(on.device))
             noted = DefenderHere(defense, inputs, fingerprint).report().diagnostics

@@ -73,15 +73,16 @@ def repair_lines(repaired: Repaired, facts: dict[str, str]) -> list[str]:
 
 def _table(scan: Scan) -> Any:
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=box.SIMPLE, show_edge=False)
     shown = order(scan)
     table.add_column("class" if len(shown) == len(scan.classes) else f"class ({len(shown)} of {len(scan.classes)})")
     for finding in scan.done:
-        table.add_column(heading(finding), justify="right")
+        table.add_column(escape(heading(finding)), justify="right")
     for label in shown:
-        table.add_row(scan.classes[label], *(value_text(finding, label) for finding in scan.done))
+        table.add_row(escape(scan.classes[label]), *(value_text(finding, label) for finding in scan.done))
     return table
 
 
