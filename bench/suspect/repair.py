@@ -68,8 +68,9 @@ def repair(
     Raises RequestError for what does not fit, and for a defense that does not work on such a network, in one line.
     """
     registry = open_plugins(plugin)
-    method = methods.repair_named(registry, defense)
-    return repair_subject(subject(network, images, labels, device=device), method, registry, held_out, seed)
+    on = subject(network, images, labels, device=device)
+    method = methods.repair_named(registry, defense, methods.profile_for(len(on.images)))
+    return repair_subject(on, method, registry, held_out, seed)
 
 
 def repair_subject(

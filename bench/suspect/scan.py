@@ -112,8 +112,9 @@ def scan(
     """
     registry = open_plugins(plugin)
     selection = defenses if isinstance(defenses, str) else ",".join(defenses)
-    chosen = methods.detectors(registry, selection)
-    return scan_subject(subject(network, images, labels, device=device), chosen, registry, seed, note)
+    on = subject(network, images, labels, device=device)
+    chosen = methods.detectors(registry, selection, methods.profile_for(len(on.images)))
+    return scan_subject(on, chosen, registry, seed, note)
 
 
 def scan_subject(

@@ -7,6 +7,9 @@ from planted import SIX_COLUMNS, column_victim
 from torch import nn
 
 import bench
+from bench.plan.profiles import PROFILES
+from bench.plan.registry import Registry
+from bench.suspect import methods
 from bench.suspect.verdict import combined
 
 DATA = SIX_COLUMNS.draw(120, 1)
@@ -69,6 +72,13 @@ def test_what_does_not_fit_is_refused_in_one_line(network, images, labels, said)
     with pytest.raises(bench.RequestError, match=said) as caught:
         bench.scan(network(), images, labels, defenses="nc")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("images", "profile"), [(200, "quick"), (2500, None)])
+def test_methods_have_the_parameters_for_as_few_images_as_there_are(images, profile):
+    chosen = methods.repair_named(Registry(), "ft", methods.profile_for(images)).defense.model_dump()
+    quick = PROFILES["quick"].parameters["ft"]
+    assert ({name: chosen[name] for name in quick} == quick) == (profile == "quick")
 
 
 @pytest.mark.parametrize(
