@@ -37,7 +37,7 @@ class Method:
 
 
 def profile_for(images: int) -> str | None:
-    """The profile whose parameters suit so many images: quick was set up with 200; None for the defenses' own defaults."""
+    """The profile whose parameters suit so many images: quick is for few; None for the defenses' own defaults."""
     return "quick" if images < FEW else None
 
 
