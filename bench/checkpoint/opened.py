@@ -90,9 +90,10 @@ def _channels_and_classes(checkpoint: Checkpoint, model: Model, height: int, wid
     """The channels and classes that the checkpoint has, by its shapes where those of a trial network follow them."""
     trial = _built(model, _blank(3, height, width, _TRIAL_CLASSES), label)
     own, (names, _) = trial.state_dict(), fit.match(trial, checkpoint.tensors)
-    pairs = [(own[inner].shape, checkpoint.tensors[name].shape) for name, inner in names.items()]
+    of_own = {inner: name for name, inner in names.items()}  # in the network's order, which a file need not have
+    pairs = [(own[inner].shape, checkpoint.tensors[of_own[inner]].shape) for inner in own if inner in of_own]
     pairs = [(ours, theirs) for ours, theirs in pairs if len(ours) == len(theirs)]
-    channels = [theirs[1] for ours, theirs in pairs if len(ours) == 4 and ours[1] == 3 != theirs[1]]
+    channels = [theirs[1] for ours, theirs in pairs if len(ours) == 4 and ours[1] in (1, 3)]  # of the first convolution
     classes = [theirs[0] for ours, theirs in pairs if len(ours) > 0 and ours[0] == _TRIAL_CLASSES]
     # a model that takes no notice of the number of classes has a fixed one
     fixed = [len(value) for value in own.values() if value.ndim == 2]

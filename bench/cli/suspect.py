@@ -44,19 +44,20 @@ def scan(
     page = None if out is None else directory_named("out", out) / "index.html"
     from bench.api import open_registry
     from bench.suspect.brought import bring
-    from bench.suspect.methods import detectors
+    from bench.suspect.methods import detectors, profile_for
     from bench.suspect.page import written_page
     from bench.suspect.scan import scan_subject
     from bench.suspect.told import scan_lines
 
     registry = open_registry(chosen.plugin, complain)
-    methods = detectors(registry, chosen.defenses)
+    detectors(registry, chosen.defenses)  # so that a wrong one is said before any work
     brought = bring(checkpoint, chosen, registry)
+    methods = detectors(registry, chosen.defenses, profile_for(len(brought.subject.images)))
     for line in brought.pictures.notes:
         complain(line)
     found = scan_subject(brought.subject, methods, registry, chosen.seed, complain)
     if json:
-        print(writer.dumps({**brought.facts, **found.as_dict()}, indent=1))  # noqa: T201
+        print(writer.dumps({"network": brought.facts, **found.as_dict()}, indent=1))  # noqa: T201
     else:
         print_lines([escape(line) if isinstance(line, str) else line for line in scan_lines(found, brought.facts)])
     if page is not None:
@@ -86,14 +87,15 @@ def repair(checkpoint: Path, /, *, out: Path | None = None, **options: Any) -> N
     out = _new_file(out, "out")
     from bench.api import open_registry
     from bench.suspect.brought import bring
-    from bench.suspect.methods import repair_named
+    from bench.suspect.methods import profile_for, repair_named
     from bench.suspect.repair import repair_subject
     from bench.suspect.repaired_file import write
     from bench.suspect.told import repair_lines
 
     registry = open_registry(chosen.plugin, complain)
-    method = repair_named(registry, chosen.defense or "")
+    repair_named(registry, chosen.defense or "")  # so that a wrong one is said before any work
     brought = bring(checkpoint, chosen, registry)
+    method = repair_named(registry, chosen.defense or "", profile_for(len(brought.subject.images)))
     for line in brought.pictures.notes:
         complain(line)
     repaired = repair_subject(brought.subject, method, registry, chosen.held_out, chosen.seed)

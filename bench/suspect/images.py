@@ -104,7 +104,8 @@ def _found(folder: Path, named: str) -> tuple[Found, list[str]]:
         raise RequestError(f"{named}: holds {', '.join(map(shown, folders))}: expected one of these folders")
     found: Found = []
     for name in folders:
-        files = [str(file.relative_to(folder)) for file in sorted((folder / name).rglob("*")) if is_picture(file.name)]
+        inside = [file for file in sorted((folder / name).rglob("*")) if is_picture(file.name) and file.name[0] != "."]
+        files = [str(file.relative_to(folder)) for file in inside if file.is_file()]  # a pipe would be waited for
         if not files:
             raise RequestError(f"{named}: {shown(name)}/ holds 0 pictures, expected some of that class")
         found += [(file, name) for file in files]

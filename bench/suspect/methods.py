@@ -3,18 +3,20 @@
 No defense is known here by name: a plugin declares ``identifies``, whoever wrote it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import torch
 from torch import nn
 
 from bench.errors import RequestError, shortened
 from bench.plan.labels import label
+from bench.plan.profiles import PROFILES
 from bench.plan.registry import Registry
-from bench.plan.selection import parse
+from bench.plan.selection import Choice, parse
 from bench.plugin.base import Case
 from bench.plugin.defense import Defense
 from bench.plugin.model import Model
@@ -22,6 +24,8 @@ from bench.plugin.oracle import Oracle
 from bench.plugin.repair import Repair
 from bench.plugin.values import Context, ImageSpec
 from bench.suspect.subject import Subject
+
+FEW = 1000  # images below which the parameters are those for few
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,21 @@ class Method:
     defense: Defense
 
 
-def detectors(registry: Registry, selection: str = "all") -> list[Method]:
+def profile_for(images: int) -> str | None:
+    """The profile whose parameters suit so many images: quick is for few; None for the defenses' own defaults."""
+    return "quick" if images < FEW else None
+
+
+def detectors(registry: Registry, selection: str = "all", profile: str | None = "quick") -> list[Method]:
     """The defenses of a selection that name target classes and need no suspected images. "all": every one there is.
+
+    profile: whose parameters they have where the selection leaves them open; None for their own defaults.
 
     Raises RequestError for one that is named and does not.
     """
     chosen = []
     for choice in parse(selection):
-        methods = [
-            _method(registry, name, choice.preset, choice.parameters) for name in registry.select("defense", choice)
-        ]
+        methods = [_method(registry, name, choice, profile) for name in registry.select("defense", choice)]
         if choice.is_name and (reason := _no_detector(methods[0].defense)):
             names = [entry.name for entry in registry.entries("defense") if _detects(registry, entry.name)]
             raise RequestError(f"--defenses {methods[0].label}: {reason}; there are {', '.join(names)}")
@@ -51,10 +60,10 @@ def detectors(registry: Registry, selection: str = "all") -> list[Method]:
     return list({method.label: method for method in chosen}.values())
 
 
-def repair_named(registry: Registry, selection: str) -> Method:
-    """The one repair of a selection. Raises RequestError for anything else."""
+def repair_named(registry: Registry, selection: str, profile: str | None = "quick") -> Method:
+    """The one repair of a selection; ``profile`` as for ``detectors``. Raises RequestError for anything else."""
     methods = [
-        _method(registry, name, choice.preset, choice.parameters)
+        _method(registry, name, choice, profile)
         for choice in parse(selection)
         for name in registry.select("defense", choice)
     ]
@@ -107,11 +116,15 @@ def context_for(on: Subject, seed: int, log: Callable[[str], None]) -> Iterator[
         yield Context(on.device, torch.Generator(on.device).manual_seed(seed), log=log)
 
 
-def _method(registry: Registry, name: str, preset: str | None, parameters: dict[str, object]) -> Method:
-    defaults = registry.preset("defense", name, preset) if preset else {}
-    defense = registry.create("defense", name, {**defaults, **parameters})
+def _method(registry: Registry, name: str, choice: Choice, profile: str | None) -> Method:
+    defaults: Mapping[str, Any] = {}
+    if choice.preset:
+        defaults = registry.preset("defense", name, choice.preset)
+    elif profile and registry.entry("defense", name).is_built_in:
+        defaults = PROFILES[profile].parameters.get(name, {})
+    defense = registry.create("defense", name, {**defaults, **choice.parameters})
     assert isinstance(defense, Defense)
-    return Method(label(defense, defaults, preset, registry), defense)
+    return Method(label(defense, defaults, choice.preset, registry), defense)
 
 
 def _no_detector(defense: Defense) -> str | None:

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from bench import __version__, provenance
 from bench.suspect.rates import worth
 from bench.suspect.scan import Finding, Scan
-from bench.suspect.told import accuracy_line, heading, order, value_text, verdict_line
+from bench.suspect.told import accuracy_line, heading, order, value_text
 from bench.suspect.verdict import RULE
 
 
@@ -23,7 +23,7 @@ def written_page(scan: Scan, facts: Mapping[str, str]) -> str:
     return template.render(
         scan=scan,
         facts={**facts, "images": f"{scan.images}, {accuracy_line(scan)}"},
-        verdict=verdict_line(scan),
+        verdict=scan.verdict.told(scan.classes),
         rule=RULE,
         worth=worth([finding.method for finding in scan.findings]),
         headings=[heading(finding).split("\n") for finding in scan.done],

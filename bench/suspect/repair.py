@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Repaired:
     the defense noted and said. parameters: of the defense, with those that follow from the images.
     """
 
-    network: nn.Module
+    network: nn.Module = field(repr=False)
     defense: str
     parameters: dict[str, Any]
     given: int
@@ -45,7 +45,7 @@ class Repaired:
     changed: bool
     seconds: float
     log: list[str]
-    notes: dict[str, Any]
+    notes: dict[str, Any] = field(repr=False)
 
 
 def repair(
@@ -68,8 +68,9 @@ def repair(
     Raises RequestError for what does not fit, and for a defense that does not work on such a network, in one line.
     """
     registry = open_plugins(plugin)
-    method = methods.repair_named(registry, defense)
-    return repair_subject(subject(network, images, labels, device=device), method, registry, held_out, seed)
+    on = subject(network, images, labels, device=device)
+    method = methods.repair_named(registry, defense, methods.profile_for(len(on.images)))
+    return repair_subject(on, method, registry, held_out, seed)
 
 
 def repair_subject(

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -32,15 +30,15 @@ def write(path: Path, repaired: Repaired, brought: Brought, registry: Registry, 
     metadata = {"format": "pt", METADATA: json.dumps(_provenance(repaired, brought, registry, seed))}
     content = save({name: value.contiguous().clone() for name, value in tensors.items()}, metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.link(draft, path)  # fails where the file is there by now
+        with path.open("xb") as file:
+            try:
+                file.write(content)
+            except OSError:
+                path.unlink()  # such as on a full disk
+                raise
     except FileExistsError:
         raise RequestError(f"--out {path}: is there already, and is not replaced; expected another name") from None
-    finally:
-        Path(draft).unlink()
 
 
 def _tensors(repaired: Repaired, brought: Brought) -> dict[str, Tensor]:

@@ -59,6 +59,9 @@ class Scan:
     warnings: list[str]
     verdict: Verdict
 
+    def __repr__(self) -> str:
+        return f"<Scan: {self.verdict.told(self.classes)}>"
+
     @property
     def suspicious(self) -> bool:
         """Whether a class looks like a backdoor's target."""
@@ -109,8 +112,9 @@ def scan(
     """
     registry = open_plugins(plugin)
     selection = defenses if isinstance(defenses, str) else ",".join(defenses)
-    chosen = methods.detectors(registry, selection)
-    return scan_subject(subject(network, images, labels, device=device), chosen, registry, seed, note)
+    on = subject(network, images, labels, device=device)
+    chosen = methods.detectors(registry, selection, methods.profile_for(len(on.images)))
+    return scan_subject(on, chosen, registry, seed, note)
 
 
 def scan_subject(
@@ -134,7 +138,7 @@ def _asked(method: Method, on: Subject, registry: Registry, seed: int) -> Findin
     try:
         defense = methods.fitted(method, on, registry)
         fingerprint = registry.fingerprint("defense", defense.name)
-        with context_for(on, seed, log.append) as context, registry.apart(("defense", defense.name)):
+        with context_for(on, seed, log.append) as context, registry.asking("defense", defense.name, "the scan"):
             known = Known(on.images if defense.knowledge != "none" else None)
             inputs = DefenseInputs(on.copy(), known, context, _no_secret, precision_on(on.device))
             noted = DefenderHere(defense, inputs, fingerprint).report().diagnostics

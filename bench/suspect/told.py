@@ -20,21 +20,12 @@ def scan_lines(scan: Scan, facts: dict[str, str]) -> list[Any]:
         lines += [f"{finding.method}: {finding.status}: {finding.reason}"] * (finding.status != "done")
         lines += [f"{finding.method}: {line}" for line in finding.log]
     lines += [f"warning: {warning}" for warning in scan.warnings]
-    return [*lines, verdict_line(scan), f"rule: {RULE}", *worth([finding.method for finding in scan.findings])]
-
-
-def verdict_line(scan: Scan) -> str:
-    """The verdict in one line."""
-    verdict, answered = scan.verdict, len(scan.done)
-    if not answered:
-        return "no verdict: no method gave an answer"
-    of = f"of {answered} method{'s' * (answered != 1)}"
-    named = [f"class {scan.classes[label]} by {', '.join(names)}" for label, names in verdict.named.items()]
-    if scan.suspicious:
-        return f"SUSPICIOUS: {'; '.join(named)} ({of})"
-    if named:
-        return f"nothing found by the rule, but look at this: {'; '.join(named)} ({of})"
-    return f"nothing found: no class is named by any {of}"
+    return [
+        *lines,
+        scan.verdict.told(scan.classes),
+        f"rule: {RULE}",
+        *worth([finding.method for finding in scan.findings]),
+    ]
 
 
 def accuracy_line(scan: Scan) -> str:
@@ -82,15 +73,16 @@ def repair_lines(repaired: Repaired, facts: dict[str, str]) -> list[str]:
 
 def _table(scan: Scan) -> Any:
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=box.SIMPLE, show_edge=False)
     shown = order(scan)
     table.add_column("class" if len(shown) == len(scan.classes) else f"class ({len(shown)} of {len(scan.classes)})")
     for finding in scan.done:
-        table.add_column(heading(finding), justify="right")
+        table.add_column(escape(heading(finding)), justify="right")
     for label in shown:
-        table.add_row(scan.classes[label], *(value_text(finding, label) for finding in scan.done))
+        table.add_row(escape(scan.classes[label]), *(value_text(finding, label) for finding in scan.done))
     return table
 
 

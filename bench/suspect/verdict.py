@@ -18,6 +18,18 @@ class Verdict:
     def suspicious(self) -> bool:
         return bool(self.classes)
 
+    def told(self, names: Sequence[str]) -> str:
+        """The verdict in one line. names: of all classes."""
+        if not self.answered:
+            return "no verdict: no method gave an answer"
+        of = f"of {self.answered} method{'s' * (self.answered != 1)}"
+        named = "; ".join(f"class {names[label]} by {', '.join(methods)}" for label, methods in self.named.items())
+        if self.suspicious:
+            return f"SUSPICIOUS: {named} ({of})"
+        if named:
+            return f"nothing found by the rule, but look at this: {named} ({of})"
+        return f"nothing found: no class is named by any {of}"
+
 
 def combined(flagged: Mapping[str, Sequence[int]]) -> Verdict:
     """The verdict on the classes that each method names, by the method's label. Without methods nothing is named."""

@@ -41,20 +41,24 @@ def call(capsys) -> Call:
 )
 def test_a_scan_says_what_it_found_and_ends_accordingly(biased, status, said, call, tmp_path):
     suspect, images = checkpoint(tmp_path, biased), pictures(tmp_path / "images")
-    ended, out, _ = call("scan", suspect, *options(images), "--defenses", DETECTORS, "--out", tmp_path / "page")
+    ended, out, _ = call("scan", suspect, *options(images), "--defenses", DETECTORS)
     assert ended == status
     assert said in out
     assert "rule: a class is taken for a backdoor's target if more than half" in out
     assert "there are 8 images of a class: fewer than 20" in out
     assert re.search(r"not yet measured", out)
+
+
+def test_a_scan_writes_a_page_and_json(call, tmp_path):
+    suspect, images = checkpoint(tmp_path, {2: 9.0}), pictures(tmp_path / "images")
+    arguments = ("scan", suspect, *options(images), "--defenses", DETECTORS, "--out", tmp_path / "page", "--json")
+    ended, out, _ = call(*arguments)
+    assert ended == 3
     page = (tmp_path / "page" / "index.html").read_text()
-    assert said in page
+    assert "SUSPICIOUS: class 2 (class2) by by_bias, by_bias_too (of 2 methods)" in page
     assert page.count("data:image/png;base64,") == 1 + 2  # the figure, and a trigger of each method
-    ended, out, _ = call("scan", suspect, *options(images), "--defenses", DETECTORS, "--json")
-    assert ended == status
     told = json.loads(out)
-    assert told["suspicious"] == (status == 3)
-    assert told["targets"] == ([2] if status == 3 else [])
+    assert (told["suspicious"], told["targets"]) == (True, [2])
     assert [method["method"] for method in told["methods"]] == DETECTORS.split(",")
     assert len(told["methods"][0]["values"]) == 3
 
