@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import RequestError, one_line, shortened
 from bench.plan import fingerprints, plugin_files
 from bench.plan.blame import Undoing, blaming
-from bench.plan.entries import BUILT_IN, Entry, described, file_of
+from bench.plan.entries import BUILT_IN, Entry, described, file_of, package_name
 from bench.plan.parameter_check import check_parameters, split_values
 from bench.plan.plugin_files import PluginFile
 from bench.plan.presets import presets_of, problem_of, unknown_preset
@@ -59,7 +59,7 @@ class Registry:
         points = entry_points()  # every call looks through all that is installed
         for kind in KINDS:
             for point in sorted(points.select(group=f"bench.{kind}s"), key=lambda point: point.name):
-                package = point.dist.name if point.dist else "unknown"
+                package = package_name(point.dist) if point.dist else "unknown"
                 origin = BUILT_IN if package == "defensebench" else f"package {package}"
                 entry = Entry(kind, point.name, point.value, origin)
                 self._add(entry if lazily else described(entry))
