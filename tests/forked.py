@@ -132,6 +132,17 @@ def dies(connection):
         receive(connection)
 
 
+def speaks(connection):
+    """Say something and end."""
+    send(connection, "the last word")
+
+
+def speaks_when_asked(connection):
+    """Say something and end, with a question that is not read."""
+    connection.poll(None)
+    send(connection, "the last word")
+
+
 def leaves(connection):
     """Leave threads, children, grandchildren and daemons behind, with the text that is given in their command line."""
     mark = receive(connection)

@@ -3,7 +3,9 @@
 import ast
 import sys
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.machinery import ModuleSpec
+from importlib.metadata import Distribution
 from pathlib import Path
 
 from bench.errors import one_line
@@ -46,12 +48,19 @@ def described(entry: Entry) -> Entry:
     _, _, attribute = entry.target.partition(":")
     try:
         file = file_of(entry.module)
-        tree = ast.parse(file.read_text())
-        if not any(getattr(node, "name", None) == attribute for node in tree.body):
+        state = file.stat()
+        defined, summary = _looked_at(file, (state.st_mtime_ns, state.st_size))
+        if attribute not in defined:
             raise AttributeError(f"{file} defines no {attribute}")
     except Exception as error:  # a package that cannot even be found must not break the listing
         return replace(entry, problem=one_line(error))
-    return replace(entry, summary=(ast.get_docstring(tree) or "").partition("\n")[0])
+    return replace(entry, summary=summary)
+
+
+@lru_cache(maxsize=64)
+def package_name(package: Distribution) -> str:
+    """The name of an installed package, which is read once for all of its plugins: it stands in a long file."""
+    return package.name
 
 
 def file_of(module: str) -> Path:
@@ -69,6 +78,14 @@ def file_of(module: str) -> Path:
     if spec is None or spec.origin is None or not spec.has_location:
         raise ModuleNotFoundError(f"no module named {module!r}")
     return Path(spec.origin)
+
+
+@lru_cache(maxsize=1024)
+def _looked_at(file: Path, _state: tuple[int, int]) -> tuple[frozenset[str], str]:
+    """The names that a module defines, and the first line of its docstring; read again when the file has changed."""
+    tree = ast.parse(file.read_text())
+    names = (getattr(node, "name", None) for node in tree.body)
+    return frozenset(name for name in names if name), (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
 def _found(name: str, path: list[str] | None) -> ModuleSpec | None:

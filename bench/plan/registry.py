@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import RequestError, one_line, shortened
 from bench.plan import fingerprints, plugin_files
 from bench.plan.blame import Undoing, blaming
-from bench.plan.entries import BUILT_IN, Entry, described, file_of
+from bench.plan.entries import BUILT_IN, Entry, described, file_of, package_name
 from bench.plan.module_plugins import KINDS as KINDS
 from bench.plan.module_plugins import entries_in
 from bench.plan.parameter_check import check_parameters, split_values
@@ -258,7 +258,7 @@ def _said(error: BaseException) -> str:
 
 
 def _origin(point: EntryPoint) -> str:
-    package = point.dist.name if point.dist else "unknown"
+    package = package_name(point.dist) if point.dist else "unknown"
     return BUILT_IN if package == "defensebench" else f"package {package}"
 
 

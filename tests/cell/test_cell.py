@@ -103,6 +103,7 @@ def with_failures(digits, tmp_path_factory) -> tuple[bench.Results, Store]:
     return results, Store(store)
 
 
+@pytest.mark.slow  # the next one holds it for two runs by two executors
 def test_two_runs_agree_to_the_last_digit(grid, digits, tmp_path):
     again = bench.run(
         **digits, attacks="none,badnets", defenses="none,fine_pruning,fire", store=tmp_path, executor="inline"

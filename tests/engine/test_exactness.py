@@ -1,5 +1,8 @@
 """The options deterministic and compile: set, recorded, and undone after the run."""
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 import tiny
 import torch
@@ -11,14 +14,24 @@ from bench.plugin.values import LabelledImages
 from bench.toolbox.training import Recipe, train
 
 
-@pytest.mark.parametrize("executor", ["inline", "local"])
-def test_deterministic_fails_inexact_operations_and_is_recorded(tmp_path, executor):
+def run(folder: Path, executor: str, **options: object) -> pd.DataFrame:
+    """The table of a run with a defense that computes exactly and one that does not."""
     request = {**tiny.GRID, "attacks": "corner", "defenses": "halve,inexact", "executor": executor, "workers": 1}
-    request["plugin"] = [tiny.plugins(tmp_path), tiny.PLUGIN_FOLDER / "inexact.py"]
-    usual = bench.run(**request, store=tmp_path / "usual").frame.set_index("defense")
+    request["plugin"] = [tiny.plugins(folder), tiny.PLUGIN_FOLDER / "inexact.py"]
+    return bench.run(**request, store=folder / "store", **options).frame.set_index("defense")
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory) -> pd.DataFrame:
+    """The table without the option."""
+    return run(tmp_path_factory.mktemp("usual"), "inline")
+
+
+@pytest.mark.parametrize("executor", ["inline", "local"])
+def test_deterministic_fails_inexact_operations_and_is_recorded(tmp_path, usual, executor):
     assert usual.status.eq("done").all()
     assert not usual.deterministic.any()
-    exact = bench.run(**request, store=tmp_path / "exact", deterministic=True).frame.set_index("defense")
+    exact = run(tmp_path, executor, deterministic=True)
     assert exact.status.to_dict() == {"halve": "done", "inexact": "failed"}
     assert "does not have a deterministic implementation" in exact.reason["inexact"]
     assert exact.deterministic["halve"]

@@ -77,7 +77,7 @@ def check(folder: Path, expected: pd.DataFrame, seed: int, workers: int, *, whol
     assert not (folder / "store" / "claims").is_dir() or not any((folder / "store" / "claims").iterdir())
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_a_killed_run_resumes_to_the_same_table(tmp_path, undisturbed, seed):
     check(tmp_path, undisturbed, seed, 1, whole=False)
 

@@ -11,7 +11,7 @@ from bench.engine.options import RunOptions
 from bench.errors import RequestError
 
 
-@pytest.mark.parametrize("nice", [0, 7])
+@pytest.mark.parametrize("nice", [pytest.param(0, marks=pytest.mark.slow), 7])
 def test_workers_give_way_as_far_as_they_are_told(tmp_path, nice):
     file = tmp_path / "priority.py"
     file.write_text(

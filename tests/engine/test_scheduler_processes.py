@@ -22,7 +22,7 @@ def expected(tmp_path_factory) -> pd.DataFrame:
     return tiny.table(results.frame)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_local_gives_the_same_table_as_inline(expected, tmp_path, workers):
     results = bench.run(**REQUEST, plugin=[tiny.plugins(tmp_path)], store=tmp_path / "store", workers=workers)
     pd.testing.assert_frame_equal(tiny.table(results.frame), expected)

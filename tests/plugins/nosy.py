@@ -19,7 +19,7 @@ from torch import nn
 from bench.plugin import Attack, Dataset, Prediction, Repair, Runtime
 
 WANTED = json.loads(Path(os.environ["NOSY"]).read_text())
-SHAPE, SIZE = WANTED["shape"], int(np.prod(WANTED["shape"]))
+SIZE = int(np.prod(WANTED["shape"]))
 KNOWN_BY = {digest: what for what, digests in WANTED["images"].items() for digest in digests}
 NUMBERS = (torch.float32, torch.float64, torch.uint8, torch.int64, torch.int32)
 SECRETS = ("AttackContext", "Secret", "Splits", "Workshop", "LoadedVictim", "TriggeredSet", "Store", "VictimStage")
@@ -31,6 +31,7 @@ def digest(values) -> str:
 
 
 MOST = 10**8  # values: more than all that is searched for
+LEAVES = {str, int, float, bool, type(None)}  # they lead nowhere, and half of all references lead to them
 
 
 def everything():
@@ -44,7 +45,7 @@ def everything():
     seen = {}
     while roots:
         thing = roots.pop()
-        if id(thing) not in seen:
+        if type(thing) not in LEAVES and id(thing) not in seen:
             seen[id(thing)] = thing
             roots += gc.get_referents(thing)
     return list(seen.values())
@@ -54,9 +55,13 @@ def search() -> dict[str, int]:
     """What is found in this process, and how many of it."""
     found = {}
     needles = {what: bytes(value ^ 255 for value in hidden) for what, hidden in WANTED["hidden"].items()}
-    for thing in everything():
-        for what in findings(thing, needles):
-            found[what] = found.get(what, 0) + 1
+    things = everything()
+    kinds = {id(type(thing)): type(thing) for thing in things}
+    telling = {number for number, kind in kinds.items() if may_tell(kind)}
+    for thing in things:
+        if id(type(thing)) in telling:
+            for what in findings(thing, needles):
+                found[what] = found.get(what, 0) + 1
     for link in Path("/proc/self/fd").iterdir():
         if int(link.name) > 2 and link.is_symlink() and Path(link.readlink()).is_file():
             found["open file"] = found.get("open file", 0) + 1
@@ -65,9 +70,20 @@ def search() -> dict[str, int]:
     return found
 
 
+def is_secret(kind) -> bool:
+    return kind.__name__ in SECRETS and kind.__module__.startswith("bench.")
+
+
+def may_tell(kind) -> bool:
+    """Whether objects of a class are looked at at all: most of some hundred thousand are of a few other ones."""
+    return is_secret(kind) or issubclass(
+        kind, (Attack, Dataset, torch.Tensor, np.ndarray, bytes, bytearray, list, tuple)
+    )
+
+
 def findings(thing, needles) -> list[str]:
     kind = type(thing)  # and not isinstance: some objects say that they are of another class
-    if kind.__name__ in SECRETS and kind.__module__.startswith("bench."):
+    if is_secret(kind):
         return [kind.__name__]
     if issubclass(kind, Attack | Dataset):
         return ["attack" if issubclass(kind, Attack) else "data set"]
@@ -161,38 +177,3 @@ class NosyLearner(NosyGuard):
     @property
     def learns_from_stream(self):
         return True
-
-
-class InTraining(Runtime):
-    """Its network is in train mode, where the last batch normalisation cannot judge one image."""
-
-    name: ClassVar[str] = "intraining"
-
-    def guard(self, model, known, context):
-        model.train()
-        return lambda images: Prediction(model(images))
-
-
-class Centres(Runtime):
-    """It has batch normalisation in train mode before the network: the inputs of a batch judge each other."""
-
-    name: ClassVar[str] = "centres"
-
-    def guard(self, model, known, context):
-        normalise = nn.BatchNorm2d(SHAPE[0]).to(context.device).train()
-        return lambda images: Prediction(model(normalise(images)))
-
-
-class LearnsUnasked(Runtime):
-    """Flags its inputs by turns, and does not declare that it remembers any."""
-
-    name: ClassVar[str] = "learnsunasked"
-
-    def guard(self, model, known, context):
-        seen = [0]
-
-        def guarded(images):
-            seen[0] += 1
-            return Prediction(model(images), flagged=torch.full((len(images),), seen[0] % 2 == 0))
-
-        return guarded

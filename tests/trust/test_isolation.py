@@ -27,7 +27,7 @@ from bench.plan.request import Request
 from bench.records import Record
 from bench.store.store import Store
 
-NOSY = Path(tiny.__file__).with_name("plugins") / "nosy.py"
+NOSY, UNFITTING = (tiny.PLUGIN_FOLDER / name for name in ("nosy.py", "unfit.py"))
 UNFIT = ["intraining", "centres", "learnsunasked"]
 SEARCHING = ["nosyguard", "nosy", "nosylearner"]
 BUILT_IN = {"datasets": "digits[train_size=100]", "models": "resnet18[width=4]", "attacks": "badnets", "reference": 20}
@@ -90,7 +90,7 @@ def write_inline(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def built_in(tmp_path_factory) -> dict[str, Record]:
-    return search(tmp_path_factory.mktemp("built-in"), BUILT_IN, [], "local", [*SEARCHING, *UNFIT])
+    return search(tmp_path_factory.mktemp("built-in"), BUILT_IN, [UNFITTING], "local", [*SEARCHING, *UNFIT])
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Plugins whose methods raise, or give something else: one line names the plugin, and its neighbours go on."""
 
 import io
+from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -127,8 +128,15 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("raising", RAISING)
-@pytest.mark.parametrize("method", METHODS)
+def each_with_the_first_of_the_other(rows: Iterable[str], columns: Iterable[str]) -> list[object]:
+    """All pairs; those of the suite hold every row and every column at least once, and the others are slow."""
+    (first, *_), (usual, *_) = rows, columns
+    pairs = [(row, column) for row in rows for column in columns]
+    slow = [() if row == first or column == usual else pytest.mark.slow for row, column in pairs]
+    return [pytest.param(*pair, marks=marks) for pair, marks in zip(pairs, slow, strict=True)]
+
+
+@pytest.mark.parametrize(("method", "raising"), each_with_the_first_of_the_other(METHODS, RAISING))
 def test_what_a_method_raises_in_planning_is_one_line_that_names_the_plugin(tmp_path, method, raising):
     kind, text = METHODS[method]
     write(tmp_path, kind, method=text.format(raising))
@@ -227,8 +235,9 @@ ODD_SPECS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("counted", [True, False], ids=["said in planning", "said when a run starts"])
-@pytest.mark.parametrize("odd", [*ODD_DATA, *ODD_SPECS])
+@pytest.mark.parametrize(
+    ("odd", "counted"), each_with_the_first_of_the_other([*ODD_DATA, *ODD_SPECS], ["in planning", "when a run starts"])
+)
 def test_images_that_are_not_what_a_data_set_says_are_one_line_before_any_work(tmp_path, odd, counted):
     if odd in ODD_DATA:
         given, expected = ODD_DATA[odd]
@@ -236,9 +245,10 @@ def test_images_that_are_not_what_a_data_set_says_are_one_line_before_any_work(t
     else:
         given, expected, *field = ODD_SPECS[odd]
         parts = {"spec": given, "field": "".join(field)}
-    method = "" if counted else "def training_images(self, folder): return 60"
+    planned = counted == "in planning"
+    method = "" if planned else "def training_images(self, folder): return 60"
     write(tmp_path, "dataset", **parts, method=method)
-    status, err = answer(tmp_path, "dataset", *(["plan"] if counted else ["run", "--executor=inline"]))
+    status, err = answer(tmp_path, "dataset", *(["plan"] if planned else ["run", "--executor=inline"]))
     check_refused(status, err, "dataset")
     assert expected in err
 

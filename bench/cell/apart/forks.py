@@ -143,11 +143,9 @@ class Forked:
         self._forks, self.connection, self.pid, self._what = forks, ours, pid, what
 
     def send(self, message: Any) -> None:
-        """Raises Died if the process is gone."""
-        try:
+        """If the process is gone, ``receive`` says so, after what the process said last, which may tell why."""
+        with suppress(Gone):
             send(self.connection, message)
-        except Gone as error:
-            raise self.died() from error
 
     def receive(self) -> Any:
         """Its next message. Raises Died if it ends without one."""

@@ -59,7 +59,10 @@ class Raised:
 
 
 class Conversation(Protocol):
-    """What is said to a process and by it; ``bench.cell.apart.forks.Forked`` is one."""
+    """What is said to a process and by it; ``bench.cell.apart.forks.Forked`` is one.
+
+    That the process is gone is for ``receive`` to say, after what the process said last: ``send`` raises nothing.
+    """
 
     def send(self, message: Any) -> None: ...
 

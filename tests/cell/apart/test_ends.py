@@ -29,7 +29,8 @@ def left(process, mark: str) -> set[int]:
 
 
 @pytest.mark.parametrize("end", ["asked", "killed", "closed"])
-def test_children_grandchildren_and_daemons_are_gone_with_their_process(forks, mark, end):
+def test_children_grandchildren_and_daemons_are_gone_with_their_process(forks, own_forks, mark, end):
+    forks = own_forks if end == "closed" else forks
     with forks.process("forked:leaves", "the process") as process:
         left(process, mark)
         if end == "killed":
@@ -62,7 +63,7 @@ def start_worker(mark: str) -> tuple[subprocess.Popen[str], int]:
     return worker, pid
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_everything_is_gone_when_the_worker_dies(mark, number):
     worker, pid = start_worker(mark)
     below = psutil.Process(worker.pid).children(recursive=True)

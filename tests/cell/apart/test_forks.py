@@ -110,6 +110,19 @@ def test_a_process_that_is_asked_after_its_death_has_died(forks):
                 talk(process)
 
 
+@pytest.mark.parametrize("function", ["speaks", "speaks_when_asked"])
+def test_what_a_process_said_last_is_heard_although_it_never_read_the_question(forks, function):
+    """It may be what a timer of a plugin raised between two questions."""
+    with forks.process(f"forked:{function}", "the process") as process:
+        if function == "speaks_when_asked":
+            process.send("a question")
+        assert forks.exit_code(process.pid) == 0
+        process.send("another question")
+        assert process.receive() == "the last word"
+        with pytest.raises(Died, match=r"the process died .exit code 0"):
+            talk(process)
+
+
 def talk(process: Forked) -> None:
     process.send(torch.zeros(10**6))
     process.receive()
