@@ -22,7 +22,7 @@ def bounds(subject: Subject) -> str:
         tried += 1
         try:
             made = subject.plugin(**{**subject.given, name: value})
-            if subject.kind != "dataset":
+            if subject.kind != "dataset" and not isinstance(value, bool):  # a switch may ask for a download
                 made.resolve(BASE.spec)
         except RequestError:
             continue  # that it does not fit these images, in words

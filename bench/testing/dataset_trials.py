@@ -46,8 +46,13 @@ def loaded(subject: Subject) -> tuple[Trial, Splits]:
 def absent(made: Trial) -> str | None:
     """Why the files are not there, if that is all that is wrong."""
     error = made.seen.error
-    missing = isinstance(error, FileNotFoundError) or "not found" in str(error) or "no such" in str(error).lower()
-    return one_line(error) if error is not None and missing else None
+    if error is None:
+        return None
+    places = [Path(str(getattr(made.dataset, name))) for name in made.dataset.places]
+    gone = isinstance(error, FileNotFoundError) or any(not place.expanduser().exists() for place in places)
+    words = ("not found", "no such", "no connection", "is missing", "not there")
+    missing = gone or any(word in str(error).lower() for word in words)
+    return one_line(error) if missing else None
 
 
 def _run(made: Trial) -> None:
