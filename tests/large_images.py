@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import bench
-from bench.cell import meter, victim
+from bench.cell import meter, put_victim, victim
 from bench.cell.diagnostics import shift_agreement
 from bench.cell.loaded import LoadedVictim
 from bench.cell.predict import batch_size
@@ -70,9 +70,9 @@ def of_its_parts(folder: Path, test: int) -> float:
     batch = batch_size(SIDE, SIDE)
     for index in torch.randperm(2 * test).split(batch):
         assert len(images.inputs(index)) <= batch
-    with mock.patch.object(victim, "IMAGES", 4):  # SSIM takes long
-        assert victim._test_facts(images)["n_test"] == test
-    assert len(victim._pictures(images)["clean"]) == victim.PICTURES
+    with mock.patch.object(put_victim, "IMAGES", 4):  # SSIM takes long
+        assert put_victim._test_facts(images)["n_test"] == test
+    assert len(put_victim._pictures(images)["clean"]) == put_victim.PICTURES
     shift_agreement({"0": [1.0] * 4}, shop.build(stage).eval(), images)
     return peak()
 

@@ -11,6 +11,7 @@ from bench.cell.backdoors import TriggeredSet
 from bench.cell.predict import AGAIN, BATCH, ask_again, predict
 from bench.cell.reference import DefenseInputs
 from bench.errors import Died, Elsewhere
+from bench.plugin.defense import Guard
 from bench.plugin.values import Known, LabelledImages, Prediction
 
 COUNT, CLASSES = 6, 4  # images a batch: three clean and three triggered ones
@@ -133,7 +134,7 @@ def network() -> torch.nn.Sequential:
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, CLASSES), torch.nn.BatchNorm1d(CLASSES))
 
 
-def repaired(result, model=None) -> repair.Guard:
+def repaired(result, model=None) -> Guard:
     return repair.guard(Returns(result), DefenseInputs(model or network(), Known(), None, lambda: None))
 
 

@@ -74,7 +74,7 @@ def test_help_and_list_are_quick_and_do_without_torch(command, tmp_path):
         (["run", "--suspects-classes", "-1"], "--suspects-classes -1: expected at least 0"),
         (["run", "--attacks", "badnets", "--suspects-classes", "10"], "--suspects-classes 10: expected at most 9, the"),
         (["run", "--evaluate", "train"], "--evaluate train: expected one of test, validation"),
-        (["run", "--profile", "fast"], "--profile fast: expected one of quick, paper"),
+        (["run", "--profile", "fast"], "--profile fast: expected one of quick, cpu, paper"),
         (["run", "--seeds", "a"], "--seeds a: expected whole numbers"),
         (["run", "--device", "cuda:77"], "--device cuda:77: not there"),
         (["run", "--executor", "slurm"], "--executor slurm: expected one of local, inline, ray"),

@@ -142,7 +142,7 @@ def test_what_one_reader_accepts_all_accept(capsys, name, value, understood):
         ({"seeds": ""}, "--seeds '': expected whole numbers, such as 0,1 or 0-4"),
         ({"models": " "}, "--models ' ': expected names, as one text or as a list of texts"),
         ({"reference": ""}, "--reference '': expected a number of images, or a share such as 5%"),
-        ({"profile": "fast"}, "--profile fast: expected one of quick, paper"),
+        ({"profile": "fast"}, "--profile fast: expected one of quick, cpu, paper"),
         ({"executor": "slurm"}, "--executor slurm: expected one of local, inline, ray"),
         ({"retry": "all"}, "--retry all: expected failed"),
         ({"device": "gpu"}, "--device gpu: expected auto, cpu, cuda, or GPUs by number such as cuda:0,1"),

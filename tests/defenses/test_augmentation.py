@@ -21,8 +21,8 @@ QUICK = {
     "i_bau": {"rounds": 1, "inner_steps": 1},
     "nad": {"epochs": 1, "teacher_epochs": 0},
     "nc": {"epochs": 1, "threshold": 0.1, "steps": 20, "refine_steps": 5},
-    "tac": {"epochs": 1, "poisoned_class": 1},
-    "true_tac": {"epochs": 1},
+    "tac": {"epochs": 1, "poisoned_class": 1, "augment": False},
+    "true_tac": {"epochs": 1, "augment": False},
 }
 AUGMENTING = [
     entry.name

@@ -24,4 +24,4 @@ def store(tmp_path) -> Store:
 @pytest.fixture
 def built_in(monkeypatch):
     """Plugins pass for this project's own: their stages run in the worker itself."""
-    monkeypatch.setattr("bench.plan.plan.Ref", lambda *values: replace(Ref(*values), foreign=False))
+    monkeypatch.setattr("bench.plan.chooser.Ref", lambda *values: replace(Ref(*values), foreign=False))

@@ -36,13 +36,6 @@ class NoSource(Sound):
     source = ""
 
 
-class Spaced(Sound):
-    """A guard that no selection can name."""
-
-    breaks = "name"
-    name = "my defense"
-
-
 class Undescribed(Sound):
     """A guard with a parameter that nobody can guess."""
 
