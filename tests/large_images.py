@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import bench
-from bench.cell import meter, put_victim, victim
+from bench.cell import meter, put_victim
 from bench.cell.diagnostics import shift_agreement
 from bench.cell.loaded import LoadedVictim
 from bench.cell.predict import batch_size

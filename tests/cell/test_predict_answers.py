@@ -83,7 +83,7 @@ WRONG = [
     *[pytest.param(Prediction(RIGHT, value), said, id=f"score {name}") for name, (value, said) in SCORE.items()],
     *[pytest.param(Prediction(RIGHT, flagged=value), said, id=f"flag {name}") for name, (value, said) in FLAGS.items()],
     pytest.param(RIGHT, "the guard gave a Tensor, expected a Prediction", id="no prediction"),
-    pytest.param(None, "the guard gave a NoneType, expected a Prediction", id="nothing"),
+    pytest.param(None, "the guard gave None, expected a Prediction", id="nothing"),
 ]  # fmt: skip
 
 
@@ -124,7 +124,8 @@ def test_a_right_answer_of_any_precision_is_kept_as_float32_in_order(kind):
 class Returns:
     """A repair that gives what it was made with."""
 
-    changes_nothing = False
+    changes_nothing = wants_pairs = False
+    knowledge = "clean"
 
     def __init__(self, result) -> None:
         self.repair = lambda model, known, context: result
@@ -157,7 +158,7 @@ def test_a_victim_that_was_broken_before_its_repair_is_told_apart():
 
 
 def test_a_repair_that_gives_no_network_is_named():
-    with pytest.raises(TypeError, match=r"repair gave a NoneType, expected an nn\.Module"):
+    with pytest.raises(TypeError, match=r"repair gave None, expected an nn\.Module"):
         repaired(None)
 
 

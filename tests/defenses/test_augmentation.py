@@ -104,7 +104,7 @@ def test_a_crop_without_augmentation_is_refused() -> None:
 def test_it_is_said_if_the_data_set_does_not_say_how_to_vary_its_images(name: str) -> None:
     silent, lines = replace(SPEC, crop=None, flip=None), list[str]()
     defense = REGISTRY.create(
-        "defense", name, {"augment": True, **({} if name == "bnp" else QUICK.get(name, {"epochs": 1}))}
+        "defense", name, {**({} if name == "bnp" else QUICK.get(name, {"epochs": 1})), "augment": True}
     )
     around = replace(context(), log=lines.append)
     defense.resolve(silent).repair(normalised_victim(), Known(FOUR_CLASSES.draw(80, seed=1)), around)
