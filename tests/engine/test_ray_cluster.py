@@ -166,7 +166,7 @@ def test_dead_and_hanging_workers_are_replaced(folder, cluster):
         for slot, cell in enumerate((dies, hangs)):
             engine.start(slot, cell.victim)
         assert {outcome.status for outcome in ended(engine, 2)} == {"done"}
-        engine._settings = tiny.settings(folder, timeout=3)  # now that everything is imported there
+        engine._settings = tiny.settings(folder, timeout=8)  # now that everything is imported there
         engine.start(0, dies)
         engine.start(1, hangs)
         asked, outcomes = [], {}
@@ -178,7 +178,7 @@ def test_dead_and_hanging_workers_are_replaced(folder, cluster):
         assert max(asked) < 0.5
         assert (outcomes[0].status, outcomes[1].status) == ("died", "timeout")
         assert outcomes[0].reason.startswith("the worker died (node ")
-        assert outcomes[1].reason == "stopped after the timeout of 3 s"
+        assert outcomes[1].reason == "stopped after the timeout of 8 s"
         while not (engine.ready(0) and engine.ready(1)):
             assert engine.wait(0.1) == []
         engine._settings = tiny.settings(folder)
