@@ -78,7 +78,7 @@ def test_a_name_that_no_plugin_can_have_gets_one_line_and_nothing_is_written(kin
 
 @pytest.mark.parametrize("package", [False, True], ids=["file", "package"])
 def test_nothing_is_written_over(package, told, tmp_path):
-    arguments = ["new", "defense", "mine", *["--package"] * package]
+    arguments = ["new", "defense", "begun_here", *["--package"] * package]
     assert told(*arguments)[0] == 0
     before = files(tmp_path)
     last = sorted(before)[-1]
