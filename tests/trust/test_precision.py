@@ -22,6 +22,7 @@ UNWRITTEN = {
     "1x1, kernel 3, stride 3": (nn.Conv2d(8, 16, 3, 3, 1), (1, 1)),
     "1x1, kernel 5, stride 2": (nn.Conv2d(8, 16, 5, 2, 2), (1, 1)),
     "1x1, kernel 7, stride 2": (nn.Conv2d(8, 16, 7, 2, 3), (1, 1)),
+    "1x1, every tap sees the pixel": (nn.Conv2d(8, 16, 1, 2), (1, 1)),
     "1x1, depthwise": (nn.Conv2d(16, 16, 3, 2, 1, groups=16), (1, 1)),
     "1x1, groups": (nn.Conv2d(16, 32, 3, 2, 1, groups=8), (1, 1)),
     "2x1, stride 2": (nn.Conv2d(8, 16, 3, 2, 1), (2, 1)),
@@ -37,7 +38,6 @@ RIGHT = {
     "1x2, stride 2": (nn.Conv2d(8, 16, 3, 2, 1), (1, 2)),
     "4x4, stride 2": (nn.Conv2d(8, 16, 3, 2, 1), (4, 4)),
     "1x1, no stride": (nn.Conv2d(8, 16, 3, 1, 1), (1, 1)),
-    "1x1, every tap sees the pixel": (nn.Conv2d(8, 16, 1, 2), (1, 1)),
     "same padding": (nn.Conv2d(8, 16, 3, padding="same"), (1, 1)),
     "transposed, to width 2": (nn.ConvTranspose2d(8, 16, 2, 2), (1, 1)),
 }
