@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bench.plugin.attack import Objective
 from bench.plugin.images import augment, batches, images_at_once, steps_per_epoch
+from bench.plugin.parameters import later
 from bench.plugin.values import LabelledImages
 from bench.toolbox.networks import channels_last
 from bench.toolbox.precision import cpu_bf16, expect_finite, has_bf16
@@ -50,17 +51,15 @@ class Recipe(BaseModel):
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
     augment: bool = True
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    start_size: float = Field(1.0, gt=0, le=1, description="side of the first images that the network sees, in sides")
-    grown: float = Field(0.6, gt=0, le=1, description="share of the training after which it sees whole images")
-    crop: int | None = Field(None, ge=0, description="pixels of random cropping; None: as the data set declares")
+    optimizer: Literal["sgd", "adamw"] = later("sgd")
+    start_size: float = later(1.0, gt=0, le=1, description="side of the first images that the network sees, in sides")
+    grown: float = later(0.6, gt=0, le=1, description="share of the training after which it sees whole images")
+    crop: int | None = later(None, ge=0, description="pixels of random cropping; None: as the data set declares")
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a victim's key contains of it: what was added later is left out while it has its default."""
-        later = ("optimizer", "start_size", "grown", "crop")
-        defaults = {name: type(self).model_fields[name].default for name in later}
-        return self.model_dump(exclude={name for name in later if getattr(self, name) == defaults[name]})
+        """What a victim's key contains of it."""
+        return self.model_dump()
 
     def size(self, done: float) -> float:
         """The side of the images, in sides of whole ones, when the share ``done`` of the training is done.
@@ -141,7 +140,7 @@ def _expect_sizes(model: nn.Module, data: LabelledImages, recipe: Recipe) -> Non
         return
     try:
         with torch.no_grad(), _seeing(model.eval(), recipe.size(0)):
-            model(data.example.to(data.images.device))
+            model(data.example)
     except Exception as error:  # whatever its layers say
         raise ValueError(
             f"start_size={recipe.start_size}: this network takes no images of another size: expected 1"
