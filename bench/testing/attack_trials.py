@@ -45,15 +45,13 @@ class Trial:
 
 def trial(subject: Subject, sample: Sample = BASE, *, again: bool = False) -> Trial:
     """The attack on this sample; run once, or ``again``."""
-    name = f"attack on {sample}"
-    if again or name not in subject.kept:
+
+    def tried() -> Trial:
         made = Trial(sample, cast(Attack, subject.quick))
         made.seen = watched(lambda: _run(made))
-        if again:
-            return made
-        subject.kept[name] = made
-    kept: Trial = subject.kept[name]
-    return kept
+        return made
+
+    return subject.once(f"attack on {sample}", tried, again=again)
 
 
 def ran(subject: Subject) -> Trial:

@@ -11,6 +11,7 @@ from bench.plugin.values import AttackContext, Poisoned
 from bench.testing.attack_trials import Trial, ran, trial
 from bench.testing.properties import Family, Unmet
 from bench.testing.samples import BASE, GREY, HUNDRED, MISSING, TWO, Sample
+from bench.testing.situations import add_situations, declined
 from bench.testing.subject import Subject
 
 FAMILY = Family("attack")
@@ -127,25 +128,19 @@ def after_others(subject: Subject) -> str:
     return _same(first, trial(subject, again=True), "after other runs")
 
 
-def _situation(name: str, sample: Sample) -> None:
-    @FAMILY.property(name, f"it works or declines with a reason: {sample.what}")
-    def works(subject: Subject) -> str:
-        ran(subject)
-        return _works(trial(subject, sample))
+def _works_on(sample: Sample, subject: Subject) -> str:
+    ran(subject)
+    return _works(trial(subject, sample))
 
 
-for _name, _sample in {"grey": GREY, "two-classes": TWO, "hundred-classes": HUNDRED, "missing-class": MISSING}.items():
-    _situation(_name, _sample)
+add_situations(
+    FAMILY, {"grey": GREY, "two-classes": TWO, "hundred-classes": HUNDRED, "missing-class": MISSING}, _works_on
+)
 
 
 def _works(made: Trial) -> str:
-    error = made.seen.error
-    if isinstance(error, Unmet):
-        raise error
-    if error is not None:
-        raise Unmet(f"it raises {one_line(error)}", "a trigger, or a reason from unsupported or resolve")
-    if made.declined is not None:
-        return f"that it declines: {made.declined}"
+    if reason := declined(made, "a trigger"):
+        return reason
     if made.sample != BASE:
         _expect_images(made.triggered, made.inputs())
     return "a trigger"

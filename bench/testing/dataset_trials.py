@@ -24,15 +24,13 @@ class Trial:
 
 def trial(subject: Subject, *, again: bool = False) -> Trial:
     """The data set, loaded once, or ``again``."""
-    if again or "splits" not in subject.kept:
-        folder = subject.folder or Path("no-folder-of-data-sets")
-        made = Trial(cast(Dataset, subject.quick), folder)
+
+    def tried() -> Trial:
+        made = Trial(cast(Dataset, subject.quick), subject.folder or Path("no-folder-of-data-sets"))
         made.seen = watched(lambda: _run(made))
-        if again:
-            return made
-        subject.kept["splits"] = made
-    kept: Trial = subject.kept["splits"]
-    return kept
+        return made
+
+    return subject.once("splits", tried, again=again)
 
 
 def loaded(subject: Subject) -> tuple[Trial, Splits]:

@@ -92,7 +92,7 @@ def presets(subject: Subject) -> str:
 def pickling(subject: Subject) -> str:
     made = _made(subject)
     try:
-        again = pickle.loads(pickle.dumps(made))
+        again = pickle.loads(pickle.dumps(made))  # what was pickled here
     except Exception as error:  # whatever a parameter's class raises
         raise Unmet(one_line(error)) from None
     if again != made:

@@ -46,14 +46,7 @@ class Trial:
 
 def trial(subject: Subject, sample: Sample = BASE, *, again: bool = False) -> Trial:
     """The defense on this sample; run once, or ``again``."""
-    name = f"defense on {sample}"
-    if again or name not in subject.kept:
-        made = try_on(subject, sample)
-        if again:
-            return made
-        subject.kept[name] = made
-    kept: Trial = subject.kept[name]
-    return kept
+    return subject.once(f"defense on {sample}", lambda: try_on(subject, sample), again=again)
 
 
 def answered(subject: Subject) -> Trial:

@@ -14,6 +14,7 @@ from bench.plugin.values import Knowledge, Prediction
 from bench.testing.defense_trials import Trial, answered, trial, try_on
 from bench.testing.properties import Family, Inapplicable, Unmet
 from bench.testing.samples import BASE, GREY, HUNDRED, MISSING, TWO, VIT, Sample
+from bench.testing.situations import add_situations, declined
 from bench.testing.subject import Subject
 from bench.testing.watched import watched
 
@@ -40,10 +41,7 @@ def knowledge(subject: Subject) -> str:
 
 @FAMILY.property("runs", f"it runs on {BASE.what}")
 def runs(subject: Subject) -> str:
-    made = trial(subject)
-    if made.seen.error is not None:
-        raise _raised(made)
-    return f"that it declines: {made.declined}" if made.declined is not None else "an answer"
+    return declined(trial(subject), "an answer") or "an answer"
 
 
 @FAMILY.property("answers", "logits (N, C), and score and flagged (N,) or none, finite, of the right types")
@@ -118,38 +116,23 @@ def notes(subject: Subject) -> str:
     return ""
 
 
-def _situation(name: str, sample: Sample) -> None:
-    @FAMILY.property(name, f"it works or declines with a reason: {sample.what}")
-    def works(subject: Subject) -> str:
-        answered(subject)
-        made = trial(subject, sample)
-        if made.seen.error is not None:
-            raise _raised(made)
-        if made.declined is not None:
-            return f"that it declines: {made.declined}"
-        try:
-            made.checked()
-        except (TypeError, ValueError) as error:
-            raise Unmet(one_line(error)) from None
-        return "an answer"
+def _works_on(sample: Sample, subject: Subject) -> str:
+    answered(subject)
+    made = trial(subject, sample)
+    if reason := declined(made, "an answer"):
+        return reason
+    try:
+        made.checked()
+    except (TypeError, ValueError) as error:
+        raise Unmet(one_line(error)) from None
+    return "an answer"
 
 
-for _name, _sample in {
-    "vit": VIT,
-    "grey": GREY,
-    "two-classes": TWO,
-    "hundred-classes": HUNDRED,
-    "missing-class": MISSING,
-}.items():
-    _situation(_name, _sample)
-
-
-def _raised(made: Trial) -> Unmet:
-    error = made.seen.error
-    if isinstance(error, Unmet):
-        return error
-    line = one_line(error) if error is not None else ""
-    return Unmet(f"it raises {line}", "an answer, or a reason from unsupported or resolve")
+add_situations(
+    FAMILY,
+    {"vit": VIT, "grey": GREY, "two-classes": TWO, "hundred-classes": HUNDRED, "missing-class": MISSING},
+    _works_on,
+)
 
 
 def _parts(answer: Prediction) -> dict[str, Tensor]:

@@ -41,15 +41,13 @@ class Trial:
 
 def trial(subject: Subject, sample: Sample = USUAL, *, again: bool = False) -> Trial:
     """The model on this sample; run once, or ``again``."""
-    name = f"model on {sample}"
-    if again or name not in subject.kept:
+
+    def tried() -> Trial:
         made = Trial(sample, cast(Model, subject.quick))
         made.seen = watched(lambda: _run(made))
-        if again:
-            return made
-        subject.kept[name] = made
-    kept: Trial = subject.kept[name]
-    return kept
+        return made
+
+    return subject.once(f"model on {sample}", tried, again=again)
 
 
 def built(subject: Subject) -> tuple[Trial, nn.Module]:

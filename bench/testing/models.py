@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.errors import one_line
 from bench.testing.model_trials import USUAL, Trial, built, fresh, trial
 from bench.testing.properties import Family, Unmet
 from bench.testing.samples import Sample
+from bench.testing.situations import add_situations, declined
 from bench.testing.subject import Subject
 
 FAMILY = Family("model")
@@ -83,25 +83,17 @@ def storable(subject: Subject) -> str:
     return ""
 
 
-def _situation(name: str, sample: Sample) -> None:
-    @FAMILY.property(name, f"it works or declines with a reason: {sample.what}")
-    def works(subject: Subject) -> str:
-        built(subject)
-        return _works(trial(subject, sample))
+def _works_on(sample: Sample, subject: Subject) -> str:
+    built(subject)
+    return _works(trial(subject, sample))
 
 
-for _name, _sample in SITUATIONS.items():
-    _situation(_name, _sample)
+add_situations(FAMILY, SITUATIONS, _works_on)
 
 
 def _works(made: Trial) -> str:
-    error = made.seen.error
-    if isinstance(error, Unmet):
-        raise error
-    if error is not None:
-        raise Unmet(f"it raises {one_line(error)}", "a network, or a reason from unsupported or resolve")
-    if made.declined is not None:
-        return f"that it declines: {made.declined}"
+    if reason := declined(made, "a network"):
+        return reason
     if made.sample != USUAL:
         _expect_logits(made.logits, made)
         _expect_gradients(made)

@@ -1,14 +1,17 @@
 """A plugin that is examined, with what has been found out about it so far."""
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.plan.registry import KINDS, Registry
 from bench.plugin.base import Plugin
 from bench.testing.quick import quick
+
+Made = TypeVar("Made")
 
 
 @dataclass
@@ -40,6 +43,15 @@ class Subject:
     def quick(self) -> Plugin:
         """The plugin as it is run here. Raises what its constructor raises."""
         return quick(self.plugin, self.given, built_in=self.built_in)
+
+    def once(self, name: str, make: Callable[[], Made], *, again: bool = False) -> Made:
+        """What ``make`` gives, made once for all properties that look at it; ``again``: made anew, and not kept."""
+        if again:
+            return make()
+        if name not in self.kept:
+            self.kept[name] = make()
+        kept: Made = self.kept[name]
+        return kept
 
 
 def subject_of(plugin: type[Plugin] | Plugin, folder: Path | None = None) -> Subject:
