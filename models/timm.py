@@ -8,25 +8,23 @@ in a linear layer, the request is refused before any work starts.
 """
 
 import re
-from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import AliasChoices, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AliasChoices, Field
 from torch import nn
 
+from bench.models._library import OfLibrary, unknown_architecture
 from bench.models._patches import check_patches, transformer_patches
 from bench.models._stem import is_small, keep_resolution
 from bench.models._timm import Pretrainable, check_builds, create
 from bench.plugin import ImageSpec, RequestError
 
 
-class Timm(Pretrainable):
+class Timm(OfLibrary, Pretrainable):
     name: ClassVar[str] = "timm"
-    by_name_only: ClassVar[bool] = True
     source: ClassVar[str] = "Wightman, PyTorch Image Models, 2019"
 
-    # a plugin has a ``name`` of its own, so timm's name is ``architecture`` here and name= wherever it is written
     architecture: str = Field(
         "densenet121",
         validation_alias=AliasChoices("architecture", "name"),
@@ -43,11 +41,6 @@ class Timm(Pretrainable):
         description="small: the first two strides are 1; imagenet: as timm has it; auto: small up to 64 pixels for a "
         "network that takes any image size, else imagenet",
     )
-
-    @model_serializer(mode="wrap")
-    def _as_written(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = dump(self)
-        return {{"architecture": "name"}.get(field, field): value for field, value in values.items()}
 
     def resolve(self, spec: ImageSpec) -> Self:
         _check_known(self.architecture)
@@ -82,9 +75,7 @@ def _check_known(name: str) -> None:
 
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        nearest = get_close_matches(architecture, timm.list_models(), n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else "expected one of timm.list_models()"
-        raise RequestError(f"timm: unknown architecture name={architecture}: {hint}")
+        raise unknown_architecture("timm", architecture, timm.list_models(), "one of timm.list_models()")
     tags = [full_name.partition(".")[2] for full_name in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
         raise RequestError(f"timm: unknown weights name={name}: expected one of {', '.join(tags) or 'none'}")

@@ -7,16 +7,16 @@ built for the images' size. Auxiliary classifiers are left out. TorchVision main
 """
 
 import inspect
-from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import AliasChoices, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AliasChoices, Field
 from torch import nn
 
+from bench.models._library import OfLibrary, unknown_architecture
 from bench.models._stem import keep_resolution
 from bench.models._timm import Normalised, check_builds
-from bench.plugin import ImageSpec, Model, RequestError
+from bench.plugin import ImageSpec, RequestError
 
 _OPTIONS: dict[str, dict[str, Any]] = {  # what must be said of a network beside its classes
     "googlenet": {"aux_logits": False, "init_weights": True},
@@ -24,12 +24,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {  # what must be said of a network beside
 }
 
 
-class TorchVision(Model):
+class TorchVision(OfLibrary):
     name: ClassVar[str] = "torchvision"
-    by_name_only: ClassVar[bool] = True
     source: ClassVar[str] = "TorchVision maintainers and contributors, 2016"
 
-    # a plugin has a ``name`` of its own: torchvision's name is ``architecture`` here and name= wherever it is written
     architecture: str = Field(
         "resnet18",
         validation_alias=AliasChoices("architecture", "name"),
@@ -38,11 +36,6 @@ class TorchVision(Model):
     stem: Literal["imagenet", "small"] = Field(
         "imagenet", description="imagenet: as torchvision has it; small: the first two strides are 1"
     )
-
-    @model_serializer(mode="wrap")
-    def _as_written(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = dump(self)
-        return {{"architecture": "name"}.get(field, field): value for field, value in values.items()}
 
     def resolve(self, spec: ImageSpec) -> Self:
         _check_known(self.architecture)
@@ -71,9 +64,7 @@ def _check_known(name: str) -> None:
 
     names = models.list_models(module=models)
     if name not in names:
-        nearest = get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(names)}"
-        raise RequestError(f"torchvision: unknown architecture name={name}: {hint}")
+        raise unknown_architecture("torchvision", name, names, f"one of {', '.join(names)}")
 
 
 def _one_side(spec: ImageSpec) -> int:
