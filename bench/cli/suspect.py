@@ -61,9 +61,7 @@ def scan(
     else:
         print_lines([escape(line) if isinstance(line, str) else line for line in scan_lines(found, brought.facts)])
     if page is not None:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(written_page(found, brought.facts), encoding="utf-8")
-        complain(f"written: {page}")
+        _write_page(page, written_page(found, brought.facts))
     return 1 if not found.done else 3 if found.suspicious else 0
 
 
@@ -106,6 +104,12 @@ def repair(checkpoint: Path, /, *, out: Path | None = None, **options: Any) -> N
 def _read(kind: type[Read], typed: Mapping[str, Any]) -> Read:
     values = {name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in typed.items()}
     return kind.read(values)
+
+
+def _write_page(page: Path, text: str) -> None:
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(text, encoding="utf-8")
+    complain(f"written: {page}")
 
 
 def _new_file(path: Path, option: str) -> Path:

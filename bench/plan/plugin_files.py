@@ -79,7 +79,7 @@ def load(file: PluginFile, inside: AbstractContextManager[None] | None = None) -
     name = _module_name(file)
     if name not in sys.modules and file.is_object:
         with _beside(file), inside or nullcontext():
-            enter(file, pickle.loads(file.pickled or b""))
+            enter(file, pickle.loads(file.pickled or b""))  # code of the caller's own, who gave it as a class
     if name not in sys.modules:
         loader = _TextLoader(name, Source(file.path, file.text))
         module = importlib.util.module_from_spec(_spec(name, loader))
