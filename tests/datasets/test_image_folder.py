@@ -1,5 +1,6 @@
 """Pictures of one's own: how a directory is split into classes and splits, and what is reported about a bad one."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,9 @@ def test_pictures_that_change_while_they_are_decoded_are_not_used(pets, tmp_path
     dataset, square = ImageFolder(path=str(pets), size=8), _pictures.square
 
     def change(file, *args, **options):
-        Image.new("RGB", (40, 20)).save(pets / "cat" / "3.png")
+        whole = tmp_path / f"{threading.get_ident()}.png"  # several threads decode, and none may see half a file
+        Image.new("RGB", (40, 20)).save(whole)
+        whole.replace(pets / "cat" / "3.png")
         return square(file, *args, **options)
 
     with monkeypatch.context() as patched:
