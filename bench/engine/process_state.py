@@ -16,7 +16,7 @@ from bench.engine.torch_facts import torch_facts
 
 URGENT = list(urgent_facts())
 FACTS = [*URGENT, *torch_facts(), *process_facts()]
-_TRIES = 3  # to put one thing back
+_TRIES = range(3)  # to put one thing back; made beforehand, since a handler may raise in every call
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Snapshot:
         """Put back what can be put back. ``changes`` then says what could not."""
         facts = list(zip(FACTS, self._values, strict=True))
         for fact, before in facts[: len(URGENT)]:
-            _persistently(_restore, fact, before)
-        _persistently(replaced.restore, self._modules)
+            persistently(_restore, fact, before)
+        persistently(replaced.restore, self._modules)
         for fact, before in facts[len(URGENT) :]:
-            _persistently(_restore, fact, before)
+            persistently(_restore, fact, before)
 
 
 def _restore(fact: Fact, before: Any) -> None:
@@ -62,9 +62,9 @@ def _restore(fact: Fact, before: Any) -> None:
         fact.restore(before)
 
 
-def _persistently(do: Callable[..., None], *given: Any) -> None:
+def persistently(do: Callable[..., None], *given: Any) -> None:
     """Call it until it raises nothing: signal handlers that a plugin left may raise in it."""
-    for _ in range(_TRIES):
+    for _ in _TRIES:
         try:
             do(*given)
             return

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from bench.engine.process_state import Snapshot
+from bench.engine.process_state import Snapshot, persistently
 
 
 class Undoing:
@@ -44,9 +44,9 @@ class Undoing:
             with suppress(Exception):  # of a signal handler, which may be left and run at any time
                 gc.collect(1)  # what is forgotten may do something when it goes
             changed = _changes(before)
-            descriptors.put_back()
+            persistently(descriptors.put_back)
             if changed:
-                before.restore()
+                persistently(before.restore)  # a handler may raise as it begins
                 self._tell(plugin, changed, before.changes())
 
     def _tell(self, plugin: str, changed: tuple[str, ...], left: tuple[str, ...]) -> None:
@@ -75,6 +75,7 @@ class _StandardDescriptors:
         self._files = {number: _file(copy) for number, copy in self._copies.items()}
 
     def put_back(self) -> None:
+        """Called again after an interruption, it goes on."""
         for number, copy in self._copies.items():
             if _file(copy) == self._files[number]:  # else the plugin has closed it
                 if _file(number) != self._files[number]:

@@ -15,6 +15,7 @@ import forked
 import pytest
 import torch
 
+from bench.engine import undoing
 from bench.engine.process_state import Snapshot
 from bench.engine.undoing import Undoing
 
@@ -102,6 +103,27 @@ def test_what_foreign_code_changes_is_put_back_and_told(do, words):
         assert note.startswith("attack 'x' left ")
         assert words in note
         assert note.endswith(" in the process that plans; put back")
+
+
+def test_a_handler_that_raises_while_descriptors_are_put_back_leaves_nothing_undone():
+    real = undoing._file
+
+    def interrupted(descriptor: int) -> tuple[int, int] | None:
+        undoing._file = real
+        signal.raise_signal(signal.SIGALRM)
+        return real(descriptor)
+
+    def raise_once() -> None:
+        raise_often()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        redirect()
+        undoing._file = interrupted
+
+    _, _, untouched = forked.result(lambda: undone(lambda: None))
+    notes, changes, descriptors = forked.result(lambda: undone(raise_once))
+    assert changes == ()
+    assert descriptors == untouched
+    assert len(notes) == 1
 
 
 def test_a_copy_that_a_plugin_makes_of_the_process_ends_with_it(tmp_path):
