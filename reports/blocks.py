@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.reports.knowledge import Group, groups
 from bench.reports.records import AVERAGE as AVERAGE
-from bench.reports.records import BEFORE, BLOCK, METRICS, compared, ordered
+from bench.reports.records import BEFORE, BLOCK, HEADS, METRICS, compared, ordered
 from bench.reports.stats import RowSet, Stat
 
 DAGGER = "†"
@@ -42,7 +42,9 @@ class Block:
     The defense "none" has no column: ``before`` holds the undefended network. ``invalid_attacks`` gives for each attack
     that did not work the reasons by seed. Such an attack is left out of the average unless ``with_invalid``, and no
     defense is best against it. ``left_out`` are the records that are in none of the cells, for they are of something
-    else than the newest (``bench.reports.identity``).
+    else than the newest (``bench.reports.identity``). ``metrics`` are the columns of its main table, in their order,
+    some of ``METRICS``. ``defenses_as_rows``: the main table has defenses as rows and attacks side by side, in formats
+    that know both.
     """
 
     title: str
@@ -54,12 +56,29 @@ class Block:
     invalid_attacks: dict[str, dict[int, str]] = field(default_factory=dict)
     with_invalid: bool = False
     left_out: pd.DataFrame = field(default_factory=pd.DataFrame)
+    metrics: tuple[str, ...] = tuple(METRICS)
+    defenses_as_rows: bool = False
     _winners: dict[str, set[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def defenses(self) -> list[str]:
         """The headings of the defenses' columns, group by group."""
         return [name for group in self.groups for name in group.defenses]
+
+    @property
+    def metrics_before(self) -> tuple[str, ...]:
+        """Those of ``metrics`` that the undefended network has."""
+        return tuple(metric for metric in self.metrics if metric in BEFORE)
+
+    @property
+    def heads(self) -> list[str]:
+        """The headings of ``metrics``."""
+        return [HEADS[metric] for metric in self.metrics]
+
+    @property
+    def heads_before(self) -> list[str]:
+        """The headings of ``metrics_before``."""
+        return [HEADS[metric] for metric in self.metrics_before]
 
     @cached_property
     def rivals(self) -> list[str]:

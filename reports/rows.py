@@ -1,20 +1,21 @@
 """The text of every cell of a block's table. The formats only lay it out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.reports.blocks import AVERAGE, Block
 from bench.reports.format import UNDEFINED, percent, tally, word
-from bench.reports.records import BEFORE, METRICS
 
 
 @dataclass(frozen=True)
 class CellText:
     """What a table says of one attack against one ``defense``; None is the undefended network.
 
-    ``figures`` are the texts of ``METRICS``, of the undefended network those of ``BEFORE``: "98.5" or "98.5±0.3", a
-    dash where a metric is not defined. Of a cell that is not ``done`` the first is a word such as "failed", and dashes
-    follow. ``best``: this defense has the best DER of the row among those that were given the same. ``tally`` is "2/3"
-    where two of three seeds (in the average row: of the attacks) are done, and "" where all or none are.
+    ``figures`` are the texts of the block's ``metrics``, of the undefended network those of its ``metrics_before``:
+    "98.5" or "98.5±0.3", a dash where a metric is not defined. Of a cell that is not ``done`` the first is a word such
+    as "failed", and dashes follow. ``best``: this defense has the best DER of the row among those that were given the
+    same; ``second``: the second best. ``ranked`` is the place of DER in ``figures``, None where it is not shown.
+    ``tally`` is "2/3" where two of three seeds (in the average row: of the attacks) are done, and "" where all or none
+    are.
     """
 
     defense: str | None
@@ -22,6 +23,8 @@ class CellText:
     done: bool
     best: bool
     tally: str
+    second: bool = False
+    ranked: int | None = field(default=None, compare=False)
 
     @property
     def word(self) -> str:
@@ -58,8 +61,10 @@ def rows(block: Block) -> list[Row]:
 def cell_text(block: Block, attack: str, defense: str | None) -> CellText:
     """The text of one cell. ``attack`` is one of the block's or the average."""
     cell = block.cell(attack, defense)
-    metrics = METRICS if defense else BEFORE
+    metrics = block.metrics if defense else block.metrics_before
     if cell.status != "done":
         return CellText(defense, [word(cell), *[UNDEFINED] * (len(metrics) - 1)], done=False, best=False, tally="")
     figures = [percent(cell.stat(metric)) for metric in metrics]
-    return CellText(defense, figures, done=True, best=defense in block.best(attack), tally=tally(cell))
+    ranked = metrics.index("der") if "der" in metrics else None
+    best = ranked is not None and defense in block.best(attack)
+    return CellText(defense, figures, done=True, best=best, tally=tally(cell), ranked=ranked)

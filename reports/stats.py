@@ -15,11 +15,16 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Stat:
-    """Mean and sample standard deviation of ``count`` values; std is NaN for fewer than two, mean for none."""
+    """Mean and sample standard deviation of ``count`` values; std is NaN for fewer than two, mean for none.
+
+    low and high bound the mean's 95 % interval, in the mean's unit; NaN where there is none.
+    """
 
     mean: float = nan
     std: float = nan
     count: int = 0
+    low: float = nan
+    high: float = nan
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Stat":

@@ -7,7 +7,6 @@ from rich.cells import cell_len
 
 from bench.reports.format import NO_DEFENSE, UNDEFINED
 from bench.reports.legend import legend
-from bench.reports.records import HEADS
 from bench.reports.rows import CellText, Row
 from bench.reports.sections import Section
 from bench.reports.side_table import SideTable
@@ -26,8 +25,8 @@ def escape_markdown(text: str) -> str:
 def _section(section: Section) -> str:
     block = section.block
     given = {name: group.given or "not recorded" for group in block.groups for name in group.defenses}
-    results = [_line(row, cell, given) for row in section.rows for cell in row.cells]
-    heads = ["attack", "defense", "given", *HEADS.values()]
+    results = [_line(row, cell, given, len(block.heads)) for row in section.rows for cell in row.cells]
+    heads = ["attack", "defense", "given", *block.heads]
     lines = [f"## {escape_markdown(block.title)}", "", *_grid(heads, results, 3), ""]
     lines += [f"- {escape_markdown(text)}" for text in legend(block, best="Bold")]
     for table in [*section.side_tables, section.unfinished, section.messages]:
@@ -35,12 +34,12 @@ def _section(section: Section) -> str:
     return "\n".join([*lines, ""])
 
 
-def _line(row: Row, cell: CellText, given: dict[str, str]) -> list[str]:
-    figures = cell.figures + [UNDEFINED] * (len(HEADS) - len(cell.figures))
+def _line(row: Row, cell: CellText, given: dict[str, str], columns: int) -> list[str]:
+    figures = cell.figures + [UNDEFINED] * (columns - len(cell.figures))
     if cell.tally:
         figures[0] += f" ({cell.tally})"
-    if cell.best:
-        figures[-1] = f"**{figures[-1]}**"
+    if cell.best and cell.ranked is not None:
+        figures[cell.ranked] = f"**{figures[cell.ranked]}**"
     name, known = (cell.defense, given[cell.defense]) if cell.defense else (NO_DEFENSE, UNDEFINED)
     return [*map(escape_markdown, (row.heading, name, known)), *figures]
 
