@@ -116,7 +116,7 @@ def _picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """A picture (C, H, W) of this shape."""
     channels, height, width = shape
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=["PNG"]) as picture:  # some other formats are decoded by programs of the system
             if picture.size != (width, height):
                 size = "x".join(map(str, picture.size))
                 raise RequestError(f"{shown(path)}: is a picture of {size} pixels, expected {width}x{height}")
@@ -124,5 +124,5 @@ def _picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     except RequestError:
         raise
     except Exception as error:  # whatever a damaged file makes of Pillow
-        raise RequestError(f"{shown(path)}: cannot be read as a picture: {one_line(error)}") from None
+        raise RequestError(f"{shown(path)}: cannot be read as a PNG picture: {one_line(error)}") from None
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
