@@ -17,19 +17,11 @@ from torch import Tensor, nn
 
 from bench.defenses._bna_activations import altered_channels
 from bench.defenses._bna_alignment import Adjusted, Alignment, Divergence
+from bench.defenses._bna_outliers import by_deviation, by_rosner
 from bench.defenses._bna_response import respond
 from bench.defenses._inversion import TRIGGER_MODELS, Triggers, invert, note_pictures
-from bench.defenses._outliers import anomaly_index, distances_below_inliers, small_outliers, too_few_classes
-from bench.plugin import (
-    Case,
-    Context,
-    Guard,
-    Known,
-    LabelledImages,
-    Runtime,
-    later,
-    stratified_order,
-)
+from bench.defenses._outliers import too_few_classes
+from bench.plugin import Case, Context, Guard, Known, LabelledImages, Runtime, later, stratified_order
 from bench.toolbox.inference import Answers
 from bench.toolbox.networks import batch_norms
 
@@ -71,10 +63,10 @@ class BNA(Runtime):
         "esd", description="test of abnormally small norms: Rosner's on log norms, or 1/norm in MADs (the paper's)"
     )
     significance: float = Field(0.05, gt=0, lt=1, description="esd: of Rosner's test, for each trigger model")
-    ratio: float = Field(3, ge=1, description="esd: a target's norm is also this many times below the median")
+    ratio: float = Field(1.5, ge=1, description="esd: a target's norm is also this many times below the median")
     threshold: float = Field(7, gt=0, description="mad: a target's 1/norm exceeds the median by this many MADs")
-    images: int = Field(16, ge=1, description="reference images for each trigger in the search")
-    steps: int = Field(60, ge=1, description="steps of the search")
+    images: int = Field(64, ge=1, description="reference images for each trigger in the search")
+    steps: int = Field(300, ge=1, description="steps of the search")
     goal: float = Field(0.95, gt=0, le=1, description="share of the images that a trigger must lead to its target")
     refine_images: int = Field(100, ge=1, description="reference images for a detected target's trigger")
     refine_steps: int = Field(100, ge=1, description="steps for a detected target's trigger")
@@ -93,8 +85,16 @@ class BNA(Runtime):
     )
     batch: int = Field(64, ge=1, description="images a step of the alignment")
     samples: int = Field(2048, ge=1, description="activations of a channel that a step draws")
-    judged: Literal["all", "successful"] = later(
-        "all", description="searches that enter the statistic: all, or those that reached the goal"
+    judged: Literal["all", "successful"] = Field(
+        "successful",
+        exclude_if=lambda judged: judged == "all",  # what was done before there was this parameter
+        description="searches that enter the statistic: all, or those that reached the goal",
+    )
+    warp_ratio: float | None = Field(
+        3,
+        ge=1,
+        exclude_if=lambda ratio: ratio is None,
+        description="ratio for warps, whose smallest norms scatter more; as ratio if not given",
     )
     members: Literal["clean", "stamped", "none"] = later(
         "clean",
@@ -150,7 +150,7 @@ class BNA(Runtime):
             prune = self.prune if self.search == "pairs" else 0
             # an all-to-all trigger has as many searches that succeed as there are classes
             triggers = self._invert(model, kind, images, targets, self.steps, context, prune=prune, least=classes)
-            scores, outlying = self._judge_counted(triggers)
+            scores, outlying = self._judge_counted(triggers, kind)
             note_pictures(kind, triggers, images, targets, scores, outlying, context)
             notes[kind] = {
                 "norm": triggers.norms.tolist(),
@@ -181,12 +181,12 @@ class BNA(Runtime):
         count = max(map(len, images))
         return torch.stack([some[torch.arange(count, device=context.device) % len(some)] for some in images])
 
-    def _judge_counted(self, triggers: Triggers) -> tuple[Tensor, Tensor]:
+    def _judge_counted(self, triggers: Triggers, kind: str = "patch") -> tuple[Tensor, Tensor]:
         """The scores (T,) of ``_judge``, -inf for searches that do not count, and which targets it detects (T,)."""
         norms, reached = triggers.norms.double().cpu(), (triggers.success >= self.goal).cpu()
         counted = torch.ones_like(reached) if self.judged == "all" else reached
         scores, outlying = torch.full_like(norms, -torch.inf), torch.zeros_like(reached)
-        scores[counted], outlying[counted] = self._judge(norms[counted])
+        scores[counted], outlying[counted] = self._judge(norms[counted], kind)
         return scores, outlying & reached & triggers.finished.cpu()
 
     def _can_flag(self, classes: int) -> bool:
@@ -196,19 +196,17 @@ class BNA(Runtime):
         norms[:1] = 1e-6
         return bool(self._judge(norms)[1].any())
 
-    def _judge(self, norms: Tensor) -> tuple[Tensor, Tensor]:
-        """How abnormally small each of ``norms`` (T,) is, and which are too small (T,); of two, neither can be."""
+    def _judge(self, norms: Tensor, kind: str = "patch") -> tuple[Tensor, Tensor]:
+        """How abnormally small each of ``norms`` (T,) is, and which are too small (T,); of two, neither can be.
+
+        ``kind`` is the trigger model whose norms these are.
+        """
         if len(norms) < 3:
             return torch.zeros_like(norms), torch.zeros_like(norms, dtype=torch.bool)
         if self.rule == "mad":
-            inverse = 1 / norms
-            sign = torch.where(inverse < inverse.median(), -1, 1)
-            score = sign * anomaly_index(inverse, unit=1, median="lower")
-            return score, score > self.threshold
-        logs = norms.log()
-        outlying = torch.zeros(len(norms), dtype=torch.bool)
-        outlying[small_outliers(logs.numpy(), self.significance, at_most=(len(norms) - 1) // 2)[0]] = True
-        return distances_below_inliers(logs, outlying), outlying & (norms * self.ratio <= norms.median())
+            return by_deviation(norms, self.threshold)
+        ratio = self.warp_ratio if kind == "warp" and self.warp_ratio else self.ratio
+        return by_rosner(norms, self.significance, ratio)
 
     # --- alignment ---------------------------------------------------------------------------------------
 

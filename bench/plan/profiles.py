@@ -56,6 +56,8 @@ SHIFT_TUNING_OF_FEW = {
     "batch_size": 50,
     "schedule": "constant",
 }
+# digits: few steps are enough, but some searches fail, and a failed search for a warp leaves a norm like any
+SEARCH_OF_FEW = {"images": 16, "steps": 60, "judged": "all", "ratio": 3.0, "warp_ratio": None}
 IDENTIFICATION_OF_FEW = {"decide": "together", "controls": 2, "control_epochs": 40, "distance_images": 200}
 
 PROFILES = {
@@ -102,6 +104,7 @@ PROFILES = {
             "strip": {"overlays": 32},
             "tac": SHIFT_TUNING_OF_FEW | IDENTIFICATION_OF_FEW,
             "true_tac": SHIFT_TUNING_OF_FEW,
+            "bna": SEARCH_OF_FEW,
         },
     ),
     # whole CIFAR-10 and a slim network, hours on two CPU cores. Attacks and baselines are as published, but for the

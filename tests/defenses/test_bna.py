@@ -45,6 +45,15 @@ def test_a_norm_is_too_small_only_if_it_is_also_small_in_relation_to_the_median(
     assert not BNA(ratio=1.3)._judge(norms)[1].any()
 
 
+def test_a_warp_is_held_to_a_ratio_of_its_own() -> None:
+    """The smallest warps of classes that are no targets scatter by a factor of two on real images."""
+    norms = torch.tensor([2.0, 2.2, 2.1, 1.0, 1.9, 2.05, 2.15, 1.95]).double()
+    outlying = {kind: BNA()._judge(norms, kind)[1].tolist() for kind in ("patch", "additive", "warp")}
+    assert outlying["patch"] == outlying["additive"] == [False] * 3 + [True] + [False] * 4
+    assert not any(outlying["warp"])
+    assert BNA(warp_ratio=None)._judge(norms, "warp")[1].tolist() == outlying["patch"]
+
+
 def test_a_planted_target_is_flagged_and_repaired() -> None:
     network, test = column_victim(), SIX_COLUMNS.draw(60, 5)
     before = copy.deepcopy(network.state_dict())
@@ -117,7 +126,7 @@ def test_alignment_uses_the_trigger_model_with_the_highest_score_or_all(align_wi
 
 
 def test_every_trigger_model_that_detects_the_target_has_its_score() -> None:
-    defense, around = BNA(**FAST | {"trigger_models": ("patch", "additive")}), context()
+    defense, around = BNA(**FAST | {"trigger_models": ("patch", "additive"), "judged": "all"}), context()
     [(target, detection)] = defense._detect(column_victim(shouts=120), SIX_COLUMNS.draw(60, 1), around).items()
     assert target == 2
     assert sorted(detection.scores) == ["additive", "patch"]
@@ -169,7 +178,7 @@ def found(norms: list[float], success: list[float]) -> Triggers:
 
 def test_a_failed_search_does_not_enter_the_statistic_if_only_successes_are_judged() -> None:
     triggers = found([10.0, 11, 9, 10.5, 2, 0.1, 0.2], [1.0, 1, 1, 1, 1, 0.3, 0.3])
-    every, outlying = BNA(rule="mad")._judge_counted(triggers)
+    every, outlying = BNA(rule="mad", judged="all")._judge_counted(triggers)
     some, outlying_of_some = BNA(rule="mad", judged="successful")._judge_counted(triggers)
     torch.testing.assert_close(some[:5], BNA(rule="mad")._judge(triggers.norms[:5].double())[0])
     assert (some[5:] == -torch.inf).all()
