@@ -11,6 +11,8 @@ from bench.reports.site.contents import Contents, Shown
 _LONGEST = 5000  # characters of a field that the page shows; the whole is in the file of records
 _JSON = {"class_acc_before", "targets", "class_names", "packages", "fingerprints", "diagnostics"}
 _JSON |= {f"{kind}_params" for kind in ("dataset", "model", "attack", "defense")}
+_RESULTS = ["status", "reason", "valid", "doubt"]
+_RESULTS += ["acc", "asr", "ra", "der", "acc_target", "acc_before", "asr_before", "ra_before", "acc_target_before"]
 _LINES = {"log", "victim_log"}
 
 
@@ -25,10 +27,11 @@ class Field:
 
 @dataclass(frozen=True)
 class Entry:
-    """One record: what it is headed by, and its fields."""
+    """One record: what it is headed by, and its fields: what came out, and all else."""
 
     head: str
-    fields: list[Field]
+    results: list[Field]
+    others: list[Field]
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,15 @@ def cell_pages(contents: Contents) -> list[CellPage]:
         for key, rows in shown.block.by_cell.items():
             attack, column = key
             own = sorted((contents.records[index[row]] for row in rows.positions), key=lambda one: (one.seed, one.key))
-            entries = [Entry(f"seed {record.seed}: {record.status}", _fields(record)) for record in own]
+            entries = [_entry(record) for record in own]
             pages.append(CellPage(shown.cell_page(attack, column), shown, attack, column, entries))
     return pages
 
 
-def _fields(record: Record) -> list[Field]:
-    return [_field(name, getattr(record, name)) for name in Record.model_fields]
+def _entry(record: Record) -> Entry:
+    fields = {name: _field(name, getattr(record, name)) for name in Record.model_fields}
+    results = [fields.pop(name) for name in _RESULTS]
+    return Entry(f"seed {record.seed}: {record.status}", results, list(fields.values()))
 
 
 def _field(name: str, value: object) -> Field:

@@ -36,9 +36,10 @@ class Table:
 
 
 def matrix(shown: Shown, metric: str) -> Table:
-    """Defenses by attacks, one metric: within a group of equal knowledge those with the best average DER first.
+    """Defenses by attacks, one metric.
 
-    A column has a value or a word in at least one row. The undefended network comes first where it has the metric.
+    Within a group of equal knowledge those with the best DER of the last column, the average, come first. A column has
+    a value or a word in at least one row. The undefended network stands above all where it has the metric.
     """
     block = shown.block
     columns = [
@@ -47,7 +48,7 @@ def matrix(shown: Shown, metric: str) -> Table:
     heads = [Entry("defense"), *(_attack_head(shown, name) for name in columns)]
     groups = [("", [_matrix_row(shown, columns, None, metric)])] if metric in BEFORE else []
     for group in block.groups:
-        defenses = sorted(group.defenses, key=lambda name: _rank(shown, name))
+        defenses = sorted(group.defenses, key=lambda name: _rank(shown, block.row_names[-1], name))
         groups.append((group.heading, [_matrix_row(shown, columns, name, metric) for name in defenses]))
     return Table(f"{HEADS[metric]}, in %", heads, groups if columns else [])
 
@@ -67,12 +68,13 @@ def of_defense(shown: Shown, name: str) -> Table:
 
 
 def of_attack(shown: Shown, name: str) -> Table:
-    """Every defense against the attacks of this name, the undefended network first."""
+    """Every defense against the attacks of this name, the undefended network first, then group by group."""
     groups = []
     for attack in [heading for heading in shown.block.attacks if shown.attack_names.get(heading) == name]:
-        defenses = sorted(shown.block.defenses, key=lambda one: _rank(shown, one))
-        rows = [_line(shown, attack, one, _defense_head(shown, one)) for one in [None, *defenses]]
-        groups.append((shown.block.marked(attack), rows))
+        groups.append((shown.block.marked(attack), [_line(shown, attack, None, _defense_head(shown, None))]))
+        for group in shown.block.groups:
+            defenses = sorted(group.defenses, key=lambda one: _rank(shown, attack, one))
+            groups.append((group.heading, [_line(shown, attack, one, _defense_head(shown, one)) for one in defenses]))
     return Table(shown.title, [Entry("defense"), *_heads(), Entry("seeds", kind="n"), Entry("records")], groups)
 
 
@@ -135,10 +137,9 @@ def _value(shown: Shown, attack: str, defense: str | None, metric: str, page: st
     return Entry(text, page if text != UNDEFINED else "", "n best" if best else "n")
 
 
-def _rank(shown: Shown, defense: str) -> tuple[float, int]:
-    """A key under which the best average DER comes first, and what has none last, in the order of the block."""
-    cell = shown.block.cells.get((AVERAGE, defense)) or shown.block.cells[shown.block.attacks[-1], defense]
-    der = cell.stat("der").mean
+def _rank(shown: Shown, attack: str, defense: str) -> tuple[float, int]:
+    """A key under which the best DER of a row comes first, and what has none last, in the order of the block."""
+    der = shown.block.cells[attack, defense].stat("der").mean
     return (1.0 if isnan(der) else -der), shown.block.defenses.index(defense)
 
 
