@@ -22,7 +22,7 @@ def records_of(source: Path, damaged: Callable[[Damaged], object]) -> list[Recor
     try:
         return judged_records(Store(source, create=False), damaged)
     except RequestError as error:
-        reason = str(error).removeprefix(f"--store {source}: ")
+        reason = str(error).removeprefix(f"--store {source}: ").replace("an empty place", "a file of records")
         raise RequestError(f"site {shortened(str(source))}: {reason}") from None
 
 

@@ -1,6 +1,7 @@
 """The pages of the site as HTML. Templates escape every text, and no page has a script."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -14,19 +15,10 @@ from bench.reports.site.croissant import About
 
 def written(contents: Contents, about: About) -> Iterator[tuple[str, str]]:
     """The address and the text of every page and of the style, the index last: it refers to the others."""
-    templates = Environment(
-        loader=PackageLoader("bench.reports", "site/templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    templates.globals["about"] = about
-    templates.globals["at"] = addresses
+    templates = _templates()
 
     def page(address: str, template: Template, **values: Any) -> tuple[str, str]:
-        return address, template.render(root="../" * address.count("/"), **values)
+        return address, template.render(about=about, root="../" * address.count("/"), **values)
 
     cell = templates.get_template("cell.html")
     for one in cell_pages(contents):
@@ -45,6 +37,20 @@ def written(contents: Contents, about: About) -> Iterator[tuple[str, str]]:
         )
     yield addresses.STYLE, templates.get_template("style.css").render()
     yield page(addresses.INDEX, templates.get_template("index.html"), **_index(contents))
+
+
+@cache
+def _templates() -> Environment:
+    made = Environment(
+        loader=PackageLoader("bench.reports", "site/templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.globals["at"] = addresses
+    return made
 
 
 def _index(contents: Contents) -> dict[str, Any]:

@@ -181,8 +181,7 @@ def test_whatever_parameters_a_record_has_the_tables_are_made_and_neutral() -> N
     assert all(cell.isprintable() for table in made for line in table.lines for cell in line)
 
 
-def test_a_report_has_the_tables_in_every_format_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.reports.write.FIGURES", {})
+def test_a_report_has_the_tables_in_every_format_when_asked(tmp_path: Path, no_figures: None) -> None:
     rows = [record("badnets", name, 0, dataset="cifar10", dataset_label="cifar10") for name in ("none", "bna")]
     for asked in (False, True):
         write_report(pd.DataFrame(rows), tmp_path / str(asked), published=asked)
