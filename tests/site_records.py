@@ -1,20 +1,35 @@
-"""Records for tests of the site: real ones of docs/results, and copies of them with other texts."""
+"""Records for tests of the site: made-up ones, copies of them with other texts, and pages read as a browser does."""
 
 from functools import cache
+from hashlib import sha256
 from html.parser import HTMLParser
-from pathlib import Path
+from itertools import product
 from typing import Any
+
+from report_frames import record
 
 from bench.records import Record
 
-FILE = Path(__file__).resolve().parents[1] / "docs" / "results" / "cifar10-small" / "records.jsonl"
 EMPTY = ("meta", "link", "br")
+_PARAMETERS = {f"{kind}_params": "{}" for kind in ("dataset", "model", "attack", "defense")}
 
 
 @cache
-def real() -> tuple[Record, ...]:
-    """Two attacks against four defenses and the control, one seed."""
-    return tuple(map(Record.model_validate_json, FILE.read_text().splitlines()))
+def made() -> tuple[Record, ...]:
+    """The control and two attacks against four defenses and the control, one seed."""
+    cells = product(["none", "badnets", "blend"], ["none", "tac[beta=1.0]", "bna", "fine_pruning", "fire"])
+    return tuple(_made(attack, defense) for attack, defense in cells)
+
+
+def lines() -> str:
+    """The same as a file has them, one a line."""
+    return "".join(f"{one.to_json().replace(chr(10), '')}\n" for one in made())
+
+
+def _made(attack: str, defense: str) -> Record:
+    columns = record(attack, defense, 0) | _PARAMETERS
+    keys = {name: sha256(columns[name].encode()).hexdigest()[:32] for name in ("key", "victim_key")}
+    return Record.model_validate({**columns, **keys})
 
 
 def changed(record: Record, **columns: Any) -> Record:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from site_records import real
+from site_records import made
 
 from bench.records import Record
 from bench.reports.site.croissant import About
@@ -20,14 +20,14 @@ TYPES = {"sc:Text": str, "sc:Float": float | int, "sc:Integer": int, "sc:Boolean
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("croissant")
-    write_site(real()[:3], folder, ABOUT)
+    write_site(made()[:3], folder, ABOUT)
     return folder
 
 
 @pytest.fixture(scope="module")
 def metadata(written: Path) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads((written / "croissant.json").read_text())
-    return made
+    built: dict[str, Any] = json.loads((written / "croissant.json").read_text())
+    return built
 
 
 def test_all_that_a_data_set_must_say_is_said(metadata: dict[str, Any]) -> None:
@@ -36,7 +36,7 @@ def test_all_that_a_data_set_must_say_is_said(metadata: dict[str, Any]) -> None:
     assert metadata["license"] == ABOUT.license
     assert metadata["creator"]["name"] == ABOUT.creator
     assert metadata["url"] == "https://example.org/site/"
-    assert metadata["datePublished"] == max(record.finished for record in real()[:3])[:10]
+    assert metadata["datePublished"] == max(record.finished for record in made()[:3])[:10]
 
 
 def test_every_term_is_in_the_context_or_of_schema_org(metadata: dict[str, Any]) -> None:
@@ -78,11 +78,11 @@ def test_the_key_is_a_field_and_tells_records_apart(written: Path, metadata: dic
 
 def test_the_file_is_read_as_records_again(written: Path) -> None:
     again = [Record.model_validate_json(line) for line in (written / "records.jsonl").read_text().splitlines()]
-    assert {record.to_json() for record in again} == {record.to_json() for record in real()[:3]}
+    assert {record.to_json() for record in again} == {record.to_json() for record in made()[:3]}
 
 
 def test_what_nobody_stated_is_said_to_be_so(tmp_path: Path) -> None:
-    write_site(real()[:1], tmp_path)
-    made = json.loads((tmp_path / "croissant.json").read_text())
-    assert (made["license"], made["creator"]["name"], made["url"]) == ("not stated", "not stated", "index.html")
-    assert made["distribution"][0]["contentUrl"] == "records.jsonl"
+    write_site(made()[:1], tmp_path)
+    built = json.loads((tmp_path / "croissant.json").read_text())
+    assert (built["license"], built["creator"]["name"], built["url"]) == ("not stated", "not stated", "index.html")
+    assert built["distribution"][0]["contentUrl"] == "records.jsonl"
