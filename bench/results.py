@@ -80,12 +80,17 @@ class Results:
         return Text("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
     def report(
-        self, out: str | Path = "bench-report", *, with_invalid: bool = False, figures: Iterable[str] = ()
+        self,
+        out: str | Path = "bench-report",
+        *,
+        with_invalid: bool = False,
+        figures: Iterable[str] = (),
+        published: bool = False,
     ) -> Path:
         """Write tables, figures and a page to a directory, as ``bench report`` does; return the page's path.
 
-        figures: sweeps to draw beside the usual ones, such as ``["sweep:beta"]``. Raises RequestError if there are no
-        results, or for a sweep without any.
+        figures: sweeps to draw beside the usual ones, such as ``["sweep:beta"]``. published: with published figures
+        beside the measured ones. Raises RequestError if there are no results, or for a sweep without any.
         """
         from bench.reports import UnknownFigure, write_report
         from bench.store.store import Store
@@ -94,7 +99,9 @@ class Results:
         self._expect_some("report")
         shown = None if self.store is None else pictures(Store(self.store, create=False), _warn)
         try:
-            return write_report(self.frame, folder, shown, with_invalid=with_invalid, figures=figures)[-1]
+            return write_report(
+                self.frame, folder, shown, with_invalid=with_invalid, figures=figures, published=published
+            )[-1]
         except UnknownFigure as error:
             raise RequestError(f"report: {error}") from None
 

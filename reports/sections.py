@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bench.reports.blocks import Block
 from bench.reports.happened import plugin_messages, unfinished
+from bench.reports.published_tables import published_tables
 from bench.reports.rows import Row, rows
 from bench.reports.side_table import SideTable
 from bench.reports.side_tables import side_tables
@@ -20,6 +21,7 @@ class Section:
     messages: SideTable
 
 
-def section(block: Block) -> Section:
-    """What every format says of ``block``."""
-    return Section(block, rows(block), side_tables(block), unfinished(block), plugin_messages(block))
+def section(block: Block, *, published: bool = False) -> Section:
+    """What every format says of ``block``; ``published``: with published figures beside the measured ones."""
+    beside = [*side_tables(block), *(published_tables(block) if published else [])]
+    return Section(block, rows(block), beside, unfinished(block), plugin_messages(block))

@@ -74,19 +74,21 @@ def write_report(
     *,
     with_invalid: bool = False,
     figures: Iterable[str] = (),
+    published: bool = False,
 ) -> list[Path]:
     """Write tables, figures and index.html of the records in ``frame`` to ``folder``; return the paths written.
 
     ``frame`` has a row a cell; its columns are the fields of ``bench.records.Record``, any of which may be missing.
     ``pictures`` is asked for the first victim of each attack of each block until one has images.
     ``with_invalid``: attacks that did not work count in the averages too. ``figures``: sweeps to draw beside the
-    usual figures, such as ``sweep:beta`` (``bench.reports.sweeps``), each with its numbers as CSV. The same frame gives
-    the same files. A file is complete or not there; one of the same name is replaced. Raises UnknownFigure, before
+    usual figures, such as ``sweep:beta`` (``bench.reports.sweeps``), each with its numbers as CSV. ``published``: with
+    published figures beside the measured ones (``bench.reports.published_tables``). The same frame gives the same
+    files. A file is complete or not there; one of the same name is replaced. Raises UnknownFigure, before
     anything is written, for a sweep of which there are no results, and OSError where the folder cannot be written.
     """
     compared = blocks(frame, with_invalid=with_invalid)
     swept = sweeps(compared, figures)
-    sections = [section(block) for block in compared]
+    sections = [section(block, published=published) for block in compared]
     paths = []
 
     def write(name: str, data: bytes) -> None:

@@ -45,6 +45,6 @@ def test_the_python_example_is_a_script_that_runs_as_it_is_printed(tmp_path):
 
 
 def test_the_commands_of_the_readme_name_options_that_exist():
-    names = {name.replace("_", "-") for name in EVERY} | {"out", "figure", "with-invalid"}
+    names = {name.replace("_", "-") for name in EVERY} | {"out", "figure", "with-invalid", "published"}
     names |= {name.replace("_", "-") for name in (*ScanOptions.model_fields, *RepairOptions.model_fields)}
     assert set(re.findall(r"(?<=\s)--([a-z-]+)", README)) <= names

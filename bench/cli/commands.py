@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from bench import __version__
 from bench.cli.options import EVERY, REQUEST, merge_options, with_options
 from bench.cli.output import complain, name_damaged, print_lines
-from bench.cli.printed_options import Figures, WithInvalid
+from bench.cli.printed_options import Figures, Published, WithInvalid
 from bench.errors import Damaged, RequestError, shortened
 from bench.plan.option_types import directory_named
 from bench.plan.request import Request
@@ -249,6 +249,7 @@ def report(
     out: Path = Path("bench-report"),
     figure: Figures = (),
     with_invalid: WithInvalid = False,
+    published: Published = False,
     **options: Any,
 ) -> None:
     """Write tables, figures and a page from everything in a store.
@@ -271,7 +272,8 @@ def report(
     if frame.empty:
         raise RequestError(f"--store {store.root}: holds no results yet")
     try:
-        paths = write_report(frame, out, pictures(store, name_damaged), with_invalid=with_invalid, figures=figure)
+        shown = pictures(store, name_damaged)
+        paths = write_report(frame, out, shown, with_invalid=with_invalid, figures=figure, published=published)
     except UnknownFigure as error:
         raise RequestError(f"--figure {error}") from None
     for path in paths:

@@ -24,3 +24,13 @@ Figures = Annotated[
         "sweep:reference and sweep:suspects for what a defender is given.",
     ),
 ]
+Published = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        group=_PRINTED,
+        show_default=False,
+        help="Put published figures beside the measured ones, with the difference, where data set, architecture, "
+        "attack and defense agree.",
+    ),
+]
