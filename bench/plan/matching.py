@@ -198,7 +198,7 @@ def _unmatched(option: str, chosen: Sequence[Choice], kind: str, records: Sequen
     missing = [choice for choice in chosen if not any(_fits(choice, kind, record) for record in records)]
     if len(missing) == len(chosen):
         return []
-    return [f"{flag(option)} {_text(choice)}: no record{_hint(choice, kind, records)}" for choice in missing]
+    return [f"{flag(option)} {_text(choice)}: no record{_variants(choice, kind, records)}" for choice in missing]
 
 
 def _nothing(option: str, request: Request, records: Sequence[Record]) -> str:
@@ -218,10 +218,13 @@ def _nothing(option: str, request: Request, records: Sequence[Record]) -> str:
 
 def _hint(choice: Choice, kind: str, records: Sequence[Record]) -> str:
     """The variants of a plugin that was named without their parameters, or the nearest name."""
-    variants = [label for label in _labels(kind, records) if _read_label(label).pattern == choice.pattern]
-    if variants:
-        return f"; {choice.pattern}* selects {_named(variants)}"
-    return did_you_mean(choice.pattern, {_read_label(label).pattern for label in _labels(kind, records)})
+    names = {_read_label(label).pattern for label in _labels(kind, records)}
+    return _variants(choice, kind, records) or did_you_mean(choice.pattern, names)
+
+
+def _variants(choice: Choice, kind: str, records: Sequence[Record]) -> str:
+    found = [label for label in _labels(kind, records) if _read_label(label).pattern == choice.pattern]
+    return f"; {choice.pattern}* selects {_named(found)}" if found else ""
 
 
 def _labels(kind: str, records: Sequence[Record]) -> list[str]:

@@ -8,7 +8,6 @@ from some_records import cell
 from bench.errors import RequestError
 from bench.plan.matching import matching
 from bench.plan.request import Request
-from bench.records import Record
 
 CELLS = [
     cell("none", "none", reference=0, knowledge="nothing"),
@@ -114,10 +113,9 @@ def test_nothing_selected_is_a_line_that_names_what_there_is(selection: dict[str
 def test_a_part_of_a_selection_that_nothing_fits_is_said_and_the_rest_selected() -> None:
     matched = matching(Request(attacks="sig,wanet,blnd"), CELLS)
     assert [one.attack_label for one in matched.records] == ["sig"]
-    assert matched.notes == [
-        "--attacks wanet: no record",
-        "--attacks blnd: no record; did you mean 'blend'?",
-    ]
+    assert matched.notes == ["--attacks wanet: no record", "--attacks blnd: no record"]
+    matched = matching(Request(defenses="ft,tac[beta=5],bna"), CELLS)
+    assert matched.notes == ["--defenses tac[beta=5]: no record; tac* selects tac, tac[beta=2.0], tac[paper]"]
 
 
 def test_the_order_of_a_selection_is_kept() -> None:
@@ -127,5 +125,6 @@ def test_the_order_of_a_selection_is_kept() -> None:
 
 
 def test_labels_that_no_selection_can_spell_are_matched_by_name_alone() -> None:
-    odd: list[Record] = [cell("badnets", "mine [] x", defense="mine")]
+    odd = [cell("badnets", "mine").model_copy(update={"defense_label": "mine [] x"})]
     assert matching(Request(defenses="mine*"), odd).records == odd
+    assert matching(Request(defenses="mine"), odd).records == odd

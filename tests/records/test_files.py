@@ -56,7 +56,10 @@ def test_a_file_of_before_a_column_was_added_is_read(name: str, tmp_path: Path) 
         ("[]", "is no record: "),
         ('{"key": "x"}', "has no "),
         (json.dumps(json.loads(CELLS[0].model_dump_json()) | {"acc": 2}), "acc: "),
-        (json.dumps(json.loads(CELLS[0].model_dump_json()) | {"added": 2}), "unknown column 'added'; was it written by"),
+        (
+            json.dumps(json.loads(CELLS[0].model_dump_json()) | {"added": 2}),
+            "unknown column 'added'; was it written by",
+        ),
         (json.dumps(json.loads(CELLS[0].model_dump_json()) | {"key": "../x"}), "key '../x': expected 32 hexadecimal"),
         ("\x00", "is no record"),
     ],
@@ -88,7 +91,13 @@ def test_whatever_a_file_holds_is_records_or_one_line(
 def test_what_is_no_file_of_records_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "r.txt").touch()
     (tmp_path / "empty.jsonl").touch()
-    for path in (tmp_path, tmp_path / "r.txt", tmp_path / "gone.jsonl", tmp_path / "gone.parquet", tmp_path / "empty.jsonl"):
+    for path in (
+        tmp_path,
+        tmp_path / "r.txt",
+        tmp_path / "gone.jsonl",
+        tmp_path / "gone.parquet",
+        tmp_path / "empty.jsonl",
+    ):
         with pytest.raises(UnreadableRecords, match=str(path)):
             read_records(path)
 
@@ -97,7 +106,7 @@ def test_a_row_of_parquet_that_is_no_record_is_named(tmp_path: Path) -> None:
     frame = to_frame(CELLS)
     frame.loc[1, "defense_params"] = "{"
     frame.to_parquet(tmp_path / "results.parquet")
-    with pytest.raises(UnreadableRecords, match="results.parquet, row 2: defense_params"):
+    with pytest.raises(UnreadableRecords, match=r"results.parquet, row 2: defense_params"):
         read_records(tmp_path / "results.parquet")
 
 
@@ -109,9 +118,18 @@ def test_of_a_cell_in_two_files_the_newest_that_is_done_stays() -> None:
 
 
 def test_a_table_of_means_gives_its_means_again_and_says_what_it_lacks(tmp_path: Path) -> None:
-    frame = to_frame([cell(attack, name, seed) for attack in ("none", "badnets", "sig") for name in ("none", "bna", "fire") for seed in (0, 1)])
+    frame = to_frame(
+        [
+            cell(attack, name, seed)
+            for attack in ("none", "badnets", "sig")
+            for name in ("none", "bna", "fire")
+            for seed in (0, 1)
+        ]
+    )
     frame.loc[(frame["attack"] == "sig") & (frame["defense"] == "bna") & (frame["seed"] == 1), "status"] = "failed"
-    frame["attack_label"] = frame["attack_label"].replace("badnets", "=badnets")  # a formula, which a table makes a text
+    frame["attack_label"] = frame["attack_label"].replace(
+        "badnets", "=badnets"
+    )  # a formula, which a table makes a text
     [block] = blocks(frame)
     (tmp_path / "table.csv").write_text(csv([block]))
     found, notes = read_records(tmp_path / "table.csv")
@@ -141,5 +159,7 @@ def test_a_line_of_a_table_that_is_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnreadableRecords, match=r"table.csv, line 3: could not convert string to float: 'many'"):
         read_records(path)
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(UnreadableRecords, match=r"table.csv, line 1: is no table of a report: it has no column 'dataset'"):
+    with pytest.raises(
+        UnreadableRecords, match=r"table.csv, line 1: is no table of a report: it has no column 'dataset'"
+    ):
         read_records(path)

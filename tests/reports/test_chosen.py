@@ -30,7 +30,9 @@ def test_metrics_are_the_columns_in_their_order() -> None:
     for attack in block.attacks:
         for defense in block.defenses:
             expected = all_of_them.cell(attack, defense).stat("der").mean
-            text = next(cell for row in rows(block) if row.attack == attack for cell in row.cells if cell.defense == defense)
+            text = next(
+                cell for row in rows(block) if row.attack == attack for cell in row.cells if cell.defense == defense
+            )
             assert not text.done or np.isnan(expected) or text.figures[0] == f"{100 * expected:.1f}"
 
 
@@ -44,10 +46,14 @@ def test_given_is_the_order_of_the_selections_within_equal_knowledge() -> None:
 def test_der_puts_the_best_defense_and_the_hardest_attack_first() -> None:
     [block] = blocks(grid(1), shown=shown(order="der"))
     [group] = [one for one in block.groups if len(one.defenses) > 1]
-    mean = {name: np.nanmean([block.cell(row, name).stat("der").mean for row in block.attacks]) for name in group.defenses}
+    mean = {
+        name: np.nanmean([block.cell(row, name).stat("der").mean for row in block.attacks]) for name in group.defenses
+    }
     assert group.defenses == sorted(mean, key=mean.__getitem__, reverse=True)
     assert block.attacks[0] == "none"
-    of_attack = [np.nanmean([block.cell(row, name).stat("der").mean for name in block.rivals]) for row in block.attacks[1:]]
+    of_attack = [
+        np.nanmean([block.cell(row, name).stat("der").mean for name in block.rivals]) for row in block.attacks[1:]
+    ]
     assert of_attack == sorted(of_attack)
 
 
@@ -103,7 +109,7 @@ def test_the_undefended_network_keeps_its_place_under_any_name() -> None:
     assert block.row_names[-1] == "Average"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.dictionaries(st.sampled_from(["a", "b", "blend"]), st.text(max_size=20), max_size=3))
 def test_no_display_name_puts_two_things_into_one_place(rename: dict[str, str]) -> None:
     frame = one_attack(a=0.5, b=0.9)
