@@ -42,7 +42,8 @@ def report(
 ) -> None:
     """Write tables, figures, a page and the records of all results in a store, or of those that the selections fit.
 
-    A name selects what bench run makes of it, a plugin with its usual parameters; all and globs select every variant.
+    Only what is given restricts. A name selects what bench run makes of it, a plugin with its usual parameters; all and
+    globs select every variant.
 
     Parameters
     ----------
@@ -75,6 +76,7 @@ def report(
 def rm(*targets: str, yes: Annotated[bool, Parameter(negative="", show_default=False)] = False, **options: Any) -> int:
     """Remove results from a store, after listing them and asking: by key, or all that the selections fit.
 
+    Only what is given restricts, as for bench report.
     Selections with --defenses, or with what a defender is given, remove cells; all others remove victims with all their
     cells. What a running process computes stays.
 

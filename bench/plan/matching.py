@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from bench.errors import RequestError, did_you_mean, shortened
@@ -53,16 +53,17 @@ def matching(request: Request, records: Iterable[Record]) -> Matched:
     for kind in KINDS:
         if (name := f"{kind}s") in selecting(request):
             chosen = choices(kind, getattr(request, name))
-            notes += _unmatched(name, chosen, kind, everything)
-            given[kind] = _in_order(chosen, kind, everything)
+            there = list(dict.fromkeys(_part(record, kind) for record in everything))
+            notes += _unmatched(name, chosen, there)
+            given[kind] = _in_order(chosen, there)
     for name, test in _tests(request, everything).items():
         if everything and not any(map(test, everything)):
             raise RequestError(_nothing(name, request, everything))
         found = [record for record in found if test(record)]
     if everything and not found:
-        there = "; ".join(f"{kind}s {_named(_labels(kind, everything))}" for kind in ("attack", "defense"))
+        named = "; ".join(f"{kind}s {_named(_labels(kind, everything))}" for kind in ("attack", "defense"))
         options = " ".join(map(flag, sorted(selecting(request))))
-        raise RequestError(f"{options}: no record fits all of them together; there are {there}")
+        raise RequestError(f"{options}: no record fits all of them together; there are {named}")
     return Matched(found, notes, {kind: labels for kind, labels in given.items() if kind in ("attack", "defense")})
 
 
@@ -78,7 +79,9 @@ def _tests(request: Request, records: Sequence[Record]) -> dict[str, Test]:
         contents = _contents(request)
         of_attacks = _of_kind(attacks, "attack")
         name = "attacks" if "attacks" in chosen else "victims"
-        tests[name] = lambda record: of_attacks(record) or _parameters(record, "attack").get("content") in contents
+        tests[name] = lambda record: (
+            of_attacks(record) or _read_parameters(record.attack_params).get("content") in contents
+        )
     if "recipes" in chosen and request.recipes is not None:
         from bench.plan import recipes
 
@@ -97,16 +100,34 @@ def _tests(request: Request, records: Sequence[Record]) -> dict[str, Test]:
     return tests | {name: test for name, test in plain.items() if name in chosen}
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A plugin as a record carries it; ``parameters`` as JSON."""
+
+    name: str
+    label: str
+    parameters: str
+    profile: str
+
+
+def _part(record: Record, kind: str) -> _Part:
+    own = (getattr(record, column) for column in (kind, f"{kind}_label", f"{kind}_params"))
+    return _Part(*own, record.profile)
+
+
 def _of_kind(chosen: Sequence[Choice], kind: str) -> Test:
-    return lambda record: any(_fits(choice, kind, record) for choice in chosen)
+    @cache  # many records have the same part
+    def fits(part: _Part) -> bool:
+        return any(_fits(choice, part) for choice in chosen)
+
+    return lambda record: fits(_part(record, kind))
 
 
-def _fits(choice: Choice, kind: str, record: Record) -> bool:
-    name: str = getattr(record, kind)
-    label = _read_label(getattr(record, f"{kind}_label"))
-    if not any(_is_of(choice.pattern, one) for one in (name, label.pattern)):
+def _fits(choice: Choice, part: _Part) -> bool:
+    label = _read_label(part.label)
+    if not any(_is_of(choice.pattern, one) for one in (part.name, label.pattern)):
         return False
-    own = {**label.parameters, **_parameters(record, kind)}
+    own = {**label.parameters, **_read_parameters(part.parameters)}
     if not all(
         parameter in own and _same(own[parameter], value, label.parameters.get(parameter))
         for parameter, value in choice.parameters.items()
@@ -114,7 +135,7 @@ def _fits(choice: Choice, kind: str, record: Record) -> bool:
         return False
     if not choice.is_name and choice.preset is None:
         return True
-    if _preset(name, choice.preset, record.profile) != _preset(name, label.preset, record.profile):
+    if _preset(part.name, choice.preset, part.profile) != _preset(part.name, label.preset, part.profile):
         return not choice.is_name and choice.preset == label.preset
     return not choice.is_name or set(label.parameters) <= set(choice.parameters)
 
@@ -131,10 +152,6 @@ def _read_label(label: str) -> Choice:
     except RequestError:
         found = []
     return found[0] if len(found) == 1 else Choice(label, {})
-
-
-def _parameters(record: Record, kind: str) -> dict[str, Any]:
-    return _read_parameters(getattr(record, f"{kind}_params"))
 
 
 @lru_cache(10_000)
@@ -185,20 +202,17 @@ def _data(record: Record) -> tuple[str, ...]:
     return record.dataset, record.dataset_params, record.evaluated_on
 
 
-def _in_order(chosen: Sequence[Choice], kind: str, records: Sequence[Record]) -> list[str]:
-    labels: dict[str, Record] = {}
-    for record in records:
-        labels.setdefault(getattr(record, f"{kind}_label"), record)
-    ordered = [label for choice in chosen for label, record in labels.items() if _fits(choice, kind, record)]
-    return list(dict.fromkeys(ordered))
+def _in_order(chosen: Sequence[Choice], parts: Sequence[_Part]) -> list[str]:
+    return list(dict.fromkeys(part.label for choice in chosen for part in parts if _fits(choice, part)))
 
 
-def _unmatched(option: str, chosen: Sequence[Choice], kind: str, records: Sequence[Record]) -> list[str]:
+def _unmatched(option: str, chosen: Sequence[Choice], parts: Sequence[_Part]) -> list[str]:
     """A line for each choice that no record fits, if others have some."""
-    missing = [choice for choice in chosen if not any(_fits(choice, kind, record) for record in records)]
+    missing = [choice for choice in chosen if not any(_fits(choice, part) for part in parts)]
     if len(missing) == len(chosen):
         return []
-    return [f"{flag(option)} {_text(choice)}: no record{_variants(choice, kind, records)}" for choice in missing]
+    labels = sorted({part.label for part in parts})
+    return [f"{flag(option)} {_text(choice)}: no record{_variants(choice, labels)}" for choice in missing]
 
 
 def _nothing(option: str, request: Request, records: Sequence[Record]) -> str:
@@ -218,12 +232,12 @@ def _nothing(option: str, request: Request, records: Sequence[Record]) -> str:
 
 def _hint(choice: Choice, kind: str, records: Sequence[Record]) -> str:
     """The variants of a plugin that was named without their parameters, or the nearest name."""
-    names = {_read_label(label).pattern for label in _labels(kind, records)}
-    return _variants(choice, kind, records) or did_you_mean(choice.pattern, names)
+    labels = _labels(kind, records)
+    return _variants(choice, labels) or did_you_mean(choice.pattern, {_read_label(label).pattern for label in labels})
 
 
-def _variants(choice: Choice, kind: str, records: Sequence[Record]) -> str:
-    found = [label for label in _labels(kind, records) if _read_label(label).pattern == choice.pattern]
+def _variants(choice: Choice, labels: Sequence[str]) -> str:
+    found = [label for label in labels if _read_label(label).pattern == choice.pattern]
     return f"; {choice.pattern}* selects {_named(found)}" if found else ""
 
 

@@ -1,8 +1,8 @@
 """``bench rm``: which cells and victims of a store keys and selections mean."""
 
 import json
-import math
 from collections.abc import Callable
+from typing import Any
 
 from bench.errors import Damaged, RequestError, shortened
 from bench.plan.matching import OF_CELLS, matching, selecting
@@ -96,25 +96,18 @@ def _without_cells(store: Store, records: list[Record]) -> list[Record]:
 
 
 def _as_record(key: str, made: MadeOf) -> Record:
-    parts = {kind: getattr(made, kind) for kind in ("dataset", "model", "attack")}
+    values: dict[str, Any] = {"key": "", "victim_key": key, "defense": "", "defense_label": "", "defense_params": "{}"}
+    for kind in ("dataset", "model", "attack"):
+        part = getattr(made, kind)
+        values |= {kind: part.name, f"{kind}_label": part.label, f"{kind}_params": json.dumps(part.parameters)}
     return Record.model_construct(
-        key="",
-        victim_key=key,
-        **{kind: part.name for kind, part in parts.items()},
-        **{f"{kind}_label": part.label for kind, part in parts.items()},
-        **{f"{kind}_params": json.dumps(part.parameters) for kind, part in parts.items()},
-        defense="",
-        defense_label="",
-        defense_params="{}",
+        **values,
         profile=made.profile,
         recipe=made.recipe.name,
         seed=made.seed,
         evaluated_on=made.evaluated_on,
         reference=0,
         suspects=0,
-        suspects_purity=math.nan,
-        suspects_classes=0,
-        n_train=0,
     )
 
 
