@@ -105,12 +105,19 @@ def rm(*targets: str, yes: Annotated[bool, Parameter(negative="", show_default=F
     if not yes:
         if not sys.stdin.isatty():
             raise RequestError("rm: not a terminal: pass --yes to remove this")
-        if input("remove this? [y/N] ").strip().lower() not in ("y", "yes"):
+        if not _agreed():
             return 0
     left = remove(store, removal)
     for line in left:
         complain(line)
     return 1 if left else 0
+
+
+def _agreed() -> bool:
+    try:
+        return input("remove this? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D
+        return False
 
 
 @dataclass

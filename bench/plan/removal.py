@@ -45,10 +45,6 @@ def removal_of(
 
 
 def _removal(store: Store, records: dict[str, Record], cells: set[str], victims: set[str]) -> Removal:
-    of_victim: dict[str, set[str]] = {key: set() for key in victims}
-    for key in cells:
-        if key in records and records[key].victim_key in victims:
-            of_victim[records[key].victim_key].add(key)
     stages = [(section, key) for key in cells for section in _WITH["cell"]]
     stages += [(section, key) for key in victims for section in _WITH["victim"]]
     stages += [("natural", key) for key in store.natural_of(victims)] if victims else []
@@ -56,7 +52,6 @@ def _removal(store: Store, records: dict[str, Record], cells: set[str], victims:
     return Removal(
         {key: _cell_title(key, records.get(key)) for key in sorted(cells, key=lambda key: _place(records.get(key)))},
         {key: f"victim {key[:12]}  {named.get(key, 'of unknown origin')}" for key in sorted(victims)},
-        {key: frozenset(of_it) for key, of_it in of_victim.items()},
         sum(files.size(store.folder(section, key)) for section, key in stages if store.has(section, key)),
     )
 

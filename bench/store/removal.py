@@ -1,15 +1,17 @@
 """Stages that are taken out of a store, under its locks: cells before their victim, never what is being computed."""
 
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from bench.records import Record
 from bench.store import locks
 from bench.store.store import Section, Store
 
 
 @dataclass(frozen=True)
 class Removal:
-    """What is to go. ``cells``: what each is, by key, in words; ``victims``: the same; ``of_victim``: its cells' keys.
+    """What is to go: what each cell and each victim is, in words, by key.
 
     A cell's failure goes with it, and with a victim its checkpoint and what a benign network answered for it. ``size``:
     bytes of all of these.
@@ -17,7 +19,6 @@ class Removal:
 
     cells: dict[str, str]
     victims: dict[str, str] = field(default_factory=dict)
-    of_victim: dict[str, frozenset[str]] = field(default_factory=dict)
     size: int = 0
 
 
@@ -26,17 +27,18 @@ def remove(store: Store, removal: Removal) -> list[str]:
 
     However it is interrupted, a cell that is left has its victim.
     """
-    left, kept = list[str](), set[str]()
+    left = list[str]()
     for key, title in removal.cells.items():
         if not _forget(store, key, ("cells", "failures")):
-            kept.add(key)
             left.append(f"left: {title}: {locks.owner(store.root, key) or 'another process'} computes it")
     if not removal.victims:
         return left
-    unknown = _unknown(store, removal)
+    remaining = Counter(record.victim_key for record in store.records(lambda error: None) if _needs_victim(record))
+    stored = {*store.keys("cells"), *store.keys("victims")}
+    unknown = sum(key not in stored for key in locks.held(store.root))  # which victims these need, nothing says
     for key, title in removal.victims.items():
-        if inside := kept & removal.of_victim.get(key, frozenset()):
-            left.append(f"left: {title}: {len(inside)} of its cells stay")
+        if remaining[key]:
+            left.append(f"left: {title}: {remaining[key]} of its cells stay")
         elif unknown:
             left.append(f"left: {title}: {unknown} stages are being computed that may need it; try again afterwards")
         elif not _forget_victim(store, key):
@@ -44,14 +46,8 @@ def remove(store: Store, removal: Removal) -> list[str]:
     return left
 
 
-def _unknown(store: Store, removal: Removal) -> int:
-    """How many stages are being computed of which the store cannot tell that they are of other victims.
-
-    A stage that is computed for the first time is not in the store yet, so nothing says which victim it needs.
-    """
-    gone = removal.cells.keys() | removal.victims.keys()
-    known = [key for key in locks.held(store.root) if key not in gone and store.has("victims", key)]
-    return sum(key not in gone and key not in known for key in locks.held(store.root))
+def _needs_victim(record: Record) -> bool:
+    return record.status != "not-applicable"
 
 
 def _forget(store: Store, key: str, sections: tuple[Section, ...]) -> bool:

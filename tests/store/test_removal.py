@@ -1,6 +1,7 @@
 """``bench rm`` takes cells and victims out of a store, by key and by selection, and nothing that is computed now."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 from stores import ABCD, bench, put, show, spoil, train
@@ -126,10 +127,29 @@ def test_however_it_is_stopped_a_cell_that_is_left_has_its_victim(filled, plan, 
     assert not locks.held(filled.root)
 
 
-@pytest.mark.parametrize(("answer", "removed"), [("y", True), ("", False), ("n", False)])
-def test_it_asks_first(filled, capsys, monkeypatch, answer, removed):
+def test_a_victim_stays_if_a_cell_was_made_of_it_since_it_was_listed(filled, plan, capsys, monkeypatch):
+    cell = plan.cells[0]
+
+    def answer(prompt):
+        put(filled, replace(cell, reference=3))
+        return "y"
+
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr("builtins.input", lambda prompt: answer)
+    monkeypatch.setattr("builtins.input", answer)
+    status, _, err = bench(capsys, "rm", "--store", filled.root, cell.victim.key)
+    assert (status, filled.has("victims", cell.victim.key)) == (1, True)
+    assert "1 of its cells stay" in err
+
+
+@pytest.mark.parametrize(("answer", "removed"), [("y", True), ("", False), ("n", False), (EOFError, False)])
+def test_it_asks_first(filled, capsys, monkeypatch, answer, removed):
+    def asked(prompt):
+        if answer is EOFError:
+            raise EOFError
+        return answer
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", asked)
     assert bench(capsys, "rm", "--store", filled.root, "--attacks", "badnets")[0] == 0
     assert (filled.count("victims") == 1) == removed
 
