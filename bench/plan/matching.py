@@ -111,8 +111,8 @@ class _Part:
 
 
 def _part(record: Record, kind: str) -> _Part:
-    own = (getattr(record, column) for column in (kind, f"{kind}_label", f"{kind}_params"))
-    return _Part(*own, record.profile)
+    name, label, parameters = (getattr(record, column) for column in (kind, f"{kind}_label", f"{kind}_params"))
+    return _Part(name, label, parameters, record.profile)
 
 
 def _of_kind(chosen: Sequence[Choice], kind: str) -> Test:
