@@ -27,7 +27,7 @@ Records = Annotated[
 ]
 
 
-@with_options([*SELECTIONS, "store"])
+@with_options([*SELECTIONS, "store"], without_default=SELECTIONS)
 def report(
     *sources: Path,
     records: Records = (),
@@ -72,7 +72,7 @@ def report(
         print(path)  # noqa: T201
 
 
-@with_options([*SELECTIONS, "store"])
+@with_options([*SELECTIONS, "store"], without_default=SELECTIONS)
 def rm(*targets: str, yes: Annotated[bool, Parameter(negative="", show_default=False)] = False, **options: Any) -> int:
     """Remove results from a store, after listing them and asking: by key, or all that the selections fit.
 

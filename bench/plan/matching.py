@@ -203,7 +203,9 @@ def _data(record: Record) -> tuple[str, ...]:
 
 
 def _in_order(chosen: Sequence[Choice], parts: Sequence[_Part]) -> list[str]:
-    return list(dict.fromkeys(part.label for choice in chosen for part in parts if _fits(choice, part)))
+    """The labels choice by choice; those of one choice, such as of a glob, by name."""
+    of_choices = (sorted(part.label for part in parts if _fits(choice, part)) for choice in chosen)
+    return list(dict.fromkeys(label for labels in of_choices for label in labels))
 
 
 def _unmatched(option: str, chosen: Sequence[Choice], parts: Sequence[_Part]) -> list[str]:

@@ -120,7 +120,7 @@ def test_a_part_of_a_selection_that_nothing_fits_is_said_and_the_rest_selected()
 
 def test_the_order_of_a_selection_is_kept() -> None:
     matched = matching(Request(attacks="sig,b*,none", defenses="bna,all"), CELLS)
-    assert matched.given["attack"] == ["sig", "badnets", "blend[alpha=0.1569]", "blend", "none"]
+    assert matched.given["attack"] == ["sig", "badnets", "blend", "blend[alpha=0.1569]", "none"]
     assert matched.given["defense"][0] == "bna"
 
 
