@@ -28,7 +28,8 @@ def read_records(path: Path) -> tuple[list[Record], list[str]]:
 
     ``path``: ``….jsonl`` with a record a line, ``….parquet`` with a record a row, both as ``bench report`` writes them,
     or ``….csv``, its table of means; or a directory that has one of ``RECORD_FILES``. Files of older versions lack
-    columns, which then have their defaults. Raises UnreadableRecords.
+    columns, which then have their defaults; columns of a Parquet file that no record has, such as a report derives, are
+    left aside. Raises UnreadableRecords.
     """
     path = _file(path)
     readers = {".jsonl": _lines, ".parquet": _rows, ".csv": _means}
@@ -99,7 +100,7 @@ def _rows(path: Path) -> tuple[list[Record], list[str]]:
             parts = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
             if file.metadata.num_rows > _MOST_ROWS or sum(part.total_byte_size for part in parts) > _MOST_BYTES:
                 raise UnreadableRecords(f"{_shown(path)}: expected at most {_MOST_ROWS} rows and {_MOST_BYTES} bytes")
-            names = [name for name in file.schema_arrow.names if not name.startswith("__")]  # those are pandas' own
+            names = [name for name in file.schema_arrow.names if name in Record.model_fields]
             rows = file.read(columns=names).to_pylist()
     except (arrow.ArrowException, UnicodeDecodeError) as error:
         raise UnreadableRecords(f"{_shown(path)}: cannot be read as Parquet: {_said(error)}") from None

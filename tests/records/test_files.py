@@ -33,7 +33,8 @@ def lines(tmp_path: Path) -> Path:
 
 
 def test_lines_and_parquet_give_back_what_was_written(lines: Path, tmp_path: Path) -> None:
-    to_frame(CELLS).to_parquet(tmp_path / "results.parquet")
+    frame = to_frame(CELLS).assign(derived=0.5).iloc[[0, 1, 2, 3, 4]]  # with an index, which pandas writes as a column
+    frame.to_parquet(tmp_path / "results.parquet")
     assert same(read_records(lines)[0], CELLS)
     assert same(read_records(tmp_path / "results.parquet")[0], CELLS)
     assert same(read_records(tmp_path)[0], CELLS)  # the directory that has it
