@@ -226,7 +226,12 @@ def from_files(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
             raise RequestError(str(error)) from None
         records += more
         notes += said
-    return judged_again(once(records)), notes
+    found = once(records)
+    if (several := len({(record.key, record.finished) for record in records}) - len(found)) > 0:
+        notes.append(
+            f"other records of the same cells: {several} left out; of each cell the newest that is done is taken"
+        )
+    return judged_again(found), notes
 
 
 def write(

@@ -66,6 +66,15 @@ def test_files_of_records_stand_in_the_place_of_a_store(capsys):
     assert len(table("r")) == 3
 
 
+def test_a_cell_of_two_files_is_taken_from_the_newest_and_that_is_said(capsys):
+    write_records(CELLS[:3], Path("a.jsonl"))
+    write_records([one.model_copy(update={"finished": "2027", "acc": 0.5}) for one in CELLS[1:2]], Path("b.jsonl"))
+    status, _, err = bench(capsys, "report", "a.jsonl", "b.jsonl", "a.jsonl")
+    assert (status, len(table())) == (0, 3)
+    assert err == "bench: other records of the same cells: 1 left out; of each cell the newest that is done is taken\n"
+    assert 0.5 in [one.acc for one in package.load("bench-report")]
+
+
 def test_a_store_that_is_named_is_read_beside_files(store, capsys):
     write_records([cell("blend", "bna"), CELLS[0]], Path("a.jsonl"))
     assert bench(capsys, "report", "a.jsonl", "bench-store")[0] == 0

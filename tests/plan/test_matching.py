@@ -1,5 +1,6 @@
 """Selections of records: what ``bench run`` with the same words would have made, and a line where that is nothing."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -90,6 +91,18 @@ def test_every_option_restricts(selection: dict[str, Any], count: int) -> None:
         assert len(found) == count
     else:
         assert len(labels(**selection)) == count
+
+
+def test_victims_made_elsewhere_are_matched_by_what_their_files_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.imported.read.read", lambda path: SimpleNamespace(digest=path.stem))
+    named = {"attack": "imported", "attack_label": "theirs"}
+    theirs = cell("blend", "bna", attack_params={"content": "abc"}, recipe="imported").model_copy(update=named)
+    records = [*CELLS, theirs]
+    assert matching(Request.read({"victims": ["abc.pt"]}), records).records == [theirs]
+    both = matching(Request.read({"victims": ["abc.pt"], "attacks": "sig"}), records).records
+    assert [one.attack_label for one in both] == ["sig", "theirs"]
+    with pytest.raises(RequestError, match=r"--victims def.pt: no record; there are badnets"):
+        matching(Request.read({"victims": ["def.pt"]}), records)
 
 
 @pytest.mark.parametrize(
