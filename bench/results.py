@@ -4,32 +4,56 @@ import html
 import io
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from bench.errors import Damaged, RequestError
 from bench.plan.option_types import directory_named
-from bench.records import Record, to_frame
+from bench.records import (
+    RECORD_FILES,
+    RECORD_SUFFIXES,
+    Record,
+    UnreadableRecords,
+    once,
+    read_records,
+    to_frame,
+    write_records,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from bench.reports import Shown
     from bench.store.store import Store
 
 _NOTEBOOK_WIDTH = 140  # characters of a table
 
 
+class Words(TypedDict, total=False):
+    """How results are shown; ``Results.report`` says what each of these is."""
+
+    order: str
+    rename: str | Iterable[str] | Mapping[str, str]
+    metrics: str | Iterable[str]
+    rows: str
+
+
 @dataclass(frozen=True, repr=False)
 class Results:
-    """The records of a request in the order of its table, or all of a store's. ``store``: where their pictures are."""
+    """The records of a request in the order of its table, or all of a store's. ``store``: where their pictures are.
+
+    ``given``: the labels of attacks and defenses in the order in which they were selected, by kind.
+    """
 
     records: list[Record]
     store: Path | None = field(default=None, compare=False)
+    given: Mapping[str, list[str]] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -60,12 +84,34 @@ class Results:
     def failed(self) -> "Results":
         """Those cells that failed or ran into the timeout; ``reason`` and ``traceback`` of a record say why."""
         wrong = [record for record in self.records if record.status not in ("done", "not-applicable")]
-        return Results(wrong, self.store)
+        return Results(wrong, self.store, self.given)
 
-    def table(self, width: int | None = None, *, with_invalid: bool = False) -> "Text":
+    def select(self, **selections: Any) -> "Results":
+        """Those records that the selections fit, as ``bench report`` takes them: ``select(attacks="sig", seeds=[0])``.
+
+        The options are those of ``bench.run`` that say what to compare. A name means the plugin with its usual
+        parameters, ``all`` and a glob every variant. Raises RequestError where nothing fits.
+        """
+        from bench.plan.matching import matching
+        from bench.plan.request import Request
+
+        matched = matching(Request.read(selections), self.records)
+        for line in matched.notes:
+            warnings.warn(line, stacklevel=2)
+        return Results(matched.records, self.store, {**self.given, **matched.given})
+
+    def save(self, file: str | Path) -> Path:
+        """Write the records to ``file``, ``….jsonl``, a line each: ``bench.load`` and ``bench report`` read it."""
+        path = Path(file)
+        if path.suffix != ".jsonl":
+            raise RequestError(f"save {path}: expected a file *.jsonl")
+        return write_records(self.records, path)
+
+    def table(self, width: int | None = None, *, with_invalid: bool = False, **shown: Unpack[Words]) -> "Text":
         """The tables that ``bench run`` prints, as one text: ``print(results.table())``.
 
-        width: in characters; by default the terminal's. with_invalid: attacks that did not work count in averages.
+        width: in characters; by default the terminal's. with_invalid: attacks that did not work count in averages. The
+        rest is as for ``report``.
         """
         from rich.console import Console
 
@@ -74,8 +120,10 @@ class Results:
         if not self.records:
             return Text("no results")
         console = Console(file=io.StringIO(), width=width or Console().width, color_system=None, force_jupyter=False)
-        with console.capture() as captured:
-            for table in terminal_table(self.frame, console.width, with_invalid=with_invalid):
+        with console.capture() as captured, _said_by("table: "):
+            for table in terminal_table(
+                self.frame, console.width, with_invalid=with_invalid, shown=_shown(shown, self.given)
+            ):
                 console.print(table)
         return Text("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
@@ -86,38 +134,37 @@ class Results:
         with_invalid: bool = False,
         figures: Iterable[str] = (),
         published: bool = False,
+        **shown: Unpack[Words],
     ) -> Path:
-        """Write tables, figures and a page to a directory, as ``bench report`` does; return the page's path.
+        """Write tables, figures, a page and the records to a directory, as ``bench report``; return the page's path.
 
-        figures: sweeps to draw beside the usual ones, such as ``["sweep:beta"]``. published: with published figures
-        beside the measured ones. Raises RequestError if there are no results, or for a sweep without any.
+        figures: sweeps to draw beside the usual ones, such as ``["sweep:beta"]``. order: "name", "given" (as selected)
+        or "der". rename: display names, such as ``{"mine": "Ours"}``. metrics: the columns of the main table, such as
+        "acc,asr,der,ra". rows: "attacks" or "defenses". published: with published figures beside the measured
+        ones. Raises RequestError if there are no results, for a sweep
+        without any, and for what cannot be shown so.
         """
-        from bench.reports import UnknownFigure, write_report
-        from bench.store.store import Store
-
-        folder = directory_named("out", out)
         self._expect_some("report")
-        shown = None if self.store is None else pictures(Store(self.store, create=False), _warn)
-        try:
-            return write_report(
-                self.frame, folder, shown, with_invalid=with_invalid, figures=figures, published=published
+        folder = directory_named("out", out)
+        with _said_by("report: "):
+            chosen = _shown(shown, self.given)
+            return write(
+                self, folder, _warn, with_invalid=with_invalid, figures=figures, published=published, shown=chosen
             )[-1]
-        except UnknownFigure as error:
-            raise RequestError(f"report: {error}") from None
 
-    def plot(self, figure: str = "acc_asr", *, block: int = 0, with_invalid: bool = False) -> "Figure":
+    def plot(
+        self, figure: str = "acc_asr", *, block: int = 0, with_invalid: bool = False, **shown: Unpack[Words]
+    ) -> "Figure":
         """One of the report's figures: acc_asr, der, class_statistics, activations, stream, or ``sweep:beta``.
 
-        block: which of the tables it is about, counted from 0, where there are several. Raises RequestError for a
-        figure that is unknown or has nothing to show.
+        block: which of the tables it is about, counted from 0, where there are several. The rest is as for ``report``.
+        Raises RequestError for a figure that is unknown or has nothing to show.
         """
-        from bench.reports import UnknownFigure, draw
+        from bench.reports import draw
 
         self._expect_some("plot")
-        try:
-            return draw(self.frame, figure, block, with_invalid=with_invalid)
-        except UnknownFigure as error:
-            raise RequestError(f"plot: {error}") from None
+        with _said_by("plot: "):
+            return draw(self.frame, figure, block, with_invalid=with_invalid, shown=_shown(shown, self.given))
 
     def _expect_some(self, what: str) -> None:
         if not self.records:
@@ -136,16 +183,89 @@ class Text(str):
         return f'<pre style="line-height:1.2">{html.escape(self)}</pre>'
 
 
-def load(store: str | Path = "bench-store") -> Results:
-    """All results of a store, as ``bench report`` takes them. A damaged one is left out with a warning.
+def load(source: str | Path = "bench-store") -> Results:
+    """All results of a store, or of a file of records (``records.jsonl``, ``results.parquet``, ``table.csv``).
 
-    Raises RequestError if there is no such store.
+    ``source`` may also be a directory with such a file. A damaged result of a store is left out with a warning. Raises
+    RequestError if there is no such store, and for a file that is damaged.
     """
+    path = directory_named("store", source) if not Path(source).is_file() else Path(source)
+    if is_records(path):
+        records, notes = from_files([path])
+        for line in notes:
+            warnings.warn(line, stacklevel=2)
+        return Results(records)
+    return from_store(path, _warn)
+
+
+def is_records(path: Path) -> bool:
+    """Whether this is a file of records, by its name, or a directory that has one and is no store."""
+    if path.is_dir():
+        return not (path / "store.json").exists() and any((path / name).is_file() for name in RECORD_FILES)
+    return path.suffix in RECORD_SUFFIXES
+
+
+def from_store(path: Path, damaged: Callable[[Damaged], object]) -> Results:
+    """All results of a store; ``damaged`` is called with what is left out. Raises RequestError if there is none."""
     from bench.cell.validity import judged_records
     from bench.store.store import Store
 
-    opened = Store(directory_named("store", store), create=False)
-    return Results(judged_records(opened, _warn), opened.root)
+    store = Store(path, create=False)
+    return Results(judged_records(store, damaged), store.root)
+
+
+def from_files(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
+    """The records in files, each cell once, with their verdicts; and lines about what the files do not hold.
+
+    A verdict is derived anew where the files have the control row that it needs; else it is the one that was written.
+    Raises RequestError, naming file and line, for what cannot be read.
+    """
+    from bench.cell.validity import judged_again
+
+    records, notes = list[Record](), list[str]()
+    for path in paths:
+        try:
+            more, said = read_records(path)
+        except UnreadableRecords as error:
+            raise RequestError(str(error)) from None
+        records += more
+        notes += said
+    found = once(records)
+    if (several := len({(record.key, record.finished) for record in records}) - len(found)) > 0:
+        notes.append(
+            f"other records of the same cells: {several} left out; of each cell the newest that is done is taken"
+        )
+    return judged_again(found), notes
+
+
+def write(
+    results: Results,
+    folder: Path,
+    damaged: Callable[[Damaged], object],
+    *,
+    with_invalid: bool = False,
+    figures: Iterable[str] = (),
+    published: bool = False,
+    shown: "Shown | None" = None,
+) -> list[Path]:
+    """Write the report of some results, and their records; the paths written, that of the page last.
+
+    ``damaged`` is called with what is left out of a store. Raises what ``bench.reports.write_report`` does.
+    """
+    from bench.reports import write_report
+    from bench.store.store import Store
+
+    images = None if results.store is None else pictures(Store(results.store, create=False), damaged)
+    *paths, page = write_report(
+        results.frame,
+        folder,
+        images,
+        with_invalid=with_invalid,
+        figures=figures,
+        published=published,
+        shown=shown,
+    )
+    return [*paths, write_records(results.records, folder / RECORD_FILES[0]), page]
 
 
 def pictures(
@@ -172,3 +292,20 @@ def pictures(
 
 def _warn(error: Damaged) -> None:
     warnings.warn(f"left out, damaged: {error}; bench.run computes it again", stacklevel=2)
+
+
+def _shown(words: Words, given: Mapping[str, list[str]]) -> "Shown":
+    from bench.reports import shown
+
+    return shown(**words, given=given)
+
+
+@contextmanager
+def _said_by(what: str) -> Iterator[None]:
+    """Turns what the reports say of a wrong choice into a RequestError that begins with ``what``."""
+    from bench.reports import UnknownFigure, WrongChoice
+
+    try:
+        yield
+    except (UnknownFigure, WrongChoice) as error:
+        raise RequestError(f"{what}{error}") from None

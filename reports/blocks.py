@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isnan, nan
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,9 @@ from bench.reports.knowledge import Group, groups
 from bench.reports.records import AVERAGE as AVERAGE
 from bench.reports.records import BEFORE, BLOCK, HEADS, METRICS, compared, ordered
 from bench.reports.stats import RowSet, Stat
+
+if TYPE_CHECKING:
+    from bench.reports.chosen import Shown
 
 DAGGER = "†"
 DECIMALS = 1  # of a percentage; two DERs that agree in them count as equal
@@ -144,12 +148,15 @@ class Block:
         return {name for name, rating in ratings.items() if rating == max(ratings.values())}
 
 
-def blocks(frame: pd.DataFrame, *, with_invalid: bool = False) -> list[Block]:
-    """The blocks of a frame of records, ordered by their titles; ``with_invalid``: average over all attacks."""
-    chosen, left_out = compared(frame)
+def blocks(frame: pd.DataFrame, *, with_invalid: bool = False, shown: "Shown | None" = None) -> list[Block]:
+    """The blocks of a frame of records, ordered by their titles; ``with_invalid``: average over all attacks.
+
+    ``shown``: order, display names, metrics and rows; it raises WrongChoice for names that the records do not have.
+    """
+    chosen, left_out = compared(shown.renamed(frame) if shown else frame)
     groups = [(tuple(map(str, key)), records) for key, records in chosen.groupby(BLOCK, sort=True)]
     short = [" · ".join(filter(None, key[:3])) for key, _ in groups]
-    return [
+    found = [
         _block(
             title if short.count(title) == 1 else f"{title} · {key[3]}",
             records,
@@ -158,6 +165,7 @@ def blocks(frame: pd.DataFrame, *, with_invalid: bool = False) -> list[Block]:
         )
         for title, (key, records) in zip(short, groups, strict=True)
     ]
+    return [shown.arranged(block) for block in found] if shown else found
 
 
 def _of_block(records: pd.DataFrame, key: tuple[str, ...]) -> pd.DataFrame:

@@ -4,19 +4,23 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.reports.blocks import blocks
+from bench.reports.chosen import Shown
 from bench.reports.figures.style import rendered, styled
 from bench.reports.figures.sweep import sweep_figure
 from bench.reports.sweeps import UnknownFigure, sweeps
 from bench.reports.write import FIGURES
 
 
-def draw(frame: pd.DataFrame, name: str, block: int = 0, *, with_invalid: bool = False) -> Figure:
+def draw(
+    frame: pd.DataFrame, name: str, block: int = 0, *, with_invalid: bool = False, shown: Shown | None = None
+) -> Figure:
     """A figure of the records in ``frame``, as in the report, from its name there, or ``sweep:beta`` for a sweep.
 
-    block: of the report's blocks the one that it is about. A notebook shows what is returned. Raises UnknownFigure for
-    a name or a block that there is none of, and for a figure that has nothing to show.
+    block: of the report's blocks the one that it is about. ``shown``: in which order, under which names. A notebook
+    shows what is returned. Raises UnknownFigure for a name or a block that there is none of, and for a figure that has
+    nothing to show.
     """
-    compared = blocks(frame, with_invalid=with_invalid)
+    compared = blocks(frame, with_invalid=with_invalid, shown=shown)
     if not 0 <= block < len(compared):
         titles = ", ".join(f"{number}: {one.title}" for number, one in enumerate(compared))
         raise UnknownFigure(f"block {block}: expected one of {titles}")

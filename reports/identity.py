@@ -1,8 +1,8 @@
-"""What stands under one heading is one thing: one plugin with one set of parameters and one code.
+"""What stands under one heading is one thing: one plugin with one set of parameters and one code, on the same data.
 
-Records say which plugins made them by name, parameters and the fingerprint of the code, and which victim was defended.
-Where records under one heading differ in these, only those that agree with the newest are compared; the others are left
-out and counted.
+Records say which plugins made them by name, parameters and the fingerprint of the code, on how many images of which
+classes, and which victim was defended. Where records under one heading differ in these, as they may where they come
+from several machines, only those that agree with the newest are compared; the others are left out and counted.
 """
 
 from functools import lru_cache
@@ -10,19 +10,24 @@ from typing import Any
 
 import pandas as pd
 
+from bench.records import printable
 from bench.reports.diagnostics import texts
 
 KINDS = ("dataset", "model", "attack", "defense")
 OTHER_PLUGIN, OTHER_PARAMETERS, OTHER_CODE = "another plugin", "other parameters", "other code"
-OTHER_VICTIM = "another victim"
+OTHER_VICTIM, OTHER_TRAINING = "another victim", "another training of the same victim"
+OTHER_DATA = "other images or classes"
+_BEFORE = ("acc_before", "asr_before", "ra_before")
+_ROUNDING = 1e-6  # of a share
 
 
 def agreeing(records: pd.DataFrame, block: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records that may be averaged, and the others with new columns: ``kind`` and ``why``.
 
     ``block``: the columns that say what is compared at all. A block has one data set and one model, the row of an
-    attack one attack, which with one seed has one victim, and the column of a defense one defense. Only done records
-    have a code: the others hold no figures. Records whose code was not recorded count as of one code.
+    attack one attack, which with one seed has one victim, trained once, and the column of a defense one defense. Only
+    done records have a code: the others hold no figures. Records whose code was not recorded count as of one code
+    (``untold_code`` says so), and what older records do not say of their data as agreeing.
     """
     left_out = []
     for kind in KINDS:
@@ -30,9 +35,15 @@ def agreeing(records: pd.DataFrame, block: list[str]) -> tuple[pd.DataFrame, pd.
         why = _differing(records, kind, within)
         left_out.append(records[why != ""].assign(kind=kind, why=why[why != ""]))
         records = records[why == ""]
-    why = _of_another_victim(records, [*block, "attack_label", "seed"])
-    left_out.append(records[why != ""].assign(kind="attack", why=why[why != ""]))
-    records = records[why == ""]
+    row = [*block, "attack_label", "seed"]
+    for kind, differing, within in (
+        ("dataset", _of_other_data, block),
+        ("attack", _of_another_victim, row),
+        ("attack", _of_another_training, row),
+    ):
+        why = differing(records, within)
+        left_out.append(records[why != ""].assign(kind=kind, why=why[why != ""]))
+        records = records[why == ""]
     return records, pd.concat(left_out)
 
 
@@ -75,6 +86,55 @@ def _of_another_victim(records: pd.DataFrame, within: list[str]) -> "pd.Series[s
     several = records[records.groupby(within, sort=False)["victim_key"].transform("nunique") > 1]
     for _, rows in several.groupby(within, sort=False):
         why[rows.index[rows["victim_key"] != _newest(rows)["victim_key"]]] = OTHER_VICTIM
+    return why
+
+
+def untold_code(records: pd.DataFrame) -> str:
+    """A sentence where records that do not say by which code they were made are of several commits; else ""."""
+    done = records[records["status"] == "done"]
+    told = [bool(_texts(text)) for text in done["fingerprints"]]
+    commits = sorted({printable(commit[:12]) for commit, known in zip(done["commit"], told, strict=True) if not known})
+    if len(commits) < 2:
+        return ""
+    names = ", ".join(commit or "one that is not known" for commit in commits)
+    count = told.count(False)
+    return f"{count} records do not say by which code they were made; they are of several commits: {names}."
+
+
+def _of_other_data(records: pd.DataFrame, within: list[str]) -> "pd.Series[str]":
+    """``OTHER_DATA`` for each record whose images or classes are not those of the newest that says what they are.
+
+    That is the number of test images, the number of classes and their names; and, among the rows of one attack, the
+    number of training images.
+    """
+    why = pd.Series("", index=records.index, dtype=object)
+    names = records["class_names"].where(~records["class_names"].isin(["", "[]"]))
+    accuracies = records["class_acc_before"]
+    classes = accuracies.str.count(",").add(1).where(~accuracies.isin(["", "[]"]))
+    own = records.assign(names=names, classes=classes)
+    for column, headings in (
+        ("n_test", within),
+        ("names", within),
+        ("classes", within),
+        ("n_train", [*within, "attack_label"]),
+    ):
+        known = own[own[column].notna() & (own[column] != 0) & (own["status"] == "done")]
+        several = known[known.groupby(headings, sort=False)[column].transform("nunique") > 1]
+        for _, rows in several.groupby(headings, sort=False):
+            why[rows.index[rows[column] != _newest(rows)[column]]] = OTHER_DATA
+    return why
+
+
+def _of_another_training(records: pd.DataFrame, within: list[str]) -> "pd.Series[str]":
+    """``OTHER_TRAINING`` for each record whose undefended network has other figures than the newest of its victim."""
+    why = pd.Series("", index=records.index, dtype=object)
+    done = records[records["status"] == "done"]
+    for column in _BEFORE:
+        of_row = done.groupby(within, sort=False)[column]
+        apart = done[of_row.transform("max") - of_row.transform("min") > _ROUNDING]
+        for _, rows in apart.groupby(within, sort=False):
+            newest = _newest(rows[rows[column].notna()])[column]
+            why[rows.index[(rows[column] - newest).abs() > _ROUNDING]] = OTHER_TRAINING
     return why
 
 

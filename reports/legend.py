@@ -5,7 +5,7 @@ from bench.reports.blocks import AVERAGE, DAGGER, Block
 from bench.reports.class_names import class_names
 from bench.reports.diagnostics import texts as texts_in
 from bench.reports.format import UNDEFINED, tally, word
-from bench.reports.identity import left_out_lines
+from bench.reports.identity import left_out_lines, untold_code
 from bench.reports.records import ORACLE
 
 NOTABLE_LOSS = 0.03  # of a benign model's ACC; a defense that costs more is named
@@ -60,6 +60,8 @@ def legend(block: Block, *, best: str) -> list[str]:
         lines.append(f"Classes: {', '.join(f'{label} {name}' for label, name in names.items())}.")
     if left_out := left_out_lines(block.left_out):
         lines.append(f"Left out, for a row and a column are of one thing: {'; '.join(left_out)}.")
+    if untold := untold_code(block.records):
+        lines.append(untold)
     used = {word(cell) for cell in own if cell.status != "done"}
     meanings = [f"{UNDEFINED}: not defined", *(text for key, text in _MEANING.items() if key in used)]
     return [*lines, "; ".join(meanings) + "."]
@@ -114,6 +116,8 @@ def _ranking(block: Block, best: str) -> list[str]:
 
 
 def _seeds(block: Block, *, partly: bool) -> str:
+    if over := sorted({int(count) for count in block.records["means_over"] if count > 0}):
+        return f"From a table of means: over {' or '.join(map(str, over))} seed{'s' * (over[-1] > 1)} each."
     seeds = ", ".join(map(str, block.seeds))
     line = f"Seeds {seeds}: mean±sample standard deviation." if len(block.seeds) > 1 else f"Seed {seeds}."
     return line + " (1/3): 1 of 3 seeds done; such a cell cannot be best." * partly

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.records import printable
-from bench.reports.identity import KINDS, OTHER_CODE, OTHER_VICTIM, agreeing
+from bench.reports.identity import KINDS, agreeing
 
 AVERAGE = "Average"  # heading of the row of means over attacks
 ORACLE = " (oracle)"
@@ -39,13 +39,23 @@ NUMBERS = [
     "n_train",
     "n_poisoned",
 ]
+_COUNTS = ["n_test", "means_over"]  # which no table shows
 TEXTS = ["dataset", "model", "attack", "defense", "profile", "recipe", "knowledge", "reason", "finished", "targets"]
 TEXTS += ["doubt", "diagnostics", "log", "victim_log", "packages", "device", "code_version", "commit", "started"]
-TEXTS += ["victim_key", "controls", "identified", "class_names", "fingerprints", *(f"{kind}_params" for kind in KINDS)]
+TEXTS += [
+    "victim_key",
+    "controls",
+    "identified",
+    "class_names",
+    "class_acc_before",
+    "fingerprints",
+    *(f"{kind}_params" for kind in KINDS),
+]
 _RAW = {
     "diagnostics",
     "targets",
     "class_names",
+    "class_acc_before",
     "packages",
     "fingerprints",
     *(f"{kind}_params" for kind in KINDS),
@@ -56,8 +66,8 @@ _RAW |= {"log", "victim_log", *KINDS}  # several lines each; names, which tell p
 def compared(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records of ``frame`` that may be compared, ``complete``, one a cell and seed, and those that are left out.
 
-    Left out is what ``bench.reports.identity`` says, unless it was superseded: the same cell was computed again by
-    newer code or on a newer victim. Of several records of one cell and seed the last to finish stays. valid is False
+    Left out is what ``bench.reports.identity`` says, also where the same cell was computed again by newer code or on a
+    newer victim. Of several records of one cell and seed the last to finish stays. valid is False
     for every row of a victim that one of its records calls invalid. A defense that only flags, as one of its records
     says, has no DER.
     """
@@ -67,8 +77,7 @@ def compared(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     out["valid"] = out.groupby([*BLOCK, "attack_label", "seed"])["valid"].transform("all").astype(bool)
     out["detects_only"] = out.groupby([*BLOCK, "column"])["detects_only"].transform("any").astype(bool)
     out["der"] = out["der"].where(~out["detects_only"])
-    again = pd.MultiIndex.from_frame(left_out[cell]).isin(pd.MultiIndex.from_frame(out[cell]))
-    return out, left_out[~(again & left_out["why"].isin([OTHER_CODE, OTHER_VICTIM]))]
+    return out, left_out
 
 
 def complete(frame: pd.DataFrame) -> pd.DataFrame:
@@ -79,7 +88,7 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     new column ``column`` is the heading of the defense's column.
     """
     out = frame.reset_index(drop=True).copy()
-    for name in NUMBERS:
+    for name in (*NUMBERS, *_COUNTS):
         out[name] = pd.to_numeric(_column(out, name), errors="coerce").astype("float64").replace([inf, -inf], nan)
     for name in TEXTS:
         out[name] = _texts(_column(out, name)) if name in _RAW else _printable(_column(out, name))

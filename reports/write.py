@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.reports.blocks import DAGGER, Block, blocks
+from bench.reports.chosen import Shown
 from bench.reports.figures.acc_asr import acc_asr
 from bench.reports.figures.activation_histograms import activation_histograms
 from bench.reports.figures.class_statistics import class_statistics
@@ -75,6 +76,7 @@ def write_report(
     with_invalid: bool = False,
     figures: Iterable[str] = (),
     published: bool = False,
+    shown: Shown | None = None,
 ) -> list[Path]:
     """Write tables, figures and index.html of the records in ``frame`` to ``folder``; return the paths written.
 
@@ -82,11 +84,12 @@ def write_report(
     ``pictures`` is asked for the first victim of each attack of each block until one has images.
     ``with_invalid``: attacks that did not work count in the averages too. ``figures``: sweeps to draw beside the
     usual figures, such as ``sweep:beta`` (``bench.reports.sweeps``), each with its numbers as CSV. ``published``: with
-    published figures beside the measured ones (``bench.reports.published_tables``). The same frame gives the same
-    files. A file is complete or not there; one of the same name is replaced. Raises UnknownFigure, before
-    anything is written, for a sweep of which there are no results, and OSError where the folder cannot be written.
+    published figures beside the measured ones (``bench.reports.published_tables``). ``shown``: order, display names,
+    metrics and rows. The same frame gives the same files. A file is complete or not there; one of the
+    same name is replaced. Raises UnknownFigure and WrongChoice, before anything is written, for a sweep of which there
+    are no results and for names that the records do not have, and OSError where the folder cannot be written.
     """
-    compared = blocks(frame, with_invalid=with_invalid)
+    compared = blocks(frame, with_invalid=with_invalid, shown=shown)
     swept = sweeps(compared, figures)
     sections = [section(block, published=published) for block in compared]
     paths = []

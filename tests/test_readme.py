@@ -1,5 +1,6 @@
 """What the README prints works as printed."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import tiny
 
 import bench
 from bench.cli.options import EVERY
+from bench.cli.reporting import report
 from bench.suspect.options import RepairOptions, ScanOptions
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -45,6 +47,5 @@ def test_the_python_example_is_a_script_that_runs_as_it_is_printed(tmp_path):
 
 
 def test_the_commands_of_the_readme_name_options_that_exist():
-    names = {name.replace("_", "-") for name in EVERY} | {"out", "figure", "with-invalid", "published"}
-    names |= {name.replace("_", "-") for name in (*ScanOptions.model_fields, *RepairOptions.model_fields)}
-    assert set(re.findall(r"(?<=\s)--([a-z-]+)", README)) <= names
+    options = {*EVERY, *inspect.signature(report).parameters, *ScanOptions.model_fields, *RepairOptions.model_fields}
+    assert set(re.findall(r"(?<=\s)--([a-z-]+)", README)) <= {name.replace("_", "-") for name in options}

@@ -9,9 +9,8 @@ from cyclopts import App, Parameter
 from bench import __version__
 from bench.cli.options import EVERY, REQUEST, merge_options, with_options
 from bench.cli.output import complain, name_damaged, print_lines
-from bench.cli.printed_options import Figures, Published, WithInvalid
+from bench.cli.printed_options import WithInvalid
 from bench.errors import Damaged, RequestError, shortened
-from bench.plan.option_types import directory_named
 from bench.plan.request import Request
 from bench.records.texts import printable
 
@@ -240,44 +239,6 @@ def clean(*, yes: Annotated[bool, Parameter(negative="", show_default=False)] = 
         yes = input("remove this? [y/N] ").strip().lower() in ("y", "yes")
     if unneeded and yes:
         discard(store, unneeded)
-
-
-@app.command
-@with_options(["store"])
-def report(
-    *,
-    out: Path = Path("bench-report"),
-    figure: Figures = (),
-    with_invalid: WithInvalid = False,
-    published: Published = False,
-    **options: Any,
-) -> None:
-    """Write tables, figures and a page from everything in a store.
-
-    Parameters
-    ----------
-    out
-        The directory to write to; made if it does not exist.
-    """
-    from bench.cell.validity import judged_records
-    from bench.records import to_frame
-    from bench.reports import UnknownFigure, write_report
-    from bench.results import pictures
-    from bench.store.store import Store
-
-    _, how = merge_options(None, options)
-    out = directory_named("out", out)
-    store = Store(how.store, create=False)
-    frame = to_frame(judged_records(store, name_damaged))
-    if frame.empty:
-        raise RequestError(f"--store {store.root}: holds no results yet")
-    try:
-        shown = pictures(store, name_damaged)
-        paths = write_report(frame, out, shown, with_invalid=with_invalid, figures=figure, published=published)
-    except UnknownFigure as error:
-        raise RequestError(f"--figure {error}") from None
-    for path in paths:
-        print(path)  # noqa: T201
 
 
 def _plan_of(request: Request) -> "Plan":

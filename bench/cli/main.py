@@ -15,6 +15,7 @@ from bench.cli.commands import app
 from bench.cli.exporting import export
 from bench.cli.options import complaint
 from bench.cli.output import complain
+from bench.cli.reporting import report, rm
 from bench.cli.site import site
 from bench.cli.suspect import repair, scan
 from bench.errors import Damaged, RequestError, shortened
@@ -23,6 +24,8 @@ from bench.records.texts import LONGEST
 app.command(new)
 app.command(check)
 app.command(export)
+app.command(report)
+app.command(rm)
 app.command(site)
 app.command(scan)
 app.command(repair)

@@ -1,8 +1,9 @@
 """The options of the commands, made from the models that define them; and a study file put together with them."""
 
 import inspect
+import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,16 +18,21 @@ from bench.plan.request import Request
 REQUEST = tuple(Request.model_fields)
 EVERY = (*REQUEST, *RunOptions.model_fields)
 _LARGEST_STUDY = 1_000_000  # bytes
+_DEFAULT = re.compile(r" \(default: [^()]*\)")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def with_options(
-    names: Iterable[str], models: tuple[type[Options], ...] = (Request, RunOptions)
+    names: Iterable[str],
+    models: tuple[type[Options], ...] = (Request, RunOptions),
+    *,
+    without_default: Collection[str] = (),
 ) -> Callable[[Command], Command]:
     """Give a command these options of the models in place of its ``**options``, which then hold those that were set.
 
-    All but switches arrive as text, so that the models alone read them.
+    All but switches arrive as text, so that the models alone read them. ``without_default``: options that do nothing
+    where they are not given, so that the help does not name their default.
     """
     fields = {name: field for model in models for name, field in model.model_fields.items()}
     titles = list(dict.fromkeys(group_of(field) for field in fields.values()))
@@ -36,7 +42,7 @@ def with_options(
         form = form_of(fields[name])
         kind: Any = bool if form is None else list[str] if form.repeatable else str
         shown = Parameter(
-            help=help_of(fields[name]),
+            help=_DEFAULT.sub("", help_of(fields[name])) if name in without_default else help_of(fields[name]),
             group=groups[group_of(fields[name])],
             metavar=form.placeholder if form else None,
             negative="",

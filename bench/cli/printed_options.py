@@ -14,6 +14,37 @@ WithInvalid = Annotated[
         help="Let attacks that did not work, marked with a dagger, count in averages.",
     ),
 ]
+Order = Annotated[
+    str,
+    Parameter(
+        group=_PRINTED,
+        help="Order of attacks and defenses: name; given, as they are selected; or der, best defenses and hardest "
+        "attacks first. Defenses stay with those that were given the same.",
+    ),
+]
+Rename = Annotated[
+    tuple[str, ...],
+    Parameter(
+        negative="",
+        group=_PRINTED,
+        show_default=False,
+        help="Display names, repeatable: mine=Ours,badnets=BadNets,'tac[paper]=TAC (published)'.",
+    ),
+]
+Metrics = Annotated[
+    str | None,
+    Parameter(
+        group=_PRINTED,
+        show_default=False,
+        help="Columns of the main table, in their order: acc, acc_target, asr, ra and der (default: all).",
+    ),
+]
+Rows = Annotated[
+    str,
+    Parameter(
+        group=_PRINTED, help="What the rows of the main table are, in formats that know both: attacks or defenses."
+    ),
+]
 Figures = Annotated[
     tuple[str, ...],
     Parameter(

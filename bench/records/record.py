@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # depends on other records too: derived on reading, never stored
 _VERDICT = {"valid", "doubt", "acc_benign", "asr_benign"}
+_OF_TABLES = {"means_over"}  # never of a cell in a store
 
 _LABELS = ("dataset_label", "model_label", "attack_label", "defense_label")
 
@@ -42,6 +43,8 @@ class Record(BaseModel):
     share of the largest class in the test set. ``asr_benign`` is the share of eligible triggered images that a benign
     network takes for their target (``bench.cell.natural``). ``ms_added`` is what the defense adds to an
     input's milliseconds, against the bare network timed in the same cell, ``ms_added_spread`` how far that varies.
+    ``means_over`` is 0, or the number of seeds that the figures are means over, where all that is known is a table
+    (``bench.records.means``); the seed is then 0.
     ``log`` and ``victim_log`` are what the defense and the attack said, line by line. ``params``, ``packages``,
     ``fingerprints`` (of each plugin's code, by kind), ``targets``, ``class_names`` and ``diagnostics`` are JSON texts.
     """
@@ -65,6 +68,7 @@ class Record(BaseModel):
     profile: columns.Line
     recipe: columns.Line
     seed: columns.Seed
+    means_over: columns.Count = 0
     reference: columns.Count
     suspects: columns.Count
     suspects_purity: columns.Share = NAN
@@ -137,7 +141,7 @@ class Record(BaseModel):
 
     def to_json(self) -> str:
         """The record as the store keeps it: without the verdict on its victim, which depends on other records too."""
-        return self.model_dump_json(indent=1, exclude=_VERDICT)
+        return self.model_dump_json(indent=1, exclude=_VERDICT | _OF_TABLES)
 
 
 def to_frame(records: Iterable[Record]) -> "pd.DataFrame":

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.reports.blocks import Block, blocks
+from bench.reports.chosen import Shown
 from bench.reports.format import NO_DEFENSE, UNDEFINED
 from bench.reports.happened import plugin_messages
 from bench.reports.identification import identification_table
@@ -28,15 +29,17 @@ _NAMES = 16  # characters that attacks and defenses have at least
 _PADDING = (0, 0, 0, 1)
 
 
-def terminal_table(frame: "pd.DataFrame", width: int | None = None, *, with_invalid: bool = False) -> list[Table]:
+def terminal_table(
+    frame: "pd.DataFrame", width: int | None = None, *, with_invalid: bool = False, shown: Shown | None = None
+) -> list[Table]:
     """The tables of each block of ``frame``: results, detection, identification, cost, and what the plugins said.
 
     A table with nothing to show is left out. ``width`` is in characters; by default that of the console.
-    ``with_invalid``: attacks that did not work count in the averages too.
+    ``with_invalid``: attacks that did not work count in the averages too. ``shown``: which metrics, in which order.
     """
     width = width or Console().width
     tables = []
-    for block in blocks(frame, with_invalid=with_invalid):
+    for block in blocks(frame, with_invalid=with_invalid, shown=shown):
         texts = rows(block)
         wide = _wide(block, texts)
         fits = Console(width=10_000).measure(wide).maximum <= width

@@ -71,12 +71,13 @@ def test_failures_have_no_code_and_are_not_left_out_for_it() -> None:
     assert (block.cells["blend", "a"].done, block.cells["blend", "a"].total) == (1, 2)
 
 
-def test_what_was_computed_again_by_newer_code_is_not_worth_a_word() -> None:
+def test_what_was_computed_again_by_newer_code_is_left_out_with_a_line() -> None:
     old = one_attack(a=0.5).assign(fingerprints=codes())
     new = one_attack(a=0.9).assign(finished=LATER, fingerprints=codes(defense="g"))
     [block] = blocks(pd.concat([old, new], ignore_index=True))
     assert block.cells["blend", "a"].stat("der").mean == 0.9
-    assert block.left_out.empty
+    [line] = [line for line in legend(block, best="*") if line.startswith("Left out")]
+    assert "of defense a: other code than the newest" in line
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -86,12 +86,13 @@ def test_a_row_with_one_seed_is_of_one_victim(with_invalid: bool) -> None:
     assert "1 record of attack blend: another victim than the newest" in line
 
 
-def test_a_cell_that_was_computed_again_on_a_newer_victim_is_not_worth_a_word() -> None:
+def test_a_cell_that_was_computed_again_on_a_newer_victim_is_left_out_with_a_line() -> None:
     old = one_attack(a=0.5).assign(victim_key="old", finished=EARLIER)
     new = one_attack(a=0.9).assign(victim_key="new", finished=LATER)
     [block] = blocks(pd.concat([old, new], ignore_index=True))
     assert block.cells["blend", "a"].stat("der").mean == 0.9
-    assert block.left_out.empty
+    [line] = [line for line in legend(block, best="*") if line.startswith("Left out")]
+    assert "of attack blend: another victim than the newest" in line
 
 
 def test_an_attack_that_is_called_like_the_average_is_none() -> None:
@@ -105,3 +106,54 @@ def test_an_attack_that_is_called_like_the_average_is_none() -> None:
         own = block.cells[f"{AVERAGE} (attack)", defense].stat(metric).mean
         others = [block.cells[attack, defense].stat(metric).mean for attack in expected.attacks if attack != "none"]
         assert block.cells[AVERAGE, defense].stat(metric).mean == pytest.approx(np.nanmean([own, *others]))
+
+
+OTHER_DATA: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "test images": ({"n_test": 1000}, {"n_test": 2000}),
+    "training images": ({"n_train": 4000}, {"n_train": 8000}),
+    "names of classes": ({"class_names": '["a", "b"]'}, {"class_names": '["a", "c"]'}),
+    "number of classes": ({"class_acc_before": "[0.5, 0.5]"}, {"class_acc_before": "[0.5, 0.5, 0.5]"}),
+}
+
+
+@pytest.mark.parametrize("what", OTHER_DATA)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_records_of_other_data_under_the_same_names_are_left_out_with_a_line(what: str, seed: int) -> None:
+    own, other = OTHER_DATA[what]
+    old = one_attack(a=0.5).assign(finished=EARLIER, **own)
+    new = one_attack(a=0.9).assign(finished=LATER, seed=seed, victim_key=f"victim-{seed}", **other)
+    [block] = blocks(pd.concat([old, new], ignore_index=True))
+    assert ders([block]) == {0.9}
+    [line] = [line for line in legend(block, best="*") if line.startswith("Left out")]
+    assert "of dataset mnist5k: other images or classes than the newest" in line
+
+
+@pytest.mark.parametrize("what", OTHER_DATA)
+def test_what_older_records_do_not_say_of_their_data_keeps_none_of_them_out(what: str) -> None:
+    [column] = OTHER_DATA[what][0]
+    old = one_attack(a=0.5).assign(finished=EARLIER)
+    old[column] = 0 if column.startswith("n_") else "[]"
+    new = one_attack(a=0.9).assign(finished=LATER, seed=1, **OTHER_DATA[what][1])
+    [block] = blocks(pd.concat([old, new], ignore_index=True))
+    assert block.left_out.empty
+    assert block.cells["blend", "a"].stat("der").count == 2
+
+
+def test_a_row_is_of_one_training_of_its_victim() -> None:
+    frame = one_attack(a=0.9, b=0.8).assign(finished=LATER, acc_before=0.9, asr_before=1.0)
+    frame.loc[frame["defense"] == "b", ["finished", "acc_before"]] = [EARLIER, 0.91]  # on another machine
+    [block] = blocks(frame)
+    assert block.before["blend"].stat("acc").mean == pytest.approx(0.9)
+    [line] = [line for line in legend(block, best="*") if line.startswith("Left out")]
+    assert "1 record of attack blend: another training of the same victim than the newest" in line
+    assert ders([block]) == {0.9}
+
+
+def test_of_several_commits_without_a_recorded_code_there_is_a_line() -> None:
+    frame = grid(1).assign(fingerprints="{}")
+    assert not [line for line in legend(blocks(frame)[0], best="*") if "by which code" in line]
+    frame.loc[frame["defense"] == "bna", "commit"] = "fedcba9876543210"
+    [line] = [line for line in legend(blocks(frame)[0], best="*") if "by which code" in line]
+    assert line.endswith("they are of several commits: 0123abc, fedcba987654.")
+    told = frame.assign(fingerprints=json.dumps(CODES))
+    assert not [line for line in legend(blocks(told)[0], best="*") if "by which code" in line]
