@@ -34,75 +34,95 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Line:
-    """The ``fields`` of a defense, or of a pair. ``attack`` and ``defense`` are places in the block's lists.
+class Column:
+    """A column of a matrix: an attack at its ``place`` among the rows of the block, or the average, which has none."""
 
-    ``defense`` is None for the undefended network. ``average``: over attacks.
+    heading: str
+    place: int | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """The ``fields`` of a defense, one a column, or of a pair, one a metric.
+
+    ``attack`` and ``defense`` are places in the block's lists. ``attack`` is None for the average, ``defense`` for the
+    undefended network. ``heading`` is the attack's, "" in a matrix.
     """
 
+    heading: str
     attack: int | None
+    name: str
     defense: int | None
-    attack_name: str
-    defense_name: str
     given: str
-    average: bool
     fields: list[Field]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """One ``metric``, defenses by attacks: ``undefended`` is the line of the network without a defense."""
+    """One metric, defenses by attacks: ``head`` its heading, ``scale`` how its shades are to be read.
 
-    metric: int
+    ``undefended`` is the line of the network without a defense. ``first``: what a reader sees first.
+    """
+
     head: str
-    first: bool
     scale: str
+    first: bool
     undefended: Line
     lines: list[Line]
 
 
-def matrices(block: Block, rows: list[Row]) -> list[Matrix]:
-    """A matrix for each of the block's metrics, in their order; a line has a field for each of ``rows``."""
+@dataclass(frozen=True)
+class Grid:
+    """The figures of a block: a matrix for each metric, and ``pairs``, a line for each attack and defense.
+
+    The pairs stand by attacks, or by defenses where the block has its defenses as rows; ``averages`` are those of the
+    average.
+    """
+
+    columns: list[Column]
+    matrices: list[Matrix]
+    pairs: list[Line]
+    averages: list[Line]
+
+
+def grid(block: Block, rows: list[Row]) -> Grid:
+    """The figures of a block in both forms. In a matrix the average stands first, beside the names."""
+    fields = [[_fields(block, row.attack, cell) for cell in row.cells] for row in rows]
+    across = sorted(range(len(rows)), key=lambda place: not rows[place].average)
+    columns = [Column(rows[place].heading, _place(rows, place)) for place in across]
+    names = _names(block)
     first = _FIRST if _FIRST in block.metrics else block.metrics[0]
-    given = _given(block)
-    made = []
+    matrices = []
     for number, metric in enumerate(block.metrics):
         lines = [
-            Line(
-                None,
-                None if at == 0 else at - 1,
-                "",
-                block.defenses[at - 1] if at else NO_DEFENSE,
-                given[block.defenses[at - 1]] if at else "",
-                False,
-                [_field(block, row.attack, row.cells[at], metric) for row in rows],
-            )
-            for at in range(len(block.defenses) + 1)
+            Line("", None, name, defense, given, [fields[place][at][number] for place in across])
+            for at, (name, defense, given) in enumerate(names)
         ]
-        made.append(Matrix(number, HEADS[metric], metric == first, _scale(metric), lines[0], lines[1:]))
-    return made
+        matrices.append(Matrix(HEADS[metric], _scale(metric), metric == first, lines[0], lines[1:]))
+    pairs = [
+        Line(row.heading, _place(rows, place), name, defense, given, fields[place][at])
+        for place, row in enumerate(rows)
+        for at, (name, defense, given) in enumerate(names)
+    ]
+    if block.defenses_as_rows:
+        pairs = [line for at in range(len(names)) for line in pairs[at :: len(names)]]
+    averages = [line for line in pairs if line.attack is None]
+    return Grid(columns, matrices, [line for line in pairs if line.attack is not None], averages)
 
 
-def pairs(block: Block, rows: list[Row]) -> list[Line]:
-    """A line for each attack and defense, with a field for each of the block's metrics.
-
-    They stand by attacks, or by defenses where the block has its defenses as rows.
-    """
-    given = _given(block)
-    found = []
-    for number, row in enumerate(rows):
-        for at, cell in enumerate(row.cells):
-            name = block.defenses[at - 1] if at else NO_DEFENSE
-            defense = None if at == 0 else at - 1
-            fields = [_field(block, row.attack, cell, metric) for metric in block.metrics]
-            attack = None if row.average else number
-            found.append(Line(attack, defense, row.heading, name, given.get(name, ""), row.average, fields))
-    across = len(block.defenses) + 1
-    return [line for at in range(across) for line in found[at::across]] if block.defenses_as_rows else found
+def _place(rows: list[Row], place: int) -> int | None:
+    return None if rows[place].average else place
 
 
-def _given(block: Block) -> dict[str, str]:
-    return {name: group.given or "not recorded" for group in block.groups for name in group.defenses}
+def _names(block: Block) -> list[tuple[str, int | None, str]]:
+    """Name, place and what was given, of the undefended network and of each defense."""
+    given = {name: group.given or "not recorded" for group in block.groups for name in group.defenses}
+    return [(NO_DEFENSE, None, ""), *((name, place, given[name]) for place, name in enumerate(block.defenses))]
+
+
+def _fields(block: Block, attack: str, cell: CellText) -> list[Field]:
+    """A field for each of the block's metrics."""
+    return [_field(block, attack, cell, metric) for metric in block.metrics]
 
 
 def _field(block: Block, attack: str, cell: CellText, metric: str) -> Field:

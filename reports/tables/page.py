@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from bench.reports.format import NO_DEFENSE
 from bench.reports.legend import legend, origins
-from bench.reports.page.grids import SHADES, matrices, pairs
+from bench.reports.page.cells import matrix_cells, pair_cells
+from bench.reports.page.grids import SHADES, grid
 from bench.reports.page.origin import all_class_names, commands, newest
 from bench.reports.page.pictures import FigureLinks, Picture, Read, carried
 from bench.reports.rows import Row
@@ -55,20 +56,8 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.filters["breakable"] = _breakable
+    templates.filters |= {"breakable": _breakable, "matrix_cells": matrix_cells, "pair_cells": pair_cells}
     return templates
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column of a matrix: an attack at its ``place`` in the block, or the average, which has none."""
-
-    heading: str
-    place: int | None
-
-    @property
-    def average(self) -> bool:
-        return self.place is None
 
 
 @dataclass(frozen=True)
@@ -83,7 +72,6 @@ class _SideLine:
 def _contents(number: int, section: Section, figures: list[Picture], gallery: list[Picture]) -> dict[str, object]:
     """All that the template shows of a section."""
     block = section.block
-    across = sorted(section.rows, key=lambda row: not row.average)  # the average first, beside the names
     contents: dict[str, object] = {
         "id": f"b{number}",
         "title": block.title,
@@ -91,9 +79,7 @@ def _contents(number: int, section: Section, figures: list[Picture], gallery: li
         "legend": legend(block, best="Bold and *"),
         "figures": figures,
         "gallery": gallery,
-        "matrices": matrices(block, across),
-        "columns": [_Column(row.heading, None if row.average else section.rows.index(row)) for row in across],
-        "pairs": pairs(block, section.rows),
+        "grid": grid(block, section.rows),
         "side_tables": [(table, _side_lines(section, table)) for table in section.side_tables],
         "unfinished": _side_lines(section, section.unfinished),
         "messages": _side_lines(section, section.messages),

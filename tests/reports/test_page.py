@@ -11,7 +11,8 @@ from report_frames import HOSTILE, grid, one_attack, sections, small, with_logs
 from report_pages import Page, made, png
 
 from bench.reports.blocks import Block
-from bench.reports.page.grids import SHADES, matrices, pairs
+from bench.reports.page.grids import SHADES
+from bench.reports.page.grids import grid as laid_out
 from bench.reports.tables.page import page
 
 FIGURES = [("figures/overview.png", "All: of it"), ("figures/b.png", "B"), ("figures/c.png", "C")]
@@ -130,11 +131,10 @@ def test_metrics_that_are_not_asked_for_are_not_shown_and_lines_stand_by_defense
     [section] = sections(one_attack(a=0.9, b=0.8).assign(asr=0.25))
     block = replace(section.block, metrics=("asr", "acc"), defenses_as_rows=True)
     own = replace(section.rows[0], cells=[replace(cell, figures=["25.0", "97.0"]) for cell in section.rows[0].cells])
-    assert [matrix.head for matrix in matrices(block, [own])] == ["ASR", "ACC"]
-    assert [matrix.first for matrix in matrices(block, [own])] == [True, False]
-    lines = pairs(block, [own, own])
-    assert [line.defense_name for line in lines] == ["no defense", "no defense", "a", "a", "b", "b"]
-    assert {tuple(field.mean for field in line.fields) for line in lines} == {("25.0", "97.0")}
+    made = laid_out(block, [own, own])
+    assert [(matrix.head, matrix.first) for matrix in made.matrices] == [("ASR", True), ("ACC", False)]
+    assert [line.name for line in made.pairs] == ["no defense", "no defense", "a", "a", "b", "b"]
+    assert {tuple(field.mean for field in line.fields) for line in made.pairs} == {("25.0", "97.0")}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_metrics_that_are_not_asked_for_are_not_shown_and_lines_stand_by_defense
 )
 def test_darker_is_better(metric: str, value: float, shade: int) -> None:
     [section] = sections(one_attack(a=0.9, b=0.8).assign(**{metric: value}))
-    for matrix in matrices(section.block, section.rows):
+    for matrix in laid_out(section.block, section.rows).matrices:
         if matrix.head.lower() == metric:
             assert [line.fields[0].shade for line in matrix.lines] == [shade, shade]
 
