@@ -15,7 +15,7 @@ from bench.reports.legend import legend, origins
 from bench.reports.page.cells import matrix_cells, pair_cells
 from bench.reports.page.grids import SHADES, grid
 from bench.reports.page.origin import all_class_names, commands, newest
-from bench.reports.page.pictures import FigureLinks, Picture, Read, carried
+from bench.reports.page.pictures import DRAWN, PHOTOGRAPHED, FigureLinks, Picture, Read, carried
 from bench.reports.rows import Row
 from bench.reports.sections import Section
 from bench.reports.side_table import SideTable
@@ -30,8 +30,8 @@ def page(sections: list[Section], figures: Sequence[FigureLinks], galleries: Seq
     text of a record says is shown as text, and no such text stands in a script or a style.
     """
     templates = _templates()
-    drawings = carried(figures, read)
-    photographs = carried(galleries, read, plain=False)
+    drawings = carried(figures, read, DRAWN)
+    photographs = carried(galleries, read, PHOTOGRAPHED, photographs=True)
     metrics = max((len(section.block.metrics) for section in sections), default=0)
     script = _SOURCES.get_source(templates, "script.js")[0]
     return templates.get_template("page.html").render(
