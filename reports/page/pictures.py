@@ -18,6 +18,7 @@ _LEAST = 20_000  # bytes that a picture may always take
 _WIDEST = 2000  # pixels: the page shows a figure in about half of them, a dense screen in all
 _NARROWEST = 600
 _COLOURS = 256
+_WHITE = 251  # of 255: from here on a colour of a drawing is its background, which few colours would make grey
 _QUALITY = 90  # of photographs in JPEG
 
 
@@ -73,7 +74,11 @@ def _fitted(png: bytes, most: int, photograph: bool) -> tuple[bytes, str, tuple[
 
 def _drawing(image: Image.Image) -> tuple[bytes, str]:
     buffer = BytesIO()
-    image.quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(buffer, "png")
+    reduced = image.quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    palette = reduced.getpalette() or []
+    colours = [palette[at : at + 3] for at in range(0, len(palette), 3)]
+    reduced.putpalette([part for one in colours for part in ([255] * 3 if min(one) >= _WHITE else one)])
+    reduced.save(buffer, "png")
     return buffer.getvalue(), "png"
 
 

@@ -58,6 +58,13 @@ def test_a_very_large_figure_is_still_shown(monkeypatch: pytest.MonkeyPatch) -> 
     assert shown(picture)[:, picture.width // 2 + 4 :].min() > 252
 
 
+def test_the_background_of_a_drawing_stays_white() -> None:
+    pixels = np.full((200, 300, 3), 255, np.uint8)
+    pixels[:100] = np.random.default_rng(0).integers(0, 256, (100, 300, 3))
+    [[picture]] = carried([[("a.png", "A")]], lambda path: written(pixels), 10**6)
+    assert (shown(picture)[100:] == 255).all()
+
+
 def test_the_same_files_give_the_same_pictures() -> None:
     first, second = (carried([[("a.png", "A")]], lambda path: noise(700, 300), 100_000) for _ in range(2))
     assert first == second
