@@ -89,6 +89,7 @@ def test_sorting_filtering_and_the_switch_work_and_nothing_is_asked_for(opened: 
     assert len([url for url in opened.requests if url.startswith("file")]) == 1
 
 
+@pytest.mark.slow
 def test_without_scripts_everything_can_be_read_and_the_switch_still_works(opened: Browser, page: Path) -> None:
     opened.open(page, scripts=False)
     assert opened.run("document.querySelectorAll('button, .filters').length") == 0
@@ -98,6 +99,7 @@ def test_without_scripts_everything_can_be_read_and_the_switch_still_works(opene
     assert opened.run("document.querySelectorAll('details > summary').length") > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1400])
 def test_the_page_is_never_wider_than_the_screen(opened: Browser, width: int) -> None:
     opened.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=True)
