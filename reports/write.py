@@ -103,12 +103,13 @@ def write_report(
             _figures(block, suffix, write) + _sweeps(block, own, suffix, write)
             for (block, suffix), own in zip(named, swept, strict=True)
         ]
-        triggers = [link for block, suffix in named for link in _gallery(block, suffix, pictures, write)]
+        triggers = [_gallery(block, suffix, pictures, write) for block, suffix in named]
     write("table.md", markdown(sections).encode())
     write("table.tex", latex(sections).encode())
     write("table.csv", csv(compared).encode())
     write("results.parquet", _parquet(frame))
-    write("index.html", page(sections, links, triggers).encode())  # last: it refers to the others
+    text = page(sections, links, triggers, lambda name: (folder / name).read_bytes())  # last: it holds the figures
+    write("index.html", text.encode())
     return paths
 
 

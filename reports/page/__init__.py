@@ -1,0 +1,1 @@
+"""What the page of a report is made of; ``bench.reports.tables.page`` puts it together."""

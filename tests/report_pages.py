@@ -1,0 +1,54 @@
+"""Pages of reports for tests, and what a parser finds in them."""
+
+from html.parser import HTMLParser
+from io import BytesIO
+
+import pandas as pd
+from PIL import Image
+from report_frames import sections
+
+from bench.reports.page.pictures import FigureLinks
+from bench.reports.tables.page import page
+
+_VOID = ("meta", "img", "input", "wbr")
+
+
+class Page(HTMLParser):
+    """The tags of a page, but for places where a line may end, and its texts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.scripts: list[str] = []
+        self.feed(text.replace("<wbr>", ""))
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        (self.scripts if self.open and self.open[-1] == "script" else self.seen).append(data)
+
+    def having(self, tag: str, name: str, value: str) -> list[dict[str, str | None]]:
+        """The attributes of the tags of which one has this value."""
+        return [attrs for own, attrs in self.tags if own == tag and attrs.get(name) == value]
+
+
+def png(width: int = 40, height: int = 30) -> bytes:
+    """A small picture."""
+    buffer = BytesIO()
+    Image.new("RGB", (width, height), "#336699").save(buffer, "png")
+    return buffer.getvalue()
+
+
+def made(frame: pd.DataFrame, figures: FigureLinks = (), gallery: FigureLinks = ()) -> str:
+    """The page of a frame, with the same figures in every section; each is a small picture."""
+    own = sections(frame)
+    return page(own, [figures] * len(own), [gallery] * len(own), lambda path: png())

@@ -1,0 +1,74 @@
+"""Figures inside a page: small enough together, and still the same figures."""
+
+from base64 import b64decode
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.reports.page.pictures import Picture, carried
+
+
+def written(pixels: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def shown(picture: Picture) -> np.ndarray:
+    image = Image.open(BytesIO(b64decode(picture.uri.partition(",")[2])))
+    assert image.size == (picture.width, picture.height)
+    return np.asarray(image.convert("RGB"), dtype=float)
+
+
+def noise(width: int, height: int) -> bytes:
+    return written(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+BARS = np.repeat(np.array([[[255, 255, 255], [0, 114, 178], [213, 94, 0], [0, 0, 0]]], np.uint8), 50, axis=1)
+BARS = np.repeat(BARS, 40, axis=0)
+
+
+@pytest.mark.parametrize("photographs", [False, True])
+def test_a_small_picture_is_shown_as_it_is(photographs: bool) -> None:
+    [[picture]] = carried([[("a.png", "A")]], lambda path: written(BARS), 10**6, photographs=photographs)
+    assert np.array_equal(shown(picture), BARS)
+
+
+@pytest.mark.parametrize("photographs", [False, True])
+def test_large_pictures_share_what_small_ones_leave(photographs: bool) -> None:
+    files = {"small.png": written(BARS), "one.png": noise(1500, 900), "other.png": noise(1500, 900)}
+    links = [[("small.png", "S"), ("one.png", "O")], [("other.png", "O")]]
+    [[small, one], [other]] = carried(links, files.__getitem__, 900_000, photographs=photographs)
+    assert np.array_equal(shown(small), BARS)
+    assert len(one.uri) == len(other.uri)
+    assert 200_000 < len(b64decode(one.uri.partition(",")[2])) <= 450_000
+    assert one.width / one.height == pytest.approx(1500 / 900, rel=0.01)
+
+
+def test_a_very_large_figure_is_still_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # what Pillow opens without being asked to
+    pixels = np.full((90, 8001), 255, np.uint8)
+    pixels[:, :4000] = 0
+    [[picture]] = carried([[("a.png", "A")]], lambda path: written(pixels), 10**6)
+    assert picture.width <= 2000
+    monkeypatch.undo()
+    assert shown(picture)[:, : picture.width // 2 - 4].max() < 3
+    assert shown(picture)[:, picture.width // 2 + 4 :].min() > 252
+
+
+def test_the_background_of_a_drawing_stays_white() -> None:
+    pixels = np.full((200, 300, 3), 255, np.uint8)
+    pixels[:100] = np.random.default_rng(0).integers(0, 256, (100, 300, 3))
+    [[picture]] = carried([[("a.png", "A")]], lambda path: written(pixels), 10**6)
+    assert (shown(picture)[100:] == 255).all()
+
+
+def test_the_same_files_give_the_same_pictures() -> None:
+    first, second = (carried([[("a.png", "A")]], lambda path: noise(700, 300), 100_000) for _ in range(2))
+    assert first == second
+
+
+def test_a_picture_is_named_by_the_beginning_of_its_caption() -> None:
+    assert Picture("a.png", "DER at a glance; 50 %. A star.", "", 1, 1).brief == "DER at a glance"
