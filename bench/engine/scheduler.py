@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Literal, Protocol, cast
 
 from bench import provenance
+from bench.cell.verdicts import Verdicts
 from bench.engine.executor import Executor, Outcome
 from bench.engine.outstanding import Work, put_record
 from bench.plan.stages import CellStage, Ref, Stage, VictimStage
@@ -78,6 +79,7 @@ class _Run:
         self.to_retry_alone: deque[Stage] = deque()  # when all others are done, with nothing else on the device
         self.reserved: dict[str, int] = {}  # devices on which a stage is retried alone, and its slot
         self.unsaved: dict[str, Record] = {}
+        self.verdicts = Verdicts(list(work.natural), list(work.victims), store)
         self._victims_to_make = {victim.key for victim in work.victims}
         self._last_victim: dict[int, str] = {}  # the victim that each slot has loaded
         self._first_failures: dict[str, str] = {}  # why a stage is tried once more
@@ -172,6 +174,8 @@ class _Run:
         """A stage is over. Store the failure of a cell; a failed victim fails what waits for it, too."""
         stage, reason = outcome.stage, outcome.reason or "no reason given"
         self.listener.ended(outcome)
+        for line in self.verdicts.learn(stage, outcome.measured):
+            self.listener.note(line)
         if isinstance(stage, VictimStage):
             self._victims_to_make.discard(stage.key)
         if outcome.status == "done":

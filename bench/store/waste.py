@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import Damaged, RequestError
-from bench.store import drafts, files, locks, paths
+from bench.store import drafts, files, locks, paths, progress
 from bench.store.store import Section, Store
 
 
@@ -61,3 +61,4 @@ def discard(store: Store, wasted: list[Waste]) -> None:
         elif one.path.suffix != ".lock":
             files.remove(paths.within(store.root, one.path))
     locks.sweep(store.root)
+    progress.sweep(store.root)
