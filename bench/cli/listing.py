@@ -11,6 +11,7 @@ from rich.table import Table
 from bench.errors import Damaged, RequestError, did_you_mean
 from bench.plan.registry import KINDS, Registry
 from bench.records.texts import neutral
+from bench.store import logs
 
 if TYPE_CHECKING:
     from bench.records import Record
@@ -43,6 +44,8 @@ def show_lines(name: str, registry: Registry, root: Path) -> list[Any]:
         described = (description(registry.load(*one), registry.presets(*one)) for one in matching)
         return [line for lines in described for line in lines]
     record, traceback = result_named(name, root)
+    printed = logs.read(root, record.key)
+    said = ["", "printed:", escape(printed[-MOST_TRACEBACK:])] if printed else []
     table = Table(box=None, show_header=False, pad_edge=False)
     for field, value in record.model_dump().items():
         shown = f"{value:.4f}" if isinstance(value, float) else str(value)
@@ -51,8 +54,8 @@ def show_lines(name: str, registry: Registry, root: Path) -> list[Any]:
         shown = shown if len(shown) < MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"
         table.add_row(field, escape(neutral(shown)))
     if traceback is None:
-        return [table]
-    return [table, escape(neutral(traceback[-MOST_TRACEBACK:]))]  # its end says what went wrong
+        return [table, *said]
+    return [table, escape(neutral(traceback[-MOST_TRACEBACK:])), *said]  # its end says what went wrong
 
 
 def plugins_named(name: str, registry: Registry) -> list[tuple[str, str]]:

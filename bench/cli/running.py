@@ -114,8 +114,9 @@ def _summary(results: "Results", seconds: float, how: RunOptions) -> str:
 
     counts = Counter(record.status for record in results.records)
     states = ", ".join(f"{count} {status.replace('-', ' ')}" for status, count in counts.most_common())
+    count = f"{len(results)} cell{'s' * (len(results) != 1)}"
     kept = f"in {spoken(seconds)}, kept in {how.store}"
-    return f"{len(results)} cells ({states}) {kept}; tables, figures and a page: {_command('report', '', how)}"
+    return f"{count} ({states}) {kept}; tables, figures and a page: {_command('report', '', how)}"
 
 
 def _command(name: str, argument: str, how: RunOptions) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 from bench import provenance
 from bench.engine.clock import Clock, spoken, time_left
 from bench.engine.executor import Outcome
-from bench.plan.stages import Stage
+from bench.plan.stages import Stage, VictimStage
 from bench.records import Record
 from bench.records.texts import neutral
 
@@ -115,7 +115,8 @@ class Lines:
             return None
         now = time.perf_counter()
         running = {stage.key: (now - began, self._share(slot)) for slot, (stage, began) in self.running.items()}
-        return time_left(self.clock, self.remaining.values(), self.slots, running)
+        waiting = sorted(self.remaining.values(), key=lambda stage: not isinstance(stage, VictimStage))
+        return time_left(self.clock, waiting, self.slots, running)
 
     def _share(self, slot: int) -> float:
         return self.progress[slot] if slot < len(self.progress) else 0.0

@@ -56,7 +56,10 @@ def execute(
         if not stopping():
             run.fill()
         if run.running:
-            for outcome in executor.wait(TICK):
+            ended = executor.wait(TICK)
+            for slot in set(run.running) - {outcome.slot for outcome in ended}:
+                run.pass_on(slot)
+            for outcome in ended:
                 run.settle(outcome)
         elif run.left:
             time.sleep(TICK)  # other processes are computing all that is left
@@ -102,6 +105,11 @@ class _Run:
         for slot in range(self.executor.slots):
             while slot not in self.running and (stage := self._next(slot)) is not None:
                 self._start(slot, stage)
+
+    def pass_on(self, slot: int) -> None:
+        """Say what the stage in this slot is printing."""
+        for line in self.executor.printed(slot):
+            self.listener.note(f"{self.running[slot].title} prints: {line}")
 
     def settle(self, outcome: Outcome) -> None:
         """Do what follows from an outcome."""

@@ -173,7 +173,11 @@ def test_run_plan_status_show_and_report(tmp_path, capsys, monkeypatch):
     assert "[2/2" in first.stderr
     assert "badnets" in first.stdout
     monkeypatch.setenv("COLUMNS", "120")
-    assert bench(capsys, "run", *options) == (0, first.stdout, "")
+    assert bench(capsys, "run", *options, "--quiet") == (0, first.stdout, "")
+    status, again, said = bench(capsys, "run", *options)
+    assert (status, again) == (0, first.stdout)
+    assert said.startswith("1 cell (1 done) in ")
+    assert said.rstrip().endswith("bench report --store s")
     assert "1 done" in answer(capsys, "plan", *options)
     assert "1 done" in answer(capsys, "status", "--store", "s")
     [record] = (tmp_path / "s" / "cells").glob("*/*/record.json")

@@ -11,7 +11,7 @@ from bench.records import Record
 
 def test_the_time_left_is_estimated_from_stored_records(plan):
     screen = Screen(Console(file=sys.stderr))
-    screen.begin([plan.cells[0]], 2)
+    screen.begin(plan.cells, 2)
     assert screen.left() is None
     screen.known([Record.model_validate_json(finished(cell)) for cell in plan.cells])
-    assert screen.left() == 2.0  # three seconds of defense and one of inference, on two slots
+    assert screen.left() == 8.0  # of each three seconds of defense and one of inference, on two slots
