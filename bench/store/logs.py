@@ -45,7 +45,7 @@ def read(store: Path, key: str) -> str | None:
     except OSError:
         return None
     try:
-        return neutral(os.read(descriptor, LARGEST).decode(errors="replace"))
+        return neutral(os.read(descriptor, LARGEST).decode(errors="replace")) or None
     except OSError:
         return None
     finally:
