@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import provenance
 from bench.cli.options import EVERY, merge_options, with_options
-from bench.cli.output import complain
+from bench.cli.output import Neutral, complain
 from bench.cli.printed_options import Log, Long, Quiet, Verbose, WithInvalid
 from bench.engine.options import RunOptions
 from bench.errors import RequestError, shortened
@@ -60,23 +60,18 @@ def run(
             with to_stderr():
                 results = run_request(request, how, listener)
         except KeyboardInterrupt:
-            line = _interrupted(listener, how.store)
-            listener.note(line)
-            if quiet:
-                complain(line)
+            (complain if quiet else listener.note)(_interrupted(listener, how.store))
             return INTERRUPTED
-        failed = results.failed.records
-        last = [_failure(record, how) for record in failed]
-        last += [] if quiet else [_summary(results, time.monotonic() - began, how)]
+    last = [_failure(record, how) for record in results.failed]
     try:
         for table in terminal_table(results.frame, with_invalid=with_invalid, long=long):
-            out.print(table)
+            out.print(Neutral(table))
     except SystemExit:  # rich, when nobody reads any more: what failed is said in any case
-        if not failed:
+        if not last:
             raise
-    for line in last:
+    for line in last if quiet else [*last, _summary(results, time.monotonic() - began, how)]:
         err.print(printable(line), markup=False, highlight=False, soft_wrap=True)
-    return 1 if failed else 0
+    return 0 if results.ok else 1
 
 
 @contextmanager
