@@ -62,10 +62,11 @@ class Results:
         wrong = [record for record in self.records if record.status not in ("done", "not-applicable")]
         return Results(wrong, self.store)
 
-    def table(self, width: int | None = None, *, with_invalid: bool = False) -> "Text":
+    def table(self, width: int | None = None, *, with_invalid: bool = False, long: bool = False) -> "Text":
         """The tables that ``bench run`` prints, as one text: ``print(results.table())``.
 
         width: in characters; by default the terminal's. with_invalid: attacks that did not work count in averages.
+        long: every metric also where there are more than 40 pairs of an attack and a defense.
         """
         from rich.console import Console
 
@@ -75,7 +76,7 @@ class Results:
             return Text("no results")
         console = Console(file=io.StringIO(), width=width or Console().width, color_system=None, force_jupyter=False)
         with console.capture() as captured:
-            for table in terminal_table(self.frame, console.width, with_invalid=with_invalid):
+            for table in terminal_table(self.frame, console.width, with_invalid=with_invalid, long=long):
                 console.print(table)
         return Text("\n".join(line.rstrip() for line in captured.get().splitlines()))
 

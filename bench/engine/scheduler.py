@@ -18,13 +18,16 @@ POLL = 1.0  # seconds until a stage that another process is computing is looked 
 
 
 class Listener(Protocol):
-    """Is told what happens, to show it to the user; ``bench.engine.display`` has three of them."""
+    """Is told what happens, to show it to the user; ``bench.engine.display`` has some of them."""
 
     def note(self, line: str) -> None:
         """Something that the user should know. It may be called from another thread."""
 
     def known(self, records: Collection[Record]) -> None:
-        """The records of the request's cells that need not be computed."""
+        """The records of the request's cells that need not be computed.
+
+        A listener with a ``clock`` (``bench.engine.clock.Clock``) is also handed some of other requests, to learn from.
+        """
 
     def begin(self, stages: list[Stage], slots: int) -> None:
         """These stages are to be done, as many at a time as there are slots."""

@@ -34,6 +34,16 @@ def complaint(capsys, *arguments: str) -> str:
     return err
 
 
+@pytest.mark.parametrize(
+    "arguments", [["list", "--json"], pytest.param(["plan", "--seeds", "0-9"], marks=pytest.mark.slow)]
+)
+def test_a_reader_that_leaves_ends_a_command_quietly(arguments, tmp_path):
+    command = f"{sys.executable} -m bench {' '.join(arguments)} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, timeout=200)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+
+
 TINY = ["--datasets", "digits[train_size=200]", "--models", "resnet18[width=4]"]
 
 
