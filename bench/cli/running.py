@@ -60,7 +60,7 @@ def run(
             with to_stderr():
                 results = run_request(request, how, listener)
         except KeyboardInterrupt:
-            (complain if quiet else listener.note)(_interrupted(listener, how.store))
+            _interrupted(listener, how.store, quiet=quiet)
             return INTERRUPTED
     last = [_failure(record, how) for record in results.failed]
     try:
@@ -121,18 +121,17 @@ def _command(name: str, argument: str, how: RunOptions) -> str:
     return " ".join(filter(None, ["bench", name, argument, store]))
 
 
-def _interrupted(listener: "Silent | Lines | Several", store: Path) -> str:
-    """What is kept of a run that was interrupted, and how to go on."""
+def _interrupted(listener: "Silent | Lines | Several", store: Path, *, quiet: bool) -> None:
+    """Say what is kept of a run that was interrupted, and how to go on."""
     from bench.engine.display import Lines, Several
 
     lines = listener.listeners if isinstance(listener, Several) else [listener]
-    counted = next((one for one in lines if isinstance(one, Lines)), None)
-    done = (
-        f"{counted.done} of {counted.total} stages are done and kept"
-        if counted and counted.total
-        else "what is done is kept"
-    )
-    return (
+    counted = next((one for one in lines if isinstance(one, Lines) and one.total), None)
+    done = f"{counted.done} of {counted.total} stages are done and kept" if counted else "what is done is kept"
+    line = (
         f"interrupted: {done} in {store}; a training goes on at its last checkpoint. The same command continues: "
         f"{provenance.current_command()}"
     )
+    listener.note(line)
+    if quiet:
+        complain(line)

@@ -89,8 +89,8 @@ class Lines:
         self.running.pop(slot, None)
 
     def ended(self, outcome: Outcome) -> None:
-        if self.running.get(outcome.slot, (None, 0.0))[0] is outcome.stage:  # not so of one that was never started
-            self.running.pop(outcome.slot)
+        if outcome.slot in self.running and self.running[outcome.slot][0].key == outcome.stage.key:
+            del self.running[outcome.slot]  # not so of one that was never started
         self.remaining.pop(outcome.stage.key, None)
         if outcome.status == "done" and outcome.seconds:  # 0: another run has done it
             self.clock.learn(outcome.stage, outcome.seconds)

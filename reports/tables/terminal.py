@@ -48,13 +48,13 @@ def terminal_table(
     for block in blocks(frame, with_invalid=with_invalid):
         beside = [make(block) for make in (detection_table, identification_table, cost_table, plugin_messages)]
         beside = [table for table in beside if table.lines]
-        if not long and len(block.attacks) * len(block.defenses) > MOST_PAIRS:
-            shown = [table for table in beside if len(table.lines) <= MOST_LINES]
-            tables += _compact(block, width, [table for table in beside if len(table.lines) > MOST_LINES])
-        else:
-            shown = beside
+        if long or len(block.attacks) * len(block.defenses) <= MOST_PAIRS:
             tables.append(_full(block, width))
-        tables += map(_side_table, shown)
+        else:
+            too_long = [table for table in beside if len(table.lines) > MOST_LINES]
+            tables += _compact(block, width, too_long)
+            beside = [table for table in beside if len(table.lines) <= MOST_LINES]
+        tables += map(_side_table, beside)
     return tables
 
 

@@ -2,6 +2,7 @@
 
 import io
 import math
+import pickle
 import sys
 
 import pytest
@@ -72,6 +73,17 @@ def test_a_log_has_the_time_of_every_line_and_says_what_begins(plan):
     assert len(written) == 5
     assert all(line[:4].isdigit() and line[10] == "T" for line in written)
     assert written[1].endswith(f"{plan.cells[0].title}: begins in slot 0")
+
+
+def test_what_has_ended_in_another_process_runs_no_longer(plan):
+    listener, _ = lines()
+    listener.begin(plan.cells, 2)
+    for slot, cell in enumerate(plan.cells[:2]):
+        listener.started(slot, cell)
+    listener.ended(pickle.loads(pickle.dumps(Outcome(1, plan.cells[1], "done", 1.0))))
+    assert [stage.key for stage, _ in listener.running.values()] == [plan.cells[0].key]
+    listener.ended(Outcome(0, plan.cells[3], "failed", 0.0, "its victim failed"))  # in a slot with another stage
+    assert [stage.key for stage, _ in listener.running.values()] == [plan.cells[0].key]
 
 
 @given(st.text(max_size=60))
