@@ -53,6 +53,7 @@ def run(*, listener: "Listener | None" = None, **options: Any) -> Results:
 def run_request(request: Request, options: RunOptions, listener: "Listener | None" = None) -> Results:
     """``run`` with options that have been read and checked."""
     from bench.engine.display import Silent
+    from bench.engine.estimate import others
     from bench.engine.kept import not_kept
     from bench.engine.outstanding import outstanding
     from bench.plan.plan import make_plan
@@ -87,9 +88,11 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
     tried = {stage.key for stage in work.stages}
     if work:
         check_data(plan, data)
-        listener.known(records.values())
+        known = [*records.values(), *others(store, records)] if hasattr(listener, "clock") else list(records.values())
+        listener.known(known)
         settings = _settings(options, store.root.resolve(), data, registry.files)
-        records |= _execute(work, lambda: connect(settings, len(work.stages)), store, listener)
+        forecast = partial(_forecast, plan, work, known, data, options, listener)
+        records |= _execute(work, lambda: connect(settings, len(work.stages)), store, listener, forecast)
     return collect(plan, store, records, listener.note, tried)
 
 
@@ -151,8 +154,35 @@ def _settings(options: RunOptions, store: Path, data: Path, plugin_files: "tuple
     )
 
 
+def _forecast(
+    plan: "Plan",
+    work: "Work",
+    known: Sequence[Record],
+    data: Path,
+    options: RunOptions,
+    listener: "Listener",
+    executor: "Executor",
+) -> None:
+    """Say how long this may take, to a listener that follows the time; others learn it from what they are told."""
+    from bench.engine.estimate import Estimate
+
+    clock = getattr(listener, "clock", None)
+    if clock is None:
+        return
+    estimate = Estimate(clock)
+    estimate.records = len([record for record in known if record.status == "done"])
+    if options.executor != "ray" and set(executor.devices) == {"cpu"}:
+        estimate.time_steps(plan, work.stages, data, options.threads)
+    if line := estimate.line(work.stages, executor.slots):
+        listener.note(line)
+
+
 def _execute(
-    work: "Work", connect: "Callable[[], Executor]", store: "Store", listener: "Listener"
+    work: "Work",
+    connect: "Callable[[], Executor]",
+    store: "Store",
+    listener: "Listener",
+    forecast: "Callable[[Executor], None]",
 ) -> dict[str, Record]:
     """Do the work. Returns the records of those failures that could not be stored, by key."""
     from bench.engine import scheduler
@@ -161,6 +191,7 @@ def _execute(
     with Interruption(listener.note) as interruption:
         executor = connect()
         try:
+            forecast(executor)
             return scheduler.execute(work, executor, store, listener, lambda: interruption.asked)
         finally:
             interruption.over = True
@@ -170,10 +201,11 @@ def _execute(
 
 def _sweep(store: "Store") -> None:
     """Remove drafts and locks that killed processes left behind."""
-    from bench.store import locks
+    from bench.store import locks, progress
 
     store.sweep()
     locks.sweep(store.root)
+    progress.sweep(store.root)
 
 
 def _objects(request: Request, options: RunOptions) -> "list[PluginFile]":

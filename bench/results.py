@@ -107,11 +107,14 @@ class Results:
             raise RequestError(f"save {path}: expected a file *.jsonl")
         return write_records(self.records, path)
 
-    def table(self, width: int | None = None, *, with_invalid: bool = False, **shown: Unpack[Words]) -> "Text":
+    def table(
+        self, width: int | None = None, *, with_invalid: bool = False, long: bool = False, **shown: Unpack[Words]
+    ) -> "Text":
         """The tables that ``bench run`` prints, as one text: ``print(results.table())``.
 
-        width: in characters; by default the terminal's. with_invalid: attacks that did not work count in averages. The
-        rest is as for ``report``.
+        width: in characters; by default the terminal's. with_invalid: attacks that did not work count in averages.
+        long: every metric also where there are more than 40 pairs of an attack and a defense. The rest is as for
+        ``report``.
         """
         from rich.console import Console
 
@@ -122,7 +125,7 @@ class Results:
         console = Console(file=io.StringIO(), width=width or Console().width, color_system=None, force_jupyter=False)
         with console.capture() as captured, _said_by("table: "):
             for table in terminal_table(
-                self.frame, console.width, with_invalid=with_invalid, shown=_shown(shown, self.given)
+                self.frame, console.width, with_invalid=with_invalid, long=long, shown=_shown(shown, self.given)
             ):
                 console.print(table)
         return Text("\n".join(line.rstrip() for line in captured.get().splitlines()))

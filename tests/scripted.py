@@ -49,6 +49,9 @@ class ScriptedExecutor:
     def progress(self, slot):
         return 0.5
 
+    def printed(self, slot):
+        return ()
+
     def close(self): ...
 
 

@@ -58,6 +58,22 @@ def measure(
     }
 
 
+def measure_victim(victim_key: str, store: Store) -> dict[str, Any]:
+    """What is measured of a victim in the store, without any cell, by the name of the column.
+
+    Raises Damaged for a stored file that is not what was written.
+    """
+    facts = store.facts(victim_key)
+    before = store.tensors("victims", victim_key, "predictions.safetensors")
+    undefended = _accuracies(before, before["labels"], before["targets"])
+    return {
+        **{f"{name}_before": value for name, value in undefended.items()},
+        **_of_the_victim(before),
+        "targets": json.dumps(facts.targets),
+        "n_triggered": facts.n_triggered,
+    }
+
+
 def measure_again(store: Store, damaged: Callable[[Damaged], object]) -> Iterator[tuple[Record, Record]]:
     """Derive the metrics of every finished cell anew. Yields the old and the new record where the two differ.
 

@@ -1,21 +1,15 @@
-"""The commands: parse, call, print; nothing else. Heavy imports wait until a command needs them."""
+"""The commands on whole stores: parse, call, print. Heavy imports wait until a command needs them."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from bench import __version__
-from bench.cli.options import EVERY, REQUEST, merge_options, with_options
+from bench.cli.options import merge_options, with_options
 from bench.cli.output import complain, name_damaged, print_lines
-from bench.cli.printed_options import WithInvalid
-from bench.errors import Damaged, RequestError, shortened
-from bench.plan.request import Request
-from bench.records.texts import printable
-
-if TYPE_CHECKING:
-    from bench.plan.plan import Plan
+from bench.errors import Damaged, RequestError
 
 app = App(
     name="bench",
@@ -23,129 +17,6 @@ app = App(
     version=__version__,
     help_format="plaintext",
 )
-
-
-@app.command
-@with_options(EVERY)
-def run(study: Path | None = None, /, *, with_invalid: WithInvalid = False, **options: Any) -> int:
-    """Run every cell of dataset x model x attack x defense x seed that is not in the store, and print the table.
-
-    Parameters
-    ----------
-    study
-        A TOML file with the same options; the command line wins over it.
-    """
-    from rich.console import Console
-
-    from bench.api import run_request
-    from bench.engine.display import Lines, Screen
-    from bench.engine.printed import to_stderr
-    from bench.reports import terminal_table
-
-    request, how = merge_options(study, options)
-    out, err = Console(), Console(stderr=True)
-    if err.is_terminal:
-        with Screen(err) as screen, to_stderr():
-            results = run_request(request, how, screen)
-    else:
-        with to_stderr():
-            results = run_request(request, how, Lines(err))
-    failed = [record for record in results.records if record.status in ("failed", "timeout")]
-    try:
-        for table in terminal_table(results.frame, with_invalid=with_invalid):
-            out.print(table)
-    except SystemExit:  # rich, when nobody reads any more: what failed is said in any case
-        if not failed:
-            raise
-    for record in failed:
-        text = f"{record.attack_label} × {record.defense_label} seed {record.seed}: {record.status}: {record.reason}"
-        err.print(f"{printable(text)} (bench show {record.key[:12]})", markup=False, highlight=False, soft_wrap=True)
-    return 1 if failed else 0
-
-
-@app.command
-@with_options([*REQUEST, "store", "stale"])
-def plan(study: Path | None = None, /, **options: Any) -> None:
-    """Show what a run would do: its cells, and which of them the store has.
-
-    Parameters
-    ----------
-    study
-        A TOML file with the options of bench run; the command line wins over it.
-    """
-    from bench.api import data_folder
-    from bench.cli.listing import plan_lines
-    from bench.store.store import Store
-
-    request, how = merge_options(study, options)
-    store = Store(how.store, create=False) if how.store.exists() else None
-    made = _plan_of(request)
-    lines = plan_lines(made, store, made.summaries(data_folder(request.data)), keep=how.stale == "keep")
-    print("\n".join(map(printable, lines)))  # noqa: T201
-
-
-@app.command(name="list")
-@with_options(["plugin"])
-def list_plugins(kind: str | None = None, /, **options: Any) -> int:
-    """List the plugins.
-
-    Parameters
-    ----------
-    kind
-        datasets, models, attacks or defenses (default: all of them).
-    """
-    from bench.cli.listing import plugin_lines
-    from bench.plan.registry import KINDS, Registry
-
-    kinds = [name for name in KINDS if kind is None or name == kind.removesuffix("s")]
-    if not kinds:
-        raise RequestError(f"list {kind}: expected one of {', '.join(f'{name}s' for name in KINDS)}")
-    request, _ = merge_options(None, options)
-    registry = Registry([file.resolve() for file in request.plugin])
-    print_lines(plugin_lines(registry, kinds))
-    for line in (*(f"left out: {line}" for line in registry.skipped), *registry.problems):
-        complain(line)
-    return 2 if registry.problems else 0
-
-
-@app.command
-@with_options(["plugin", "store"])
-def show(name: str, /, **options: Any) -> None:
-    """Show a plugin with its parameters, or all that is recorded of a result.
-
-    Parameters
-    ----------
-    name
-        A plugin's name, kind:name where two kinds share it, or the beginning of a result's key.
-    """
-    from bench.api import open_registry
-    from bench.cli.listing import show_lines
-    from bench.plan.blame import blaming
-
-    request, how = merge_options(None, options)
-    registry = open_registry(request.plugin, complain)
-    with blaming(f"show {shortened(name)}", "describing it"):  # a plugin's defaults may be anything
-        lines = show_lines(name, registry, how.store)
-    print_lines(lines)
-
-
-@app.command
-@with_options([*REQUEST, "store", "stale"])
-def status(study: Path | None = None, /, **options: Any) -> None:
-    """Show what a store holds and what is running; with selections, how many of their cells are done and wait.
-
-    Parameters
-    ----------
-    study
-        A TOML file with the options of bench run; the command line wins over it.
-    """
-    from bench.cli.listing import status_lines
-    from bench.store.store import Store
-
-    request, how = merge_options(study, options)
-    store = Store(how.store, create=False)
-    selected = request.model_fields_set - {"plugin", "data"}  # these two alone select nothing
-    print_lines(status_lines(store, _plan_of(request) if selected else None, keep=how.stale == "keep"))
 
 
 @app.command
@@ -239,17 +110,3 @@ def clean(*, yes: Annotated[bool, Parameter(negative="", show_default=False)] = 
         yes = input("remove this? [y/N] ").strip().lower() in ("y", "yes")
     if unneeded and yes:
         discard(store, unneeded)
-
-
-def _plan_of(request: Request) -> "Plan":
-    """The plan of a request. Broken plugins that ``all`` or a glob leaves out are named, and its notes said."""
-    from bench.api import data_folder, open_registry
-    from bench.plan.plan import make_plan
-
-    registry = open_registry(request.plugin, complain)
-    made = make_plan(request, registry, data_folder(request.data))
-    for line in registry.skipped:
-        complain(f"left out: {line}")
-    for line in made.notes:
-        complain(line)
-    return made

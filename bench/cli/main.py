@@ -13,14 +13,21 @@ from bench import provenance
 from bench.cli.author import check, new
 from bench.cli.commands import app
 from bench.cli.exporting import export
+from bench.cli.looking import list_plugins, plan, show, status
 from bench.cli.options import complaint
 from bench.cli.output import complain
 from bench.cli.reporting import report, rm
+from bench.cli.running import run
 from bench.cli.site import site
 from bench.cli.suspect import repair, scan
 from bench.errors import Damaged, RequestError, shortened
 from bench.records.texts import LONGEST
 
+app.command(run)
+app.command(plan)
+app.command(list_plugins, name="list")
+app.command(show)
+app.command(status)
 app.command(new)
 app.command(check)
 app.command(export)
@@ -29,6 +36,7 @@ app.command(rm)
 app.command(site)
 app.command(scan)
 app.command(repair)
+app.register_install_completion_command(help="Let your shell complete the commands and options of bench.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

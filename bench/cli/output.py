@@ -20,6 +20,11 @@ def complain(line: str) -> None:
     print(f"bench: {printable(line, _LONGEST)}", file=sys.stderr)  # noqa: T201
 
 
+def write_out(text: str) -> None:
+    """A text on the standard output."""
+    print(text)  # noqa: T201
+
+
 def name_damaged(error: Damaged) -> None:
     """Say that something damaged is left out of what is printed."""
     complain(f"left out, damaged: {error}; bench run computes it again")

@@ -1,5 +1,6 @@
 """Options that say what is printed or drawn, and neither what is compared nor how it is run."""
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Group, Parameter
@@ -43,6 +44,43 @@ Rows = Annotated[
     str,
     Parameter(
         group=_PRINTED, help="What the rows of the main table are, in formats that know both: attacks or defenses."
+    ),
+]
+Long = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        group=_PRINTED,
+        show_default=False,
+        help="Print every metric of every pair, also where there are more than 40 of an attack and a defense.",
+    ),
+]
+Quiet = Annotated[
+    bool,
+    Parameter(
+        negative="", group=_PRINTED, show_default=False, help="Print the table and what failed, and no progress."
+    ),
+]
+Verbose = Annotated[
+    bool, Parameter(negative="", group=_PRINTED, show_default=False, help="Say also when a stage begins, and where.")
+]
+Log = Annotated[
+    Path | None,
+    Parameter(
+        name="--log",
+        group=_PRINTED,
+        show_default=False,
+        help="Append what is said during the run to this file, every line with its time.",
+    ),
+]
+AsJson = Annotated[
+    bool,
+    Parameter(
+        name="--json",
+        negative="",
+        group=_PRINTED,
+        show_default=False,
+        help="Print JSON, for programs; docs/running.md lists its fields.",
     ),
 ]
 Figures = Annotated[

@@ -1,9 +1,8 @@
-"""What the user sees while stages run: a live display on a terminal, plain lines in a pipe."""
+"""What the user sees while stages run: a live display on a terminal, plain lines in a pipe or a log."""
 
-import math
 import time
-from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,9 +10,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bench import provenance
+from bench.engine.clock import Clock, spoken, time_left
 from bench.engine.executor import Outcome
-from bench.plan.stages import CellStage, NaturalStage, Stage
+from bench.plan.stages import Stage, VictimStage
 from bench.records import Record
+from bench.records.texts import neutral
+
+FIGURES = {"acc": "ACC", "asr": "ASR", "ra": "RA", "der": "DER", "acc_before": "ACC", "asr_before": "ASR"}
+FIGURES |= {"asr_benign": "ASR"}  # of what was measured of a stage, those that are told when it ends
+HEARTBEAT = 60.0  # seconds without a line after which a pipe is told what runs
+MOST_NAMED = 3  # of the stages that run
+LONGEST = 10_000  # characters of a line
 
 
 class Silent:
@@ -28,47 +36,22 @@ class Silent:
     def tick(self, progress: list[float]) -> None: ...
 
 
-class Clock:
-    """How long a stage may take: the mean of earlier stages of the same plugin, else of the same kind, else of all."""
-
-    def __init__(self) -> None:
-        self._seconds: dict[str, float] = defaultdict(float)
-        self._count: Counter[str] = Counter()
-
-    def learn(self, stage: Stage, seconds: float) -> None:
-        """Take in what a stage has taken."""
-        self._add(*_names(stage), seconds)
-
-    def remember(self, records: Collection[Record]) -> None:
-        """Take in what stages of earlier runs have taken, by the records of their cells. A victim counts once."""
-        for record in records:
-            if record.status == "done":
-                self._add(f"defense {record.defense}", "cell", record.defense_seconds + record.inference_seconds)
-        for record in {record.victim_key: record for record in records if record.status == "done"}.values():
-            self._add(f"attack {record.attack}", "victim", record.train_seconds)
-
-    def expect(self, stage: Stage) -> float | None:
-        """Seconds, or None before anything was measured."""
-        for name in (*_names(stage), ""):
-            if self._count[name]:
-                return self._seconds[name] / self._count[name]
-        return None
-
-    def _add(self, plugin: str, kind: str, seconds: float) -> None:
-        if not math.isnan(seconds):
-            for name in (plugin, kind, ""):
-                self._seconds[name] += seconds
-                self._count[name] += 1
-
-
 class Lines:
-    """Prints a line when a stage ends: for pipes and logs."""
+    """Prints a line when a stage ends, and one now and then while none does: for pipes and logs.
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    ``verbose``: also when a stage begins. ``dated``: the time stands before every line.
+    """
+
+    def __init__(self, console: Console, *, verbose: bool = False, dated: bool = False) -> None:
+        self.console, self.verbose, self.dated = console, verbose, dated
+        self.clock = Clock()
+        self.slots = 1
         self.keys: set[str] = set()  # of all stages; a damaged victim that is made again is added
         self.ended_keys: set[str] = set()
-        self.began = time.perf_counter()
+        self.remaining: dict[str, Stage] = {}
+        self.running: dict[int, tuple[Stage, float]] = {}
+        self.progress: list[float] = []
+        self.began = self._said = time.perf_counter()
 
     @property
     def total(self) -> int:
@@ -81,47 +64,88 @@ class Lines:
     def note(self, line: str) -> None:
         self._print(line)
 
-    def known(self, records: Collection[Record]) -> None: ...
+    def known(self, records: Collection[Record]) -> None:
+        self.clock.remember(records)
 
     def begin(self, stages: list[Stage], slots: int) -> None:
-        self.keys = {stage.key for stage in stages}
-        self._print(f"{self.total} stages to do, {slots} at a time")
+        self.slots = slots
+        self.remaining = {stage.key: stage for stage in stages}
+        self.keys = set(self.remaining)
+        self.told_begin()
+
+    def told_begin(self) -> None:
+        """Say how much is to be done."""
+        self._print(f"{self.total} stages to do, {self.slots} at a time")
 
     def started(self, slot: int, stage: Stage) -> None:
         self.keys.add(stage.key)
         self.ended_keys.discard(stage.key)  # a stage that was done is done again if it is damaged
+        self.remaining[stage.key] = stage
+        self.running[slot] = stage, time.perf_counter()
+        if self.verbose:
+            self._print(f"{stage.title}: begins in slot {slot}")
 
-    def put_back(self, slot: int, stage: Stage) -> None: ...
+    def put_back(self, slot: int, stage: Stage) -> None:
+        self.running.pop(slot, None)
 
     def ended(self, outcome: Outcome) -> None:
+        if outcome.slot in self.running and self.running[outcome.slot][0].key == outcome.stage.key:
+            del self.running[outcome.slot]  # not so of one that was never started
+        self.remaining.pop(outcome.stage.key, None)
+        if outcome.status == "done" and outcome.seconds:  # 0: another run has done it
+            self.clock.learn(outcome.stage, outcome.seconds)
         self.ended_keys.add(outcome.stage.key)
-        reason = f": {outcome.reason}" if outcome.reason else ""
+        self.told_end(outcome)
+
+    def told_end(self, outcome: Outcome) -> None:
+        """Say how a stage ended, and below it what its plugin said, so that nobody waits for the table."""
         width = len(str(self.total))
-        head = f"[{self.done:{width}}/{self.total} {_clock(time.perf_counter() - self.began)}]"
-        self._print(f"{head} {outcome.stage.title}: {outcome.status}{reason} ({outcome.seconds:.1f} s)")
-        self._print_log(outcome)
-
-    def tick(self, progress: list[float]) -> None: ...
-
-    def _print_log(self, outcome: Outcome) -> None:
-        """What a plugin said of its stage is printed below it, so that nobody waits for the table."""
+        self._print(f"[{self.done:{width}}/{self.total} {_clock(time.perf_counter() - self.began)}] {told(outcome)}")
         for line in outcome.log:
             self._print(f"  {outcome.stage.title} says: {line}")
 
+    def tick(self, progress: list[float]) -> None:
+        self.progress = progress
+        if self.running and time.perf_counter() - self._said >= HEARTBEAT:
+            self._print(self._alive())
+
+    def left(self) -> float | None:
+        """Expected seconds left, or None before anything was measured from which they follow."""
+        if not self.remaining:
+            return None
+        now = time.perf_counter()
+        running = {stage.key: (now - began, self._share(slot)) for slot, (stage, began) in self.running.items()}
+        waiting = sorted(self.remaining.values(), key=lambda stage: not isinstance(stage, VictimStage))
+        return time_left(self.clock, waiting, self.slots, running)
+
+    def _share(self, slot: int) -> float:
+        return self.progress[slot] if slot < len(self.progress) else 0.0
+
+    def _alive(self) -> str:
+        """What runs, how far it is, and how long all may still take."""
+        now, left = time.perf_counter(), self.left()
+        parts = []
+        for slot, (stage, began) in sorted(self.running.items())[:MOST_NAMED]:
+            share = f" {self._share(slot):.0%}" if self._share(slot) else ""
+            parts.append(f"{stage.title}{share} for {spoken(now - began)}")
+        if len(self.running) > MOST_NAMED:
+            parts.append(f"and {len(self.running) - MOST_NAMED} more")
+        until = "" if left is None else f"; left about {spoken(left)}"
+        return f"{self.done}/{self.total} stages after {spoken(now - self.began)}; running: {', '.join(parts)}{until}"
+
     def _print(self, line: str) -> None:
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._said = time.perf_counter()
+        line = neutral(line[:LONGEST]).replace("\n", " ")
+        stamp = f"{provenance.now()} " if self.dated else ""
+        self.console.print(f"{stamp}{line}", markup=False, highlight=False, soft_wrap=True)
 
 
 class Screen(Lines):
-    """Shows how many stages are done, what runs now, and the time elapsed and left; failures stay as lines above."""
+    """Shows how many stages are done, what runs now, and the time elapsed and left, below the lines of what is over."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self.slots = 1
-        self.clock = Clock()
-        self.remaining: dict[str, Stage] = {}
-        self.running: dict[int, tuple[Stage, float]] = {}
-        self.progress: list[float] = []
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+        super().__init__(console, verbose=verbose)
+        self._left: tuple[float | None, float] = None, 0.0  # what was shown last, and until when it stands
         self.live = Live(console=console, refresh_per_second=5, get_renderable=self._render, transient=True)
 
     def __enter__(self) -> "Screen":
@@ -131,49 +155,14 @@ class Screen(Lines):
     def __exit__(self, *_: object) -> None:
         self.live.stop()
 
-    def known(self, records: Collection[Record]) -> None:
-        self.clock.remember(records)
-
-    def begin(self, stages: list[Stage], slots: int) -> None:
-        self.slots = slots
-        self.remaining = {stage.key: stage for stage in stages}
-        self.keys = set(self.remaining)
-
-    def started(self, slot: int, stage: Stage) -> None:
-        super().started(slot, stage)
-        self.remaining[stage.key] = stage
-        self.running[slot] = stage, time.perf_counter()
-
-    def put_back(self, slot: int, stage: Stage) -> None:
-        self.running.pop(slot, None)
-
-    def ended(self, outcome: Outcome) -> None:
-        self.running.pop(outcome.slot, None)
-        self.remaining.pop(outcome.stage.key, None)
-        if outcome.status == "done":
-            if outcome.seconds:  # 0: another run has done it
-                self.clock.learn(outcome.stage, outcome.seconds)
-            self.ended_keys.add(outcome.stage.key)
-            self._print_log(outcome)
-        else:
-            super().ended(outcome)
+    def told_begin(self) -> None: ...
 
     def tick(self, progress: list[float]) -> None:
         self.progress = progress
 
-    def left(self) -> float | None:
-        """Expected seconds left, or None before anything was measured."""
-        now = time.perf_counter()
-        expected = {key: self.clock.expect(stage) for key, stage in self.remaining.items()}
-        if not expected or any(value is None for value in expected.values()):
-            return None
-        spent = {stage.key: now - began for stage, began in self.running.values()}
-        total = sum(max(0.0, (value or 0.0) - spent.get(key, 0.0)) for key, value in expected.items())
-        return total / max(1, self.slots)
-
     def _render(self) -> Group:
         now = time.perf_counter()
-        left = self.left() if self.total else None
+        left = self._left_for_a_while(now)
         head = Table.grid(padding=(0, 1))
         head.add_row(
             Text(f"{self.done}/{self.total} stages", style="bold"),
@@ -183,23 +172,72 @@ class Screen(Lines):
         )
         rows = Table.grid(padding=(0, 1))
         for slot, (stage, began) in sorted(self.running.items()):
-            done = self.progress[slot] if slot < len(self.progress) else 0.0
+            done = self._share(slot)
             rows.add_row(
                 Text("▸", style="cyan"),
-                Text(stage.title),
+                Text(neutral(stage.title)),
                 Text(f"{done:4.0%}" if done else "", style="dim"),
                 Text(_clock(now - began), style="dim"),
             )
         return Group(head, rows)
 
+    def _left_for_a_while(self, now: float) -> float | None:
+        """The expected time left, looked at so seldom that it costs little where there are very many stages."""
+        left, until = self._left
+        if now < until:
+            return left
+        left = self.left()
+        self._left = left, now + min(5.0, 20 * (time.perf_counter() - now))
+        return left
 
-def _names(stage: Stage) -> tuple[str, str]:
-    """What a stage's time mostly depends on, and its kind."""
-    if isinstance(stage, CellStage):
-        return f"defense {stage.defense.name}", "cell"
-    if isinstance(stage, NaturalStage):
-        return "natural", "defense none"  # one inference, as a cell without a defense
-    return f"attack {stage.attack.name}", "victim"
+
+class Several:
+    """Listeners that are all told the same; ``clock`` is the first one's that has one."""
+
+    def __init__(self, listeners: Iterable[Silent | Lines]) -> None:
+        self.listeners = list(listeners)
+        clocks = [one.clock for one in self.listeners if isinstance(one, Lines)]
+        self.clock = clocks[0] if clocks else Clock()
+
+    def note(self, line: str) -> None:
+        for one in self.listeners:
+            one.note(line)
+
+    def known(self, records: Collection[Record]) -> None:
+        for one in self.listeners:
+            one.known(records)
+
+    def begin(self, stages: list[Stage], slots: int) -> None:
+        for one in self.listeners:
+            one.begin(stages, slots)
+
+    def started(self, slot: int, stage: Stage) -> None:
+        for one in self.listeners:
+            one.started(slot, stage)
+
+    def put_back(self, slot: int, stage: Stage) -> None:
+        for one in self.listeners:
+            one.put_back(slot, stage)
+
+    def ended(self, outcome: Outcome) -> None:
+        for one in self.listeners:
+            one.ended(outcome)
+
+    def tick(self, progress: list[float]) -> None:
+        for one in self.listeners:
+            one.tick(progress)
+
+
+def told(outcome: Outcome) -> str:
+    """How a stage ended, in one line: what was measured of it in per cent, why it failed, and how long it took."""
+    figures = []
+    for name, value in outcome.measured.items():
+        if name in FIGURES:
+            with suppress(TypeError, ValueError):
+                figures += [f"{FIGURES[name]} {100 * value:.1f}"] if value == value else []
+    reason = f": {outcome.reason}" if outcome.reason else ""
+    measured = f", {' '.join(figures)}" if figures else ""
+    return f"{outcome.stage.title}: {outcome.status}{reason}{measured} ({outcome.seconds:.1f} s)"
 
 
 def _clock(seconds: float) -> str:

@@ -16,9 +16,10 @@ An outcome's status says what became of a stage; the scheduler decides what foll
 timeout, and memory where a worker is killed for it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from bench.engine.options import RunOptions
 from bench.plan.plugin_files import PluginFile
@@ -33,8 +34,9 @@ class Outcome:
 
     ``seconds``: what the stage itself took. ``reason``: of anything but done, in one line. ``traceback``: the whole
     text of a failure. ``damaged``: section and key of the stage that has to be made again. ``log``: what its plugin
-    logged. ``printed``: what it printed, in lines that go on after the stage's title. ``changed``: what the stage left
-    changed in its process, in words that go on after "left"; ``remedy``: what the executor did about it.
+    logged. ``printed``: what it printed and was not told while it ran, in lines that go on after the stage's title.
+    ``changed``: what the stage left changed in its process, in words that go on after "left"; ``remedy``: what the
+    executor did about it. ``measured``: what was measured of a stage that is done, by the name of a record's column.
     """
 
     slot: int
@@ -48,6 +50,7 @@ class Outcome:
     printed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     remedy: str = ""
+    measured: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,9 @@ class Executor(Protocol):
 
     def progress(self, slot: int) -> float:
         """How much of a slot's stage is done, in [0, 1]."""
+
+    def printed(self, slot: int) -> tuple[str, ...]:
+        """Lines that a slot's stage has printed since the last time, as far as they are told while it runs."""
 
     def close(self) -> None:
         """Stop the workers; the stages that they are computing are lost."""

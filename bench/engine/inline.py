@@ -51,6 +51,9 @@ class Inline:
     def progress(self, slot: int) -> float:
         return 0.0
 
+    def printed(self, slot: int) -> tuple[str, ...]:
+        return ()  # it is seen already
+
     def close(self) -> None:
         torch.set_num_threads(self._threads_before)
         set_deterministic(self._deterministic_before)

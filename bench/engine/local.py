@@ -19,6 +19,7 @@ from bench.engine.printed import Spool
 from bench.engine.spawning import WithoutMain
 from bench.errors import how_ended
 from bench.plan.stages import Stage
+from bench.store import logs
 
 _SPAWN = WithoutMain()  # to spawn is the only start method that is safe with CUDA and threads
 KILLED, BEFORE_START = "signal SIGKILL", "before it had begun"
@@ -73,6 +74,9 @@ class Local:
     def progress(self, slot: int) -> float:
         return self._workers[slot].progress
 
+    def printed(self, slot: int) -> tuple[str, ...]:
+        return self._workers[slot].printed()
+
     def close(self) -> None:
         for worker in self._workers:
             worker.stop()
@@ -90,7 +94,11 @@ class Local:
         if lost and (text := spool.end()):
             said = f"{outcome.traceback or outcome.reason}\n\nthe end of what was printed:\n{text}"
             outcome = replace(outcome, traceback=said)
-        outcome = replace(outcome, printed=spool.take(), remedy="its worker was replaced")
+        kept = logs.put(self._settings.store, outcome.stage.key, whole) if (whole := spool.text()).strip() else None
+        lines = spool.take()
+        if kept is not None and any(line.startswith("printed") and " bytes" in line for line in lines[:1]):
+            lines = (*lines, f"all of it: {kept}")
+        outcome = replace(outcome, printed=lines, remedy="its worker was replaced")
         if outcome.changed or starved or not alive:
             self._replace(outcome.slot)
         return outcome
@@ -116,14 +124,17 @@ class _Worker:
         # without locks: a worker that is killed while it holds one would never release it
         self._progress = _SPAWN.Value("d", 0.0, lock=False)
         self._pid = _SPAWN.Value("q", 0, lock=False)
+        self._at_work_on = _SPAWN.Value("q", 0, lock=False)  # the number of the stage, once it has begun there
+        self._scheduled = 0
         self.spool = Spool()
         self._process: BaseProcess | None = None
         self._begun = False
-        arguments = settings, device, self._progress, self._pid, self.spool
+        arguments = settings, device, self._progress, self._pid, self.spool, self._at_work_on
         self._pool = ProcessPool(max_workers=1, context=_SPAWN, initializer=local_worker.begin, initargs=arguments)
 
     def schedule(self, stage: Stage, slot: int, timeout: float | None) -> "Future[Outcome]":
         self._begun = True
+        self._scheduled += 1
         with _interrupts_blocked():  # the pool's threads and processes inherit it
             future: Future[Outcome] = self._pool.schedule(local_worker.run, args=(stage, slot), timeout=timeout)
         return future
@@ -131,6 +142,10 @@ class _Worker:
     @property
     def progress(self) -> float:
         return float(self._progress.value)
+
+    def printed(self) -> tuple[str, ...]:
+        """What the stage is printing; not what was printed while the worker started."""
+        return self.spool.lines() if self._at_work_on.value == self._scheduled else ()
 
     @property
     def death(self) -> str | None:

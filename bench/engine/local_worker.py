@@ -19,12 +19,16 @@ from bench.plan.stages import Stage
 
 _workshop: Workshop | None = None  # of this process
 _spool: Spool | None = None
+_stages: Any = None  # how many have begun here
 
 
-def begin(settings: WorkerSettings, device: str, progress: Any, pid: Any, spool: Spool) -> None:
-    """Prepare this process for stages. ``progress`` and ``pid``: shared numbers that the parent reads, as ``spool``."""
-    global _workshop, _spool
-    _spool = spool
+def begin(settings: WorkerSettings, device: str, progress: Any, pid: Any, spool: Spool, stages: Any) -> None:
+    """Prepare this process for stages. The parent reads ``spool`` and the shared numbers.
+
+    These are ``progress``, ``pid``, and ``stages``: how many have begun.
+    """
+    global _workshop, _spool, _stages
+    _spool, _stages = spool, stages
     spool.take_over()
     faulthandler.enable(2)  # where it is when it crashes
     _die_with_the_parent()
@@ -45,6 +49,7 @@ def run(stage: Stage, slot: int) -> Outcome:
     if _workshop is None or _spool is None:
         raise RuntimeError("the worker was not initialised")
     _spool.take()  # what was printed while plugins were imported the run itself has shown
+    _stages.value += 1
     outcome = work(stage, _workshop, slot)
     printed.flush()
     return outcome

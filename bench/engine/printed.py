@@ -1,8 +1,8 @@
 """What plugins print while a stage runs: kept away from the standard output, which is for the run's table.
 
 In a worker process all that is printed, by Python or in C, on descriptors 1 and 2, goes to a ``Spool``: a temporary
-file, not a pipe, for a pipe that is full would stop code that holds the interpreter's lock. When the stage has ended,
-the first lines of it go to the person who watches the run.
+file, not a pipe, for a pipe that is full would stop code that holds the interpreter's lock. The first lines of it go to
+the person who watches the run, while the stage runs; all of it is kept in a file (``bench.store.logs``).
 """
 
 import ctypes
@@ -19,6 +19,7 @@ from bench.records.texts import neutral, printable
 
 LINES, LONGEST = 10, 200  # how much is shown: lines, and characters of each
 LOOKED_AT = 16_384  # bytes
+MOST_KEPT = 2**18  # bytes of the beginning, and as many of the end, that are kept of what a stage printed
 LARGEST = 2**26  # bytes that a spool takes on a disk; what exceeds them is counted and dropped
 
 
@@ -36,6 +37,7 @@ class Spool:
             fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)  # so that it can be emptied under its writers
         self._descriptor = descriptor
         self._beginning, self._dropped = b"", 0
+        self._seen, self._told = 0, 0  # bytes and lines that ``lines`` has given
 
     def __reduce__(self) -> tuple[Callable[[Any], "Spool"], tuple[Any]]:
         return _received, (reduction.DupFd(self._descriptor),)
@@ -56,11 +58,34 @@ class Spool:
         if os.fstat(self._descriptor).st_size > LARGEST:
             self._empty()
 
+    def lines(self) -> tuple[str, ...]:
+        """Whole lines that were printed since the last time; of a stage no more than ``LINES`` are given in all."""
+        if self._told >= LINES or self._dropped or os.fstat(self._descriptor).st_size <= self._seen:
+            return ()
+        text = os.pread(self._descriptor, LOOKED_AT, self._seen)
+        whole = text[: text.rfind(b"\n") + 1]
+        self._seen += len(whole)
+        found = _printable_lines(whole)[: LINES - self._told]
+        self._told += len(found)
+        return found
+
+    def text(self) -> bytes:
+        """What was printed since the last ``take``: beginning and end, where it is much."""
+        size = self._dropped + os.fstat(self._descriptor).st_size
+        beginning = self._beginning or os.pread(self._descriptor, MOST_KEPT, 0)
+        if size <= len(beginning):
+            return beginning
+        held = size - self._dropped
+        end = os.pread(self._descriptor, MOST_KEPT, max(0 if self._dropped else len(beginning), held - MOST_KEPT))
+        left_out = size - len(beginning) - len(end)
+        return b"".join([beginning, b"\n... %d bytes are left out here ...\n" % left_out if left_out else b"", end])
+
     def take(self) -> tuple[str, ...]:
-        """What was printed since the last time, as lines for a person; none if nothing was."""
+        """What was printed since the last time, as lines for a person, but for what ``lines`` has given."""
         self._empty()
         size, beginning, self._dropped, self._beginning = self._dropped, self._beginning, 0, b""
-        return _told(size, beginning)
+        told, self._seen, self._told = self._told, 0, 0
+        return _told(size, beginning, told)
 
     def end(self) -> str:
         """The end of what was printed since the last ``take``: where a process has died, it may say of what."""
@@ -131,11 +156,19 @@ def _received(handle: Any) -> Spool:
     return Spool(handle.detach())
 
 
-def _told(size: int, beginning: bytes) -> tuple[str, ...]:
-    text = beginning.decode(errors="replace")
-    lines = [printable(line, LONGEST) for line in text.splitlines() if line.strip()]
-    if not lines:
+def _told(size: int, beginning: bytes, told: int) -> tuple[str, ...]:
+    """``told``: how many of the first lines were given already."""
+    lines = _printable_lines(beginning)
+    whole = size == len(beginning) and len(lines) <= LINES
+    if whole and len(lines) <= told:
         return ()
-    if size == len(beginning) and len(lines) <= LINES:
-        return "printed:", *lines
-    return f"printed {size:,} bytes; the first lines:", *lines[:LINES]
+    if whole:
+        return "printed:", *lines[told:]
+    more = lines[told:LINES]
+    where = "" if not more else "; the first lines:" if not told else "; after the lines above:"
+    return f"printed {size:,} bytes{where}", *more
+
+
+def _printable_lines(text: bytes) -> tuple[str, ...]:
+    lines = text.decode(errors="replace").splitlines()
+    return tuple(printable(line, LONGEST) for line in lines if line.strip())

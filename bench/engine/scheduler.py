@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Literal, Protocol, cast
 
 from bench import provenance
+from bench.cell.verdicts import Verdicts
 from bench.engine.executor import Executor, Outcome
 from bench.engine.outstanding import Work, put_record
 from bench.plan.stages import CellStage, Ref, Stage, VictimStage
@@ -17,13 +18,16 @@ POLL = 1.0  # seconds until a stage that another process is computing is looked 
 
 
 class Listener(Protocol):
-    """Is told what happens, to show it to the user; ``bench.engine.display`` has three of them."""
+    """Is told what happens, to show it to the user; ``bench.engine.display`` has some of them."""
 
     def note(self, line: str) -> None:
         """Something that the user should know. It may be called from another thread."""
 
     def known(self, records: Collection[Record]) -> None:
-        """The records of the request's cells that need not be computed."""
+        """The records of the request's cells that need not be computed.
+
+        A listener with a ``clock`` (``bench.engine.clock.Clock``) is also handed some of other requests, to learn from.
+        """
 
     def begin(self, stages: list[Stage], slots: int) -> None:
         """These stages are to be done, as many at a time as there are slots."""
@@ -55,7 +59,10 @@ def execute(
         if not stopping():
             run.fill()
         if run.running:
-            for outcome in executor.wait(TICK):
+            ended = executor.wait(TICK)
+            for slot in set(run.running) - {outcome.slot for outcome in ended}:
+                run.pass_on(slot)
+            for outcome in ended:
                 run.settle(outcome)
         elif run.left:
             time.sleep(TICK)  # other processes are computing all that is left
@@ -78,6 +85,7 @@ class _Run:
         self.to_retry_alone: deque[Stage] = deque()  # when all others are done, with nothing else on the device
         self.reserved: dict[str, int] = {}  # devices on which a stage is retried alone, and its slot
         self.unsaved: dict[str, Record] = {}
+        self.verdicts = Verdicts(list(work.natural), list(work.victims), store)
         self._victims_to_make = {victim.key for victim in work.victims}
         self._last_victim: dict[int, str] = {}  # the victim that each slot has loaded
         self._first_failures: dict[str, str] = {}  # why a stage is tried once more
@@ -100,6 +108,11 @@ class _Run:
         for slot in range(self.executor.slots):
             while slot not in self.running and (stage := self._next(slot)) is not None:
                 self._start(slot, stage)
+
+    def pass_on(self, slot: int) -> None:
+        """Say what the stage in this slot is printing."""
+        for line in self.executor.printed(slot):
+            self.listener.note(f"{self.running[slot].title} prints: {line}")
 
     def settle(self, outcome: Outcome) -> None:
         """Do what follows from an outcome."""
@@ -172,6 +185,8 @@ class _Run:
         """A stage is over. Store the failure of a cell; a failed victim fails what waits for it, too."""
         stage, reason = outcome.stage, outcome.reason or "no reason given"
         self.listener.ended(outcome)
+        for line in self.verdicts.learn(stage, outcome.measured):
+            self.listener.note(line)
         if isinstance(stage, VictimStage):
             self._victims_to_make.discard(stage.key)
         if outcome.status == "done":

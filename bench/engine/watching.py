@@ -54,6 +54,11 @@ class Notebook(Screen):
     def __exit__(self, *_: object) -> None:
         self._update()
 
+    def told_end(self, outcome: Outcome) -> None:
+        """Stages that are done are counted in the picture: their lines would stay below the cell of the notebook."""
+        if outcome.status != "done" or outcome.log:
+            super().told_end(outcome)
+
     def tick(self, progress: list[float]) -> None:
         super().tick(progress)
         if time.monotonic() - self._shown > _EVERY:

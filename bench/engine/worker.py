@@ -4,7 +4,8 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -15,16 +16,18 @@ from bench.cell.apart.forks import Forks
 from bench.cell.apart.messages import LONGEST_TRACEBACK
 from bench.cell.apart.seeds import seed_all
 from bench.cell.apart.stage import make_stage
+from bench.cell.verdicts import measured
 from bench.cell.workshop import Workshop
 from bench.engine import devices, process_group
 from bench.engine.executor import Outcome, Status, WorkerSettings
 from bench.engine.process_state import Snapshot
 from bench.errors import Damaged, Died, Elsewhere, is_out_of_memory, one_line, shortened, whole_trace
 from bench.plan import identity
+from bench.plan.recipes import recipe
 from bench.plan.registry import Registry
-from bench.plan.stages import Stage
+from bench.plan.stages import ImportedVictim, Stage, VictimStage
 from bench.provenance import Maker
-from bench.store import locks
+from bench.store import locks, progress
 from bench.store.store import SECTIONS, Store
 
 
@@ -85,8 +88,10 @@ def _outcome(stage: Stage, workshop: Workshop, slot: int) -> Outcome:
             if workshop.store.has(stage.section, stage.key):
                 return Outcome(slot, stage, "done", 0.0)
             began = time.perf_counter()
-            log = make_stage(stage, workshop)
-            return Outcome(slot, stage, "done", time.perf_counter() - began, log=tuple(log.lines))
+            with _shown(stage, workshop):
+                log = make_stage(stage, workshop)
+            seconds = time.perf_counter() - began
+            return Outcome(slot, stage, "done", seconds, log=tuple(log.lines), measured=measured(stage, workshop.store))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a plugin raises fails only its own stage
@@ -98,6 +103,25 @@ def _outcome(stage: Stage, workshop: Workshop, slot: int) -> Outcome:
         trace = error.trace if isinstance(error, Elsewhere) else whole_trace(error)
         trace = shortened(trace, LONGEST_TRACEBACK)
         return Outcome(slot, stage, _status(error), time.perf_counter() - began, one_line(error), trace)
+
+
+@contextmanager
+def _shown(stage: Stage, workshop: Workshop) -> Iterator[None]:
+    """Inside, the progress of the stage is written down in the store too, for ``bench status``."""
+    before = workshop.progress
+    is_trained = isinstance(stage, VictimStage) and not isinstance(stage, ImportedVictim)
+    epochs = recipe(stage.recipe).epochs if isinstance(stage, VictimStage) and is_trained else 0
+    with progress.written(workshop.store.root, stage.key, stage.title, epochs) as write:
+
+        def both(share: float) -> None:
+            before(share)
+            write(share)
+
+        workshop.progress = both
+        try:
+            yield
+        finally:
+            workshop.progress = before
 
 
 def _is_of(error: Damaged, stage: Stage) -> bool:

@@ -6,6 +6,8 @@
     natural/ab/abcd…/               a benign network's predictions of a victim's triggered images, natural.json
     failures/ab/abcd…/              record.json, traceback.txt of the last try
     checkpoints/ab/abcd…/           state.pt of a victim whose training was interrupted
+    claims/abcd….lock, .progress    who computes a stage, and how far it is
+    logs/abcd….txt                  what a stage printed
 
 Every stage has a ``hashes.json`` beside its files (``bench.store.hashes``), and no file is used before its hash has
 been compared and its content checked (``bench.store.schema``). A stage is prepared in ``tmp/`` and appears under its
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from bench.errors import Damaged, RequestError
 from bench.records import Record
-from bench.store import checked, drafts, files, intact, locks, marker, paths
+from bench.store import checked, drafts, files, intact, locks, logs, marker, paths
 from bench.store import hashes as manifest
 from bench.store.facts import NaturalFacts, VictimFacts
 
@@ -50,7 +52,7 @@ class Store:
         if not is_store and not create:
             raise RequestError(f"--store {root}: no store there yet; bench run makes one")
         if root.is_dir():
-            paths.check(root, SECTIONS, drafts.FOLDER, locks.FOLDER)
+            paths.check(root, (*SECTIONS, logs.FOLDER), drafts.FOLDER, locks.FOLDER)
         if is_store:
             marker.check(root)
         else:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import Damaged, RequestError
-from bench.store import drafts, files, locks, paths
-from bench.store.store import Section, Store
+from bench.store import drafts, files, locks, logs, paths, progress
+from bench.store.store import SECTIONS, Section, Store
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,9 @@ def _waste(store: Store, damaged: list[Damaged]) -> Iterator[tuple[str, Path, tu
                 yield why, store.folder(section, key), (section, key)
     for draft in drafts.leftovers(store.root):
         yield "drafts of processes that died", draft, None
+    for key, path in logs.files(store.root):
+        if not any(store.has(section, key) for section in SECTIONS):
+            yield "printed texts of stages that are gone", path, None
     for path in locks.files(store.root):
         yield "stale lock files", path, None
 
@@ -61,3 +64,4 @@ def discard(store: Store, wasted: list[Waste]) -> None:
         elif one.path.suffix != ".lock":
             files.remove(paths.within(store.root, one.path))
     locks.sweep(store.root)
+    progress.sweep(store.root)

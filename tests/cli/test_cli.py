@@ -34,6 +34,16 @@ def complaint(capsys, *arguments: str) -> str:
     return err
 
 
+@pytest.mark.parametrize(
+    "arguments", [["list", "--json"], pytest.param(["plan", "--seeds", "0-9"], marks=pytest.mark.slow)]
+)
+def test_a_reader_that_leaves_ends_a_command_quietly(arguments, tmp_path):
+    command = f"{sys.executable} -m bench {' '.join(arguments)} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, timeout=200)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+
+
 TINY = ["--datasets", "digits[train_size=200]", "--models", "resnet18[width=4]"]
 
 
@@ -173,7 +183,11 @@ def test_run_plan_status_show_and_report(tmp_path, capsys, monkeypatch):
     assert "[2/2" in first.stderr
     assert "badnets" in first.stdout
     monkeypatch.setenv("COLUMNS", "120")
-    assert bench(capsys, "run", *options) == (0, first.stdout, "")
+    assert bench(capsys, "run", *options, "--quiet") == (0, first.stdout, "")
+    status, again, said = bench(capsys, "run", *options)
+    assert (status, again) == (0, first.stdout)
+    assert said.startswith("1 cell (1 done) in ")
+    assert said.rstrip().endswith("bench report --store s")
     assert "1 done" in answer(capsys, "plan", *options)
     assert "1 done" in answer(capsys, "status", "--store", "s")
     [record] = (tmp_path / "s" / "cells").glob("*/*/record.json")

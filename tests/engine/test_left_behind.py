@@ -64,7 +64,11 @@ def test_a_stage_that_leaves_something_behind_in_its_worker_changes_nothing_for_
     assert "processes running" in left[0]
     assert "the default dtype changed (torch.float64), torch.nn.functional.relu replaced" in left[1]
     head = next(number for number, note in enumerate(notes) if "leaves[how=prints] seed 0 printed 5,000," in note)
-    assert "    first \\x1b[31mline\\x1b[0m" in notes[head + 1 :]
+    [first] = [number for number, note in enumerate(notes) if note.endswith(" first \\x1b[31mline\\x1b[0m")]
+    assert first > head or "leaves[how=prints] seed 0 prints: first" in notes[first]  # told while it ran
+    [kept] = [Path(note.split("all of it: ")[1]) for note in notes if "all of it: " in note]
+    assert "first \x1b[31mline\x1b[0m\n" in kept.read_text()
+    assert "from a child\nand to stderr\nlast line\n" in kept.read_text()
     assert sum(map(len, notes)) < 10_000
 
 

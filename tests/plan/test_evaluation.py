@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.listing import plan_lines
+from bench.cli.planned import plan_lines
 from bench.errors import OptionError, RequestError
 from bench.plan.plan import Plan, make_plan
 from bench.plan.registry import Registry

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.cli.listing import plan_lines
+from bench.cli.planned import plan_lines
 from bench.defenses.clp import CLP
 from bench.plan.plan import make_plan
 from bench.plan.registry import Registry
