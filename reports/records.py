@@ -42,12 +42,15 @@ NUMBERS = [
 TEXTS = ["dataset", "model", "attack", "defense", "profile", "recipe", "knowledge", "reason", "finished", "targets"]
 TEXTS += ["doubt", "diagnostics", "log", "victim_log", "packages", "device", "code_version", "commit", "started"]
 TEXTS += ["victim_key", "controls", "identified", "class_names", "fingerprints", *(f"{kind}_params" for kind in KINDS)]
+TEXTS += ["titles", "citations"]
 _RAW = {
     "diagnostics",
     "targets",
     "class_names",
     "packages",
     "fingerprints",
+    "titles",
+    "citations",
     *(f"{kind}_params" for kind in KINDS),
 }  # JSON
 _RAW |= {"log", "victim_log", *KINDS}  # several lines each; names, which tell plugins apart
