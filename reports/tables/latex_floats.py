@@ -6,7 +6,7 @@ from bench.records import printable
 from bench.reports.tables.latex_grid import SPACING, Grid, Part, parts
 from bench.reports.tables.latex_text import SIZE, breaking, escape_latex
 
-WIDTH = 340.0  # points: a page of article has 345, of LNCS 347; those of others are wider
+WIDTH = 343.0  # points: a page of article has 345, of LNCS 347; those of others are wider
 _COLUMN = 196.0  # of one of two columns in article, which has 200; those of others are wider
 _PAGE = 50  # lines of a page, at the size of tables
 _BETWEEN = 3  # lines for the rules of a part and the space around it

@@ -110,26 +110,33 @@ def _part(grid: Grid, layout: _Layout, chosen: list[int]) -> Part:
     stubs, widths = layout.stubs, [layout.widths[index] for index in chosen]
     groups = [grid.groups[index] for index in chosen]
     heads, lines = _heads(grid.stubs, groups, stubs, widths)
+    total = sum(stubs) + sum(map(_total, widths)) + GAP * (len(stubs) + len(groups) - 1)
     rows = []
     for line in grid.lines:
-        cells = [] if line.banner else [line.cells[index] for index in chosen]
-        own, height = _row(line, list(zip(cells, groups, widths, strict=False)), stubs, groups)
+        if line.banner:
+            own, height = _banner(line, len(stubs) + sum(len(group.heads) for group in groups), total)
+        else:
+            own, height = _row(
+                line, [(line.cells[index], grid.groups[index], layout.widths[index]) for index in chosen], stubs
+            )
         rows += own
         lines += height
     spec = "l" * len(stubs) + "".join("l" if group.texts else "r" * len(group.heads) for group in groups)
-    total = sum(stubs) + sum(map(_total, widths)) + GAP * (len(stubs) + len(groups) - 1)
     return Part(f"@{{}}{spec}@{{}}", heads, rows, lines, total)
 
 
+def _banner(line: Line, columns: int, width: float) -> tuple[list[str], int]:
+    """The LaTeX of a row that is one text, and how many lines high it is."""
+    text = paragraph(line.banner, width)
+    rule = [r"\midrule"] if line.rule else []
+    return [*rule, rf"\multicolumn{{{columns}}}{{@{{}}l@{{}}}}{{\itshape {text.tex}}} \\"], text.lines + len(rule)
+
+
 def _row(
-    line: Line, cells: list[tuple[list[Ink] | str, Group, list[float]]], stubs: list[float], groups: list[Group]
+    line: Line, cells: list[tuple[list[Ink] | str, Group, list[float]]], stubs: list[float]
 ) -> tuple[list[str], int]:
     """The LaTeX of a row, and how many lines high it is."""
     rule = [r"\midrule"] if line.rule else []
-    if line.banner:
-        count = len(stubs) + sum(len(group.heads) for group in groups)
-        text = paragraph(line.banner, sum(stubs))
-        return [*rule, rf"\multicolumn{{{count}}}{{@{{}}l@{{}}}}{{\itshape {text.tex}}} \\"], text.lines
     made = [paragraph(text, width) for text, width in zip(line.stubs, stubs, strict=True)]
     for cell, group, widths in cells:
         if isinstance(cell, list):

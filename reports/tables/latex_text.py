@@ -12,7 +12,7 @@ _BOLD = 1.16  # as wide as the figures of the upright font
 _SCRIPT, _TINY = 0.87, 0.8  # of the size of tables: that of an index; 5 pt
 _SIGN = 6.0  # points of ± in an index
 _LIGATURE = re.compile("-(?=-)")  # two of them would be printed as one dash
-_PIECES = re.compile(r"[^\s,;_/=+\[({·-]*(?:[,;_/=+\[({·-]|\s|$)")
+_PIECES = re.compile(r"[^\s,;_/=+·-]*(?:[,;_/=+·-]|\s|$)")
 _ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0308": '"', "\u0304": "=", "\u0307": ".",
     "\u030a": "r ", "\u0327": "c ", "\u030c": "v ", "\u0306": "u ", "\u030b": "H ",
@@ -151,10 +151,13 @@ def figure(text: str, *, best: bool = False, second: bool = False, tally: str = 
 
 
 def with_below(above: Ink, text: str) -> Ink:
-    """A figure with another one below it, in small print."""
-    small = Ink(rf"\hfill\fontsize{{5}}{{6}}\selectfont {escape_latex(text)}", _TINY * measured(text))
-    width = max(above.width, small.width)
-    return Ink(rf"\vtop{{\hbox{{\hfill {above.tex}}}\hbox{{{small.tex}}}}}", width, 2)
+    """A figure with another one below it, in small print; both end in the same place."""
+    small = _TINY * measured(text)
+    width = max(above.width, small)
+    first = rf"\hbox to {width:.1f}pt{{\hss {above.tex}}}"
+    strut = r"\vrule height 5pt depth 2.5pt width 0pt"
+    second = rf"\hbox to {width:.1f}pt{{{strut}\hss\fontsize{{5}}{{6}}\selectfont {escape_latex(text)}}}"
+    return Ink(rf"\vtop{{{first}{second}}}", width + _ROUNDING, 2)
 
 
 def heading(text: str, width: float) -> Ink:
