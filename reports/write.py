@@ -25,7 +25,7 @@ from bench.reports.sections import section
 from bench.reports.suffixes import suffixes
 from bench.reports.sweeps import Sweep, sweeps
 from bench.reports.tables.csv import csv
-from bench.reports.tables.latex import latex, latex_files
+from bench.reports.tables.latex import latex_files
 from bench.reports.tables.markdown import markdown
 from bench.reports.tables.page import page
 from bench.reports.tables.sweep_csv import sweep_csv
@@ -101,7 +101,6 @@ def write_report(
         ]
         triggers = [link for block, suffix in named for link in _gallery(block, suffix, pictures, write)]
     write("table.md", markdown(sections).encode())
-    write("table.tex", latex(sections).encode())
     for name, text in latex_files(sections).items():
         write(name, text.encode())
     write("table.csv", csv(compared).encode())

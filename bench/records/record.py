@@ -42,8 +42,10 @@ class Record(BaseModel):
     share of the largest class in the test set. ``asr_benign`` is the share of eligible triggered images that a benign
     network takes for their target (``bench.cell.natural``). ``ms_added`` is what the defense adds to an
     input's milliseconds, against the bare network timed in the same cell, ``ms_added_spread`` how far that varies.
+    ``titles`` and ``citations`` are what its plugins declare for papers (``Plugin.title``, ``bibtex``), by kind.
     ``log`` and ``victim_log`` are what the defense and the attack said, line by line. ``params``, ``packages``,
-    ``fingerprints`` (of each plugin's code, by kind), ``targets``, ``class_names`` and ``diagnostics`` are JSON texts.
+    ``fingerprints`` (of each plugin's code, by kind), ``targets``, ``class_names``, ``titles``,
+    ``citations`` and ``diagnostics`` are JSON texts.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -133,6 +135,8 @@ class Record(BaseModel):
     log: columns.Lines = ""
     victim_log: columns.Lines = ""
     fingerprints: columns.Texts = "{}"
+    titles: columns.Texts = "{}"
+    citations: columns.Texts = "{}"
     diagnostics: columns.Parameters = "{}"
 
     def to_json(self) -> str:

@@ -24,45 +24,52 @@ INPUTS
 
 def latex(sections: list[Section]) -> str:
     """All floats of all sections, but for those with citations and with intervals."""
-    made = [_floats(section, suffix) for section, suffix in _with_suffixes(sections)]
-    return _NEEDS + "\n\\clearpage\n\n".join("\n".join(one.latex() for one in floats) for floats in made)
+    return latex_files(sections)["table.tex"]
 
 
 def latex_files(sections: list[Section], width: float = WIDTH) -> dict[str, str]:
-    """Files by their path: each float in one, no wider than ``width`` points; the BibTeX entries; the example."""
+    """Files by their path: each float in one, no wider than ``width`` points; all of them; the BibTeX entries; a paper.
+
+    Each needs booktabs and longtable. Their labels are ``tab:`` and the name of their file.
+    """
     keys, entries = cited(section.block for section in sections)
-    files, inputs = {}, []
-    for section, suffix in _with_suffixes(sections):
+    files: dict[str, str] = {}
+    together: list[str] = []
+    inputs: list[str] = []
+    endings = suffixes([section.block for section in sections])
+    for section, suffix in zip(sections, endings, strict=True):
         names = display_names(section.block)
-        shown = _floats(section, suffix, names)
+        shown = {one.name: one.latex(width) for one in _floats(section, suffix, names, width)}
         methods = Float(f"methods{suffix}", f"{names.heading}: what is compared", methods_grid(section, names, keys))
-        apart = [_main(section, suffix, names, intervals=True)] if has_intervals(section.block) else []
-        files |= {f"tables/{one.name}.tex": _NEEDS + one.latex(width) for one in [*shown, methods, *apart]}
-        inputs += [rf"\input{{tables/{one.name}}}" for one in [methods, *shown]]
-        inputs += [rf"% \input{{tables/{one.name}}} % instead of main: with 95 \% intervals" for one in apart]
+        apart = [methods]
+        if has_intervals(section.block):
+            apart.append(_main(section, suffix, names, width, intervals=True))
+        texts = {**shown, **{one.name: one.latex(width) for one in apart}}
+        files |= {f"tables/{name}.tex": _NEEDS + text for name, text in texts.items()}
+        together.append("\n".join(shown.values()))
+        inputs += [rf"\input{{tables/{name}}}" for name in [methods.name, *shown]]
+        inputs += [rf"% \input{{tables/{one.name}}} % main with 95 \% intervals" for one in apart[1:]]
         inputs.append(r"\clearpage")
-    return {**files, "references.bib": references(entries), "paper.tex": _PAPER.replace("INPUTS", "\n".join(inputs))}
+    table = _NEEDS + "\n\\clearpage\n\n".join(together)
+    paper = _PAPER.replace("INPUTS", "\n".join(inputs))
+    return {**files, "table.tex": table, "references.bib": references(entries), "paper.tex": paper}
 
 
-def _with_suffixes(sections: list[Section]) -> list[tuple[Section, str]]:
-    return list(zip(sections, suffixes([section.block for section in sections]), strict=True))
-
-
-def _floats(section: Section, suffix: str, names: DisplayNames | None = None) -> list[Float]:
+def _floats(section: Section, suffix: str, names: DisplayNames, width: float) -> list[Float]:
     """The main table and those beside it."""
-    names = names or display_names(section.block)
-    floats = [_main(section, suffix, names)]
+    floats = [_main(section, suffix, names, width)]
     for name, (table, grid) in side_tables(section, names).items():
         floats.append(Float(f"{name}{suffix}", f"{names.heading}: {table.title}", grid, note=table.note))
     return floats
 
 
-def _main(section: Section, suffix: str, names: DisplayNames, *, intervals: bool = False) -> Float:
+def _main(section: Section, suffix: str, names: DisplayNames, width: float, *, intervals: bool = False) -> Float:
     """The main table; the first line of the legend is in its caption, the others are below it."""
     first, *others = (names.in_sentence(line) for line in legend(section.block, best="Bold"))
     if intervals:
         others.insert(0, "Small figures: 95 % interval of the mean.")
         grid = results_grid(section, names, INTERVALS)
     else:  # whichever takes less room
-        grid = min((results_grid(section, names, spread) for spread in (BESIDE, BELOW)), key=height)
+        grids = [results_grid(section, names, spread) for spread in (BESIDE, BELOW)]
+        grid = min(grids, key=lambda grid: height(grid, width))
     return Float(f"{'intervals' if intervals else 'main'}{suffix}", names.heading, grid, first, " ".join(others))

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 from bench.records import printable
 from bench.reports.tables.latex_grid import SPACING, Grid, Part, parts
-from bench.reports.tables.latex_text import SIZE, breaking, escape_latex
+from bench.reports.tables.latex_text import SIZE, breaking, escape_latex, measured
 
 WIDTH = 343.0  # points: a page of article has 345, of LNCS 347; those of others are wider
 _COLUMN = 196.0  # of one of two columns in article, which has 200; those of others are wider
 _PAGE = 50  # lines of a page, at the size of tables
 _BETWEEN = 3  # lines for the rules of a part and the space around it
-_LETTERS = 70  # of a caption, in a line
 _BEGINNING = r"\csname if@twocolumn\endcsname\onecolumn\def\goback{\twocolumn}\else\def\goback{}\fi"
 
 
@@ -30,16 +29,20 @@ class Float:
     def latex(self, width: float = WIDTH) -> str:
         """The float, or several where a page cannot hold it, no wider than ``width`` points."""
         made = parts(self.grid, width)
-        high = max(part.lines for part in made) + _BETWEEN > _PAGE - _lines(self.title)
-        return "\n".join([*(self._longtables(made) if high else self._floats(made)), ""])
+        starred = max(part.width for part in made) > _COLUMN
+        caption = _caption_lines(f"{self.title}. {self.caption}", starred=starred)
+        again = _caption_lines(f"{self.title}, continued.", starred=starred)
+        note = _note_lines(self.note, starred=starred)
+        heights = [part.lines + _BETWEEN for part in made]
+        if max(heights) + max(caption, again) > _PAGE or heights[-1] + again + note > _PAGE:
+            return "\n".join([*self._longtables(made), ""])
+        return "\n".join([*self._floats(made, _pages(heights, caption, again, note), "*" * starred), ""])
 
-    def _floats(self, made: list[Part]) -> list[str]:
-        starred = "*" * (max(part.width for part in made) > _COLUMN)
+    def _floats(self, made: list[Part], pages: list[list[int]], star: str) -> list[str]:
         lines: list[str] = []
-        pages = _pages([part.lines for part in made], _lines(self.title + self.caption), _lines(self.note))
         for number, page in enumerate(pages):
             lines += [
-                rf"\begin{{table{starred}}}[tp]",
+                rf"\begin{{table{star}}}[tp]",
                 r"\centering\sloppy",
                 self._caption(number),
                 r"\smallskip",
@@ -48,7 +51,7 @@ class Float:
             ]
             if self.note and number == len(pages) - 1:
                 lines += ["", r"\smallskip", rf"\parbox{{\linewidth}}{{\sloppy {breaking(self.note)}}}"]
-            lines.append(rf"\end{{table{starred}}}")
+            lines.append(rf"\end{{table{star}}}")
         return lines
 
     def _longtables(self, made: list[Part]) -> list[str]:
@@ -77,28 +80,33 @@ class Float:
         return rf"\caption[{short}]{{{breaking(f'{self.title}. {self.caption}'.strip())}}}\label{{tab:{self.name}}}"
 
 
-def height(grid: Grid) -> int:
+def height(grid: Grid, width: float) -> int:
     """How many lines all parts of a table take."""
-    return sum(part.lines + _BETWEEN for part in parts(grid, WIDTH))
+    return sum(part.lines + _BETWEEN for part in parts(grid, width))
 
 
-def _lines(text: str) -> int:
-    """How many lines of a caption or a note ``text`` takes, in lines of tables."""
-    return -(-len(text) * 5 // (_LETTERS * 4)) + 1
+def _caption_lines(text: str, *, starred: bool) -> int:
+    """How many lines a caption takes, in lines of tables; it is set at the size of the paper's text."""
+    return int(1.3 * _note_lines(text, starred=starred, scale=1.25)) + 1
 
 
-def _pages(heights: list[int], caption: int, note: int) -> list[list[int]]:
+def _note_lines(text: str, *, starred: bool, scale: float = 1.0) -> int:
+    """How many lines a text takes below a table over the page (``starred``) or over a column of it."""
+    return -int(-scale * measured(text) // (WIDTH if starred else _COLUMN))
+
+
+def _pages(heights: list[int], caption: int, again: int, note: int) -> list[list[int]]:
     """The parts of these ``heights``, by their place: in order, as many on a page as its lines can hold.
 
-    The caption is on the first page, the note on the last.
+    The caption is on the first page, another ``again`` on all others, the note on the last.
     """
     pages: list[list[int]] = [[]]
     used = caption
     for index, height in enumerate(heights):
-        needed = height + _BETWEEN + (note if index == len(heights) - 1 else 0)
+        needed = height + (note if index == len(heights) - 1 else 0)
         if pages[-1] and used + needed > _PAGE:
             pages.append([])
-            used = 2
+            used = again
         pages[-1].append(index)
         used += needed
     return pages

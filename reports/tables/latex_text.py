@@ -6,7 +6,7 @@ from functools import cache
 from typing import NamedTuple
 
 SIZE = r"\fontsize{8}{9.5}\selectfont"  # of all tables: the smallest that most journals accept
-_LONG_WORD = 20  # characters; longer ones have places to break in running text
+_LONG_WORD, _PIECE = 20, 8  # characters; longer words have places to break in running text, as often as that
 _ROUNDING = 0.01  # points
 _BOLD = 1.16  # as wide as the figures of the upright font
 _SCRIPT, _TINY = 0.87, 0.8  # of the size of tables: that of an index; 5 pt
@@ -175,7 +175,7 @@ def _sign(sign: str) -> str:
         return _SIGNS[sign]
     if sign.isascii() and sign.isprintable():
         return sign
-    base, *marks = unicodedata.normalize("NFD", sign)
+    base, *marks = list(unicodedata.normalize("NFD", sign))
     if len(marks) == 1 and marks[0] in _ACCENTS and base.isascii() and base.isalpha():
         dotless = "\\" * (base in "ij")
         return f"\\{_ACCENTS[marks[0]]}{{{dotless}{base}}}"
@@ -208,4 +208,4 @@ def _pieces(text: str, width: float) -> list[str]:
 def _broken(word: str) -> str:
     """A long word with line feeds where it may be broken."""
     pieces = [piece for piece in _PIECES.findall(word) if piece]
-    return "\n".join(piece[at : at + _LONG_WORD] for piece in pieces for at in range(0, len(piece), _LONG_WORD))
+    return "\n".join(piece[at : at + _PIECE] for piece in pieces for at in range(0, len(piece), _PIECE))
