@@ -63,13 +63,15 @@ _SIGNS = (
 _WIDTHS = {
     sign: width
     for width, signs in {
-        2.4: "!'(),.:;`il[] ",
-        3.4: "-Ifjrst",
-        4.3: "/0123456789$=*?acegoyvxkz–",
-        4.8: "bdhnpquS&J",
-        6.2: "CEFLPTZDBwA—",
-        7.0: 'GHNUVXYKOQRm@#+<>\\{}~^_|%"',
-        8.8: "MW",
+        2.4: "!',.:;`il[] ",
+        3.4: "-()Ifjrst",
+        4.3: "/0123456789$*?acegoz–",
+        4.8: "bdhkpnquvxyS^_~J{}|\\\"",
+        5.6: "FLZ",
+        6.3: "BCEPRTw",
+        6.7: "ADGHKNOQUVXY&+=@<>",
+        7.2: "m#%",
+        8.8: "MW—",
     }.items()
     for sign in signs
 }
