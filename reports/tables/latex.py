@@ -8,6 +8,7 @@ from bench.reports.suffixes import suffixes
 from bench.reports.tables.latex_floats import WIDTH, Float, height
 from bench.reports.tables.latex_results import BELOW, BESIDE, INTERVALS, has_intervals, results_grid
 from bench.reports.tables.latex_side import methods_grid, side_tables
+from bench.reports.tables.latex_text import FIGURE_BELOW
 from bench.reports.tables.latex_text import escape_latex as escape_latex
 
 _NEEDS = "% needs \\usepackage{booktabs,longtable}\n"
@@ -45,14 +46,19 @@ def latex_files(sections: list[Section], width: float = WIDTH) -> dict[str, str]
         if has_intervals(section.block):
             apart.append(_main(section, suffix, names, width, intervals=True))
         texts = {**shown, **{one.name: one.latex(width) for one in apart}}
-        files |= {f"tables/{name}.tex": _NEEDS + text for name, text in texts.items()}
+        files |= {f"tables/{name}.tex": _complete(text) for name, text in texts.items()}
         together.append("\n".join(shown.values()))
         inputs += [rf"\input{{tables/{name}}}" for name in [methods.name, *shown]]
         inputs += [rf"% \input{{tables/{one.name}}} % main with 95 \% intervals" for one in apart[1:]]
         inputs.append(r"\clearpage")
-    table = _NEEDS + "\n\\clearpage\n\n".join(together)
+    table = _complete("\n\\clearpage\n\n".join(together))
     paper = _PAPER.replace("INPUTS", "\n".join(inputs))
     return {**files, "table.tex": table, "references.bib": references(entries), "paper.tex": paper}
+
+
+def _complete(text: str) -> str:
+    """The text of a file, with what it needs."""
+    return _NEEDS + (FIGURE_BELOW + "\n" if r"\figbelow" in text else "") + text
 
 
 def _floats(section: Section, suffix: str, names: DisplayNames, width: float) -> list[Float]:

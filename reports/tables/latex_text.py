@@ -6,6 +6,11 @@ from functools import cache
 from typing import NamedTuple
 
 SIZE = r"\fontsize{8}{9.5}\selectfont"  # of all tables: the smallest that most journals accept
+# a figure (2) and a smaller one (3) below it, right-aligned in a box of a width (1): files that use it begin with this
+FIGURE_BELOW = (
+    r"\providecommand{\figbelow}[3]{\vtop{\hbox to #1{\hss #2}"
+    r"\hbox to #1{\vrule height 5pt depth 2.5pt width 0pt\hss\fontsize{5}{6}\selectfont #3}}}"
+)
 _LONG_WORD, _PIECE = 20, 8  # characters; longer words have places to break in running text, as often as that
 _ROUNDING = 0.01  # points
 _BOLD = 1.16  # as wide as the figures of the upright font
@@ -66,7 +71,7 @@ _WIDTHS = {
         2.4: "!',.:;`il[] ",
         3.4: "-()Ifjrst",
         4.3: "/0123456789$*?acegoz–",
-        4.8: "bdhkpnquvxyS^_~J{}|\\\"",
+        4.8: 'bdhkpnquvxyS^_~J{}|\\"',
         5.6: "FLZ",
         6.3: "BCEPRTw",
         6.7: "ADGHKNOQUVXY&+=@<>",
@@ -156,10 +161,8 @@ def with_below(above: Ink, text: str) -> Ink:
     """A figure with another one below it, in small print; both end in the same place."""
     small = _TINY * measured(text)
     width = max(above.width, small)
-    first = rf"\hbox to {width:.1f}pt{{\hss {above.tex}}}"
-    strut = r"\vrule height 5pt depth 2.5pt width 0pt"
-    second = rf"\hbox to {width:.1f}pt{{{strut}\hss\fontsize{{5}}{{6}}\selectfont {escape_latex(text)}}}"
-    return Ink(rf"\vtop{{{first}{second}}}", width + _ROUNDING, 2)
+    tex = rf"\figbelow{{{width:.1f}pt}}{{{above.tex}}}{{{escape_latex(text)}}}"
+    return Ink(tex, width + _ROUNDING * 5, 2)
 
 
 def heading(text: str, width: float) -> Ink:
