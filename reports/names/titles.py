@@ -76,7 +76,9 @@ def built_in(kind: str, name: str) -> tuple[str, ...]:
 
 
 def title_of(kind: str, name: str, declared: str) -> str:
-    """A plugin's title. ``declared``: the titles that a record carries, JSON, by kind; "" where there is none."""
+    """A plugin's title, "" without one; the controls have none. ``declared``: those of a record, JSON, by kind."""
+    if name == "none":
+        return ""
     own = texts(declared).get(kind, "") if declared not in ("", "{}") else ""
     return printable(own, LONGEST) if own else next(iter(built_in(kind, name)), "")
 
