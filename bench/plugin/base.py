@@ -55,7 +55,7 @@ class Plugin(BaseModel, metaclass=PluginClass):
 
     A plugin sets ``name`` and ``source``, its citation, and raises ``version`` when its results change.
     ``title`` is how a paper spells its name, such as "FT-SAM", and ``bibtex`` one BibTeX entry, what a paper cites for
-    it (``bench.records.bibtex``): reports in LaTeX have both. Neither is part of a key.
+    it (``bench.records.bibtex``): reports in LaTeX have both.
 
     ``presets`` are named sets of its parameters: with ``presets = {"paper": {"beta": 1.0}}`` a request can select
     ``name[paper]`` and ``name[paper,epochs=5]``. A parameter that a preset does not name has its default, whatever the

@@ -29,7 +29,8 @@ def entry_key(text: str) -> str:
     if not _is_one_group(entry[entry.index("{") :]):
         raise ValueError("one entry whose braces are balanced")
     if active := _ACTIVE.search(_HARMLESS.sub("", entry[1:])):
-        raise ValueError(f"texts and accents, not {active[0]!r}; \\{active[0]} where the sign itself is meant")
+        what = "a command" if active[0] == "\\" else f"{active[0]}, which is written \\{active[0]}"
+        raise ValueError(f"texts and accents, not {what}")
     return beginning[2]
 
 
