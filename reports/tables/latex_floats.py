@@ -1,14 +1,15 @@
 """Floats: a table in parts below each other, on as many pages as it needs; a longtable where one part is too high."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.records import printable
 from bench.reports.tables.latex_grid import SPACING, Grid, Part, parts
-from bench.reports.tables.latex_text import SIZE, breaking, escape_latex, measured
+from bench.reports.tables.latex_text import SIZE, breaking, escape_latex, measured, shortened
 
 WIDTH = 343.0  # points: a page of article has 345, of LNCS 347; those of others are wider
 _COLUMN = 196.0  # of one of two columns in article, which has 200; those of others are wider
 _PAGE = 50  # lines of a page, at the size of tables
+_LONGEST_TITLE = 2000.0  # points: six lines
 _BETWEEN = 3  # lines for the rules of a part and the space around it
 _BEGINNING = r"\csname if@twocolumn\endcsname\onecolumn\def\goback{\twocolumn}\else\def\goback{}\fi"
 
@@ -28,6 +29,10 @@ class Float:
 
     def latex(self, width: float = WIDTH) -> str:
         """The float, or several where a page cannot hold it, no wider than ``width`` points."""
+        title = shortened(self.title, _LONGEST_TITLE)
+        return replace(self, title=title)._set(width)
+
+    def _set(self, width: float) -> str:
         made = parts(self.grid, width)
         starred = max(part.width for part in made) > _COLUMN
         caption = _caption_lines(f"{self.title}. {self.caption}", starred=starred)

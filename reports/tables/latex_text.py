@@ -12,6 +12,7 @@ FIGURE_BELOW = (
     r"\hbox to #1{\vrule height 5pt depth 2.5pt width 0pt\hss\fontsize{5}{6}\selectfont #3}}}"
 )
 _LONG_WORD, _PIECE = 20, 8  # characters; longer words have places to break in running text, as often as that
+_MOST_LINES = 20  # of a cell; of a heading half as many
 _ROUNDING = 0.01  # points
 _BOLD = 1.16  # as wide as the figures of the upright font
 _SCRIPT, _TINY = 0.87, 0.8  # of the size of tables: that of an index; 5 pt
@@ -112,6 +113,15 @@ def ink(text: str) -> Ink:
     return Ink(escape_latex(text), measured(" ".join(text.split())))
 
 
+def shortened(text: str, points: float) -> str:
+    """``text``, cut where it is wider than ``points``."""
+    for index, sign in enumerate(text):
+        points -= _width(sign)
+        if points < 0:
+            return f"{text[:index]}…"
+    return text
+
+
 def wrapped(text: str, width: float) -> list[str]:
     """``text`` in lines of at most ``width`` points, broken at spaces and signs, and where need be within words."""
     lines, room = [""], width + _ROUNDING
@@ -127,7 +137,7 @@ def wrapped(text: str, width: float) -> list[str]:
 
 def paragraph(text: str, width: float) -> Ink:
     """A text of a cell in lines of at most ``width`` points; the first is level with the other cells."""
-    return stacked([ink(line) for line in wrapped(text, width)])
+    return stacked([ink(line) for line in _limited(wrapped(text, width), _MOST_LINES)])
 
 
 def stacked(lines: list[Ink]) -> Ink:
@@ -167,7 +177,7 @@ def with_below(above: Ink, text: str) -> Ink:
 
 def heading(text: str, width: float) -> Ink:
     """A heading in centred lines of at most ``width`` points, the last of which is level with the other headings."""
-    lines = [ink(line) for line in wrapped(text, width)]
+    lines = [ink(line) for line in _limited(wrapped(text, width), _MOST_LINES // 2)]
     if len(lines) == 1:
         return lines[0]
     joined = r"\\".join(line.tex for line in lines)
@@ -194,6 +204,11 @@ def _width(sign: str) -> float:
     if _sign(sign).startswith("{[}U"):
         return measured(f"[U+{ord(sign):04X}]")
     return _WIDEST
+
+
+def _limited(lines: list[str], most: int) -> list[str]:
+    """No more lines than a page can hold beside others; what is left out is an ellipsis."""
+    return lines if len(lines) <= most else [*lines[: most - 1], "…"]
 
 
 def _pieces(text: str, width: float) -> list[str]:
