@@ -51,6 +51,7 @@ TEXTS += [
     "fingerprints",
     *(f"{kind}_params" for kind in KINDS),
 ]
+TEXTS += ["titles", "citations"]
 _RAW = {
     "diagnostics",
     "targets",
@@ -58,6 +59,8 @@ _RAW = {
     "class_acc_before",
     "packages",
     "fingerprints",
+    "titles",
+    "citations",
     *(f"{kind}_params" for kind in KINDS),
 }  # JSON
 _RAW |= {"log", "victim_log", *KINDS}  # several lines each; names, which tell plugins apart

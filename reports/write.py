@@ -23,9 +23,10 @@ from bench.reports.figures.stream_curves import stream_curves
 from bench.reports.figures.style import rendered, styled
 from bench.reports.figures.sweep import sweep_figure
 from bench.reports.sections import section
+from bench.reports.suffixes import suffixes
 from bench.reports.sweeps import Sweep, sweeps
 from bench.reports.tables.csv import csv
-from bench.reports.tables.latex import latex
+from bench.reports.tables.latex import latex_files
 from bench.reports.tables.markdown import markdown
 from bench.reports.tables.page import page
 from bench.reports.tables.sweep_csv import sweep_csv
@@ -98,14 +99,15 @@ def write_report(
         paths.append(_replace(folder / name, data))
 
     with styled():
-        named = list(zip(compared, _suffixes(compared), strict=True))
+        named = list(zip(compared, suffixes(compared), strict=True))
         links = [
             _figures(block, suffix, write) + _sweeps(block, own, suffix, write)
             for (block, suffix), own in zip(named, swept, strict=True)
         ]
         triggers = [_gallery(block, suffix, pictures, write) for block, suffix in named]
     write("table.md", markdown(sections).encode())
-    write("table.tex", latex(sections).encode())
+    for name, text in latex_files(sections).items():
+        write(name, text.encode())
     write("table.csv", csv(compared).encode())
     write("results.parquet", _parquet(frame))
     text = page(sections, links, triggers, lambda name: (folder / name).read_bytes())  # last: it holds the figures
@@ -166,14 +168,6 @@ def _pictures(block: Block, pictures: Pictures) -> dict[str, Pair]:
 def _save(figure: Figure, name: str, write: Callable[[str, bytes], None]) -> None:
     for kind, data in rendered(figure).items():
         write(f"figures/{name}.{kind}", data)
-
-
-def _suffixes(compared: list[Block]) -> list[str]:
-    """What tells the blocks' figures apart: nothing for one block, else a number and its title."""
-    if len(compared) == 1:
-        return [""]
-    titles = [re.sub(r"[^A-Za-z0-9]+", "-", block.title).strip("-")[:80] for block in compared]
-    return [f"-{number}-{title}" for number, title in enumerate(titles, 1)]
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

@@ -82,6 +82,7 @@ class Chooser:
         kind, name = plugin.kind, plugin.name
         version, code = self.registry.version(kind, name), self.registry.fingerprint(kind, name)
         foreign = not self.registry.entry(kind, name).is_built_in
-        ref = Ref(kind, name, version, plugin.model_dump(mode="json"), label, foreign, plugin.places, code)
+        parameters, shown = plugin.model_dump(mode="json"), (plugin.title, plugin.bibtex)
+        ref = Ref(kind, name, version, parameters, label, foreign, plugin.places, code, *shown)
         self.plugins[plugin.kind, identity.canonical(ref.identity)] = plugin
         return ref

@@ -1,5 +1,6 @@
 """The stages of a plan: victims, the cells that share them, and benign networks under the victims' triggers."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ class Ref:
     """A plugin with its parameters, as plain values: any process can create the plugin from it.
 
     foreign: whether its code is not this project's. places: those of the parameters that only say where something lies.
-    fingerprint: of the code that it was made for
-    (``bench.plan.fingerprints``); "" where that does not matter.
+    fingerprint: of the code that it was made for (``bench.plan.fingerprints``); "" where that does not matter.
+    title, bibtex: for papers (``Plugin``).
     """
 
     kind: str
@@ -28,6 +29,8 @@ class Ref:
     foreign: bool = False
     places: frozenset[str] = frozenset()
     fingerprint: str = field(default="", compare=False)
+    title: str = field(default="", compare=False)
+    bibtex: str = field(default="", compare=False)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -214,6 +217,8 @@ class CellStage:
             "victim_key": victim.key,
             **{kind: ref.name for kind, ref in self.refs.items()},
             **self.labels,
+            "titles": json.dumps({kind: ref.title for kind, ref in self.refs.items() if ref.title}),
+            "citations": json.dumps({kind: ref.bibtex for kind, ref in self.refs.items() if ref.bibtex}),
             **{f"{kind}_params": identity.canonical(ref.identity["parameters"]) for kind, ref in self.refs.items()},
             "profile": victim.profile,
             "recipe": victim.recipe,

@@ -54,6 +54,8 @@ class Plugin(BaseModel, metaclass=PluginClass):
     """Base of every plugin kind.
 
     A plugin sets ``name`` and ``source``, its citation, and raises ``version`` when its results change.
+    ``title`` is how a paper spells its name, such as "FT-SAM", and ``bibtex`` one BibTeX entry, what a paper cites for
+    it (``bench.records.bibtex``): reports in LaTeX have both.
 
     ``presets`` are named sets of its parameters: with ``presets = {"paper": {"beta": 1.0}}`` a request can select
     ``name[paper]`` and ``name[paper,epochs=5]``. A parameter that a preset does not name has its default, whatever the
@@ -68,6 +70,8 @@ class Plugin(BaseModel, metaclass=PluginClass):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     source: ClassVar[str] = ""
+    title: ClassVar[str] = ""  # "": the name is shown
+    bibtex: ClassVar[str] = ""
     places: ClassVar[frozenset[str]] = frozenset()  # parameters that say where something lies; no key has them
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     by_name_only: ClassVar[bool] = False  # left out of "all" and of globs, because it has a parameter that must be set

@@ -11,6 +11,8 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError
 
 from bench.errors import RequestError, shortened
 from bench.plugin.values import Knowledge
+from bench.records.bibtex import entry_key
+from bench.records.texts import printable
 
 METHODS = {  # what an author writes: of which base
     "repair": "Repair",
@@ -20,6 +22,7 @@ METHODS = {  # what an author writes: of which base
     "build": "Model",
     "load": "Dataset",
 }
+LONGEST_TITLE = 60  # characters
 DEFENSES = "Repair, Runtime or Oracle"
 _NAME = re.compile(r"[\w.-]+")  # what a selection can name
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -27,6 +30,8 @@ _DECLARED = {  # class variables: an example
     "name": 'ClassVar[str] = "mine"',
     "version": "ClassVar[int] = 2",
     "source": 'ClassVar[str] = "Author, Title, Year"',
+    "title": 'ClassVar[str] = "FT-SAM"',
+    "bibtex": 'ClassVar[str] = "@misc{key, author = {…}, title = {…}, year = {…}}"',
     "knowledge": 'ClassVar[str] = "suspects"',
     "presets": 'ClassVar = {"paper": {"beta": 2.0}}',
 }
@@ -121,10 +126,23 @@ def _variables(cls: Any, own: dict[str, Any]) -> Iterator[str]:
         yield f"version={shortened(repr(own['version']))}: expected a whole number, raised when results change"
     if "source" in own and not isinstance(own["source"], str):
         yield f"source={shortened(repr(own['source']))}: expected a text, the citation"
+    yield from _shown_in_papers(own)
     for name in sorted(cls.__class_vars__ & own.keys()):
         near = get_close_matches(name, _DECLARED, 1, 0.8)
         if near and near[0] not in name and not any(hasattr(base, name) for base in cls.__mro__[1:]):
             yield f"unknown class variable {name!r}: did you mean {near[0]!r}?"
+
+
+def _shown_in_papers(own: dict[str, Any]) -> Iterator[str]:
+    title, entry = own.get("title", ""), own.get("bibtex", "")
+    if not isinstance(title, str) or title != printable(title, LONGEST_TITLE):
+        yield f"title={shortened(repr(title))}: expected a text of one line, at most {LONGEST_TITLE} characters"
+    try:
+        if entry:
+            entry_key(entry)
+    except (ValueError, TypeError, AttributeError) as error:
+        reason = str(error) if type(error) is ValueError else "a text"
+        yield f"bibtex={shortened(repr(entry))}: expected {reason}"
 
 
 def _no_kind(cls: Any) -> str:

@@ -45,8 +45,10 @@ class Record(BaseModel):
     input's milliseconds, against the bare network timed in the same cell, ``ms_added_spread`` how far that varies.
     ``means_over`` is 0, or the number of seeds that the figures are means over, where all that is known is a table
     (``bench.records.means``); the seed is then 0.
+    ``titles`` and ``citations`` are what its plugins declare for papers (``Plugin.title``, ``bibtex``), by kind.
     ``log`` and ``victim_log`` are what the defense and the attack said, line by line. ``params``, ``packages``,
-    ``fingerprints`` (of each plugin's code, by kind), ``targets``, ``class_names`` and ``diagnostics`` are JSON texts.
+    ``fingerprints`` (of each plugin's code, by kind), ``targets``, ``class_names``, ``titles``,
+    ``citations`` and ``diagnostics`` are JSON texts.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -137,6 +139,8 @@ class Record(BaseModel):
     log: columns.Lines = ""
     victim_log: columns.Lines = ""
     fingerprints: columns.Texts = "{}"
+    titles: columns.Texts = "{}"
+    citations: columns.Texts = "{}"
     diagnostics: columns.Parameters = "{}"
 
     def to_json(self) -> str:

@@ -1,159 +1,81 @@
-"""Tables as papers set them: attacks as rows, a group of columns for each defense."""
+"""Tables as papers set them: one float a file, all of them together, what they cite, and a paper that shows them."""
 
-import re
-from itertools import groupby
-
-from bench.reports.format import NO_DEFENSE, UNDEFINED
 from bench.reports.legend import legend
-from bench.reports.records import BEFORE, HEADS
-from bench.reports.rows import CellText
+from bench.reports.names.citations import cited, references
+from bench.reports.names.titles import DisplayNames, display_names
 from bench.reports.sections import Section
-from bench.reports.side_table import SideTable
+from bench.reports.suffixes import suffixes
+from bench.reports.tables.latex_floats import WIDTH, Float, height
+from bench.reports.tables.latex_results import BELOW, BESIDE, INTERVALS, has_intervals, results_grid
+from bench.reports.tables.latex_side import methods_grid, side_tables
+from bench.reports.tables.latex_text import FIGURE_BELOW
+from bench.reports.tables.latex_text import escape_latex as escape_latex
 
-_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # no wider than the text
-_PAGE = 66  # lines of a table on a page, with its headings
-_SMALL = r"\centering\small\setlength{\tabcolsep}{3.5pt}"
-_PARAGRAPH = r"p{.6\linewidth}"  # a column of sentences
-_LIGATURE = re.compile("-(?=-)")  # two of them would be printed as one dash
-_SIGNS = {
-    "\0": "{}",
-    "`": "{`}",  # else ?` and !` are other signs
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    "[": "{[}",  # else \\ at the end of a row takes it for its option
-    "]": "{]}",
-    "–": "--",
-    "−": "$-$",
-    "∞": r"$\infty$",
-    "→": r"$\to$",
-    "±": r"$\pm$",
-    "·": r"$\cdot$",
-    "×": r"$\times$",
-    "β": r"$\beta$",
-    "†": r"\textsuperscript{\dag}",
-} | {sign: f"\\{sign}" for sign in "&%$#_{}"}
+_NEEDS = "% needs \\usepackage{booktabs,longtable}\n"
+_PAPER = r"""% an example: pdflatex paper, bibtex paper, pdflatex paper, pdflatex paper
+\documentclass{article}
+\usepackage{booktabs,longtable}
+\begin{document}
+INPUTS
+\bibliographystyle{plain}
+\bibliography{references}
+\end{document}
+"""
 
 
 def latex(sections: list[Section]) -> str:
-    """A table* for each section and a table for each table beside it; needs \\usepackage{booktabs,graphicx}."""
-    return "% needs \\usepackage{booktabs,graphicx}\n" + "\n".join(_section(section) for section in sections)
+    """All floats of all sections, but for those with citations and with intervals."""
+    return latex_files(sections)["table.tex"]
 
 
-def escape_latex(text: str) -> str:
-    """``text`` so that LaTeX prints it as it is, on one line."""
-    return "".join(_SIGNS.get(sign, sign) for sign in _LIGATURE.sub("-\0", " ".join(text.split())))
+def latex_files(sections: list[Section], width: float = WIDTH) -> dict[str, str]:
+    """Files by their path: each float in one, no wider than ``width`` points; all of them; the BibTeX entries; a paper.
+
+    Each needs booktabs and longtable. Their labels are ``tab:`` and the name of their file.
+    """
+    keys, entries = cited(section.block for section in sections)
+    files: dict[str, str] = {}
+    together: list[str] = []
+    inputs: list[str] = []
+    endings = suffixes([section.block for section in sections])
+    for section, suffix in zip(sections, endings, strict=True):
+        names = display_names(section.block)
+        shown = {one.name: one.latex(width) for one in _floats(section, suffix, names, width)}
+        methods = Float(f"methods{suffix}", f"{names.heading}: what is compared", methods_grid(section, names, keys))
+        apart = [methods]
+        if has_intervals(section.block):
+            apart.append(_main(section, suffix, names, width, intervals=True))
+        texts = {**shown, **{one.name: one.latex(width) for one in apart}}
+        files |= {f"tables/{name}.tex": _complete(text) for name, text in texts.items()}
+        together.append("\n".join(shown.values()))
+        inputs += [rf"\input{{tables/{name}}}" for name in [methods.name, *shown]]
+        inputs += [rf"% \input{{tables/{one.name}}} % main with 95 \% intervals" for one in apart[1:]]
+        inputs.append(r"\clearpage")
+    table = _complete("\n\\clearpage\n\n".join(together))
+    paper = _PAPER.replace("INPUTS", "\n".join(inputs))
+    return {**files, "table.tex": table, "references.bib": references(entries), "paper.tex": paper}
 
 
-def _section(section: Section) -> str:
-    """The defenses side by side, as many as a page can hold in its width, the next ones below or on the next page."""
-    block = section.block
-    groups = range(1 + len(block.defenses))  # the undefended network, then each defense
-    size = 3 if len(block.seeds) > 1 else 4  # figures with a spread are twice as wide
-    parts = [_results(section, groups[start : start + size]) for start in range(0, len(groups), size)]
-    height = max(1, _PAGE // (len(section.rows) + 5))
-    pages = [parts[start : start + height] for start in range(0, len(parts), height)]
-    captions = [f"{block.title}. {' '.join(legend(block, best='Bold'))}"]
-    captions += [f"{block.title}, continued."] * (len(pages) - 1)
-    lines = [line for page, caption in zip(pages, captions, strict=True) for line in _floating(page, caption)]
-    for table in section.side_tables:
-        lines += _side_table(block.title, table, "l" * table.texts + "r" * (len(table.heads) - table.texts))
-    if section.messages.lines:
-        lines += _side_table(block.title, section.messages, "l" * (section.messages.texts - 1) + _PARAGRAPH)
-    return "\n".join([*lines, ""])
+def _complete(text: str) -> str:
+    """The text of a file, with what it needs."""
+    return _NEEDS + (FIGURE_BELOW + "\n" if r"\figbelow" in text else "") + text
 
 
-def _floating(parts: list[str], caption: str) -> list[str]:
-    return [
-        r"\begin{table*}",
-        _SMALL,
-        rf"\caption{{{escape_latex(caption)}}}",
-        r"\smallskip",
-        "\n\n\\medskip\n".join(parts),
-        r"\end{table*}",
-    ]
+def _floats(section: Section, suffix: str, names: DisplayNames, width: float) -> list[Float]:
+    """The main table and those beside it."""
+    floats = [_main(section, suffix, names, width)]
+    for name, (table, grid) in side_tables(section, names).items():
+        floats.append(Float(f"{name}{suffix}", f"{names.heading}: {table.title}", grid, note=table.note))
+    return floats
 
 
-def _side_table(title: str, table: SideTable, columns: str) -> list[str]:
-    """A table of its own, under the block's title. ``columns`` is how LaTeX shall set them."""
-    return [
-        r"\begin{table}",
-        _SMALL,
-        rf"\caption{{{escape_latex(f'{title}. {table.title}. {table.note}')}}}",
-        r"\smallskip",
-        _FIT,
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(map(escape_latex, table.heads)) + r" \\",
-        r"\midrule",
-        *(" & ".join(map(escape_latex, line)) + r" \\" for line in table.lines),
-        r"\bottomrule",
-        r"\end{tabular}}",
-        r"\end{table}",
-    ]
-
-
-def _results(section: Section, groups: range) -> str:
-    """The columns of some of the ``groups``: 0 is the undefended network, 1 the first defense."""
-    names = [section.block.defenses[group - 1] if group else NO_DEFENSE for group in groups]
-    heads = [list(HEADS.values())[: len(HEADS) if group else len(BEFORE)] for group in groups]
-    widths = list(map(len, heads))
-    given = {name: group.heading for group in section.block.groups for name in group.defenses}
-    known = [(given.get(name, ""), width) for name, width in zip(names, widths, strict=True)]
-    spans = [(text, sum(width for _, width in run)) for text, run in groupby(known, key=lambda pair: pair[0])]
-    body = []
-    for row in section.rows:
-        if row.average:
-            body.append(r"\midrule")
-        body.append(" & ".join([escape_latex(row.heading), *(_cell(row.cells[group]) for group in groups)]) + r" \\")
-    return "\n".join(
-        [
-            _FIT,
-            rf"\begin{{tabular}}{{l{'r' * sum(widths)}}}",
-            r"\toprule",
-            *_spanned(spans),
-            *_spanned(list(zip(names, widths, strict=True))),
-            " & ".join(["Attack", *(head for group in heads for head in group)]) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}}",
-        ]
-    )
-
-
-def _spanned(heads: list[tuple[str, int]]) -> list[str]:
-    """A line of headings over several columns each, after the first column, and a line under those that are not ""."""
-    rules, column = [], 2
-    for text, width in heads:
-        if text:
-            rules.append(rf"\cmidrule(lr){{{column}-{column + width - 1}}}")
-        column += width
-    spanning = [_spanning(width, escape_latex(text)) for text, width in heads]
-    return [" & ".join(["", *spanning]) + r" \\", " ".join(rules)]
-
-
-def _spanning(width: int, text: str) -> str:
-    return rf"\multicolumn{{{width}}}{{c}}{{{text}}}"
-
-
-def _cell(cell: CellText) -> str:
-    if not cell.done:
-        return _spanning(len(cell.figures), cell.word)
-    last = len(cell.figures) - 1
-    figures = [_figure(text, bold=cell.best and index == last) for index, text in enumerate(cell.figures)]
-    if cell.tally:
-        figures[0] += rf"~\scriptsize({cell.tally})"
-    return " & ".join(figures)
-
-
-def _figure(text: str, *, bold: bool) -> str:
-    """A mean with its spread as a small index; in bold, the mean only."""
-    mean, _, spread = text.partition("±")
-    mean = "--" if mean == UNDEFINED else mean
-    mean = rf"\textbf{{{mean}}}" if bold else mean
-    return rf"{mean}$_{{\pm {spread}}}$" if spread else mean
+def _main(section: Section, suffix: str, names: DisplayNames, width: float, *, intervals: bool = False) -> Float:
+    """The main table; the first line of the legend is in its caption, the others are below it."""
+    first, *others = (names.in_sentence(line) for line in legend(section.block, best="Bold"))
+    if intervals:
+        others.insert(0, "Small figures: 95 % interval of the mean.")
+        grid = results_grid(section, names, INTERVALS)
+    else:  # whichever takes less room
+        grids = [results_grid(section, names, spread) for spread in (BESIDE, BELOW)]
+        grid = min(grids, key=lambda grid: height(grid, width))
+    return Float(f"{'intervals' if intervals else 'main'}{suffix}", names.heading, grid, first, " ".join(others))

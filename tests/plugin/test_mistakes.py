@@ -95,6 +95,23 @@ IN_THE_CLASS = {  # what is wrong with it, and what is said after its name
     "a name that means all": (text_of(name="all"), "name='all': expected letters"),
     "a version that is a text": (text_of(field="version: ClassVar[str] = '2'"), "version='2': expected a whole number"),
     "a source that is none": (text_of(field="source: ClassVar = None"), "source=None: expected a text"),
+    "a title of two lines": (
+        text_of(field="title: ClassVar = 'a\\nb'"),
+        "title='a\\nb': expected a text of one line",
+    ),
+    "an endless title": (
+        text_of(field="title: ClassVar = 'a' * 99"),
+        f"title='{'a' * 99}': expected a text of one line",
+    ),
+    "a title that is a parameter": (
+        text_of(field="title: str = 'FT-SAM'"),
+        'title is declared as a parameter; expected a class variable, title: ClassVar[str] = "FT-SAM"',
+    ),
+    "an entry that is none": (text_of(field="bibtex: ClassVar = 3"), "bibtex=3: expected a text"),
+    "an entry that is a command": (
+        text_of(field=r"bibtex: ClassVar = r'@misc{a, title = {\input{x}}}'"),
+        r"bibtex='@misc{a, title = {\\input{x}}}': expected texts and accents, not a command",
+    ),
 }
 WHEN_ENTERED = {
     "no name": (GOOD.replace('name: ClassVar[str] = "mine"', "pass"), 'name is missing; expected name: ClassVar[str]'),

@@ -90,7 +90,7 @@ def test_every_format_has_the_table() -> None:
     made = sections(frame)
     texts = [markdown(made), latex(made), page(made, [[]], []), "\n".join(printed(terminal_table(frame, 80), 80))]
     for text in texts:
-        part = text.split("Target classes named")[1].split("Knowledge and cost")[0]
+        part = text.split("Target classes named", 1)[1].split("Knowledge and cost")[0]
         assert "1 right, 1 wrong, 1 none" in part
         assert "4 of 6" in part
     numbers = pd.read_csv(StringIO(csv(blocks(frame)))).set_index(["attack", "defense"])
