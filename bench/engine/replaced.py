@@ -3,7 +3,7 @@
 import builtins
 import sys
 from collections.abc import Iterator
-from operator import attrgetter
+from operator import attrgetter, eq
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -37,7 +37,8 @@ class Loaded:
         self.module = module
         owners: list[Any] = [module, *_defined_in(module)]
         self.spaces = [(owner, vars(owner), dict(vars(owner))) for owner in owners]
-        values = (value for *_, held in self.spaces for value in held.values())
+        self.names, self.held = [names for _, names, _ in self.spaces], [held for *_, held in self.spaces]
+        values = (value for held in self.held for value in held.values())
         self.functions = [value for value in values if type(value) is FunctionType]
         self.codes = list(map(_CODE, self.functions))
         self.defaults = list(map(_DEFAULTS, self.functions))
@@ -47,7 +48,7 @@ class Loaded:
         """Whether all is as it was; quick, for identical values are not compared any further."""
         try:
             return (
-                all([names == held for _, names, held in self.spaces])  # noqa: C419 - a list is quicker
+                all(map(eq, self.names, self.held))
                 and list(map(_CODE, self.functions)) == self.codes
                 and list(map(_DEFAULTS, self.functions)) == self.defaults
             )
