@@ -165,6 +165,7 @@ def test_a_keeper_that_died_while_nothing_ran_is_replaced(own_forks):
     assert keeper(own_forks).pid != before.pid
 
 
+@pytest.mark.usefixtures("empty_keepers")
 def test_a_keeper_that_cannot_start_is_an_error():
     forks = Forks(forked.fails)
     with pytest.raises(Died, match=r"the process that starts others died .exit code 1"):
