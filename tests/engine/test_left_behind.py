@@ -10,6 +10,7 @@ import tiny
 
 import bench
 from bench.engine.display import Silent
+from bench.provenance import command_line
 from bench.store.store import Store
 
 
@@ -58,7 +59,9 @@ def command(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
 def test_a_foreign_stage_that_leaves_something_behind_changes_nothing_for_the_next(command, neighbour):
     folder, run = command
     assert run.returncode == 0, run.stderr
-    check_neighbour(bench.load(folder / "store"), neighbour)
+    results = bench.load(folder / "store")
+    check_neighbour(results, neighbour)
+    assert {record.command for record in results.records} == {command_line(run.args[3:])}
     assert len(tiny.children(folder)) == 4
     assert not tiny.alive(tiny.children(folder), 0)
 
