@@ -1,6 +1,7 @@
 """Every record says where it comes from."""
 
 import json
+import os
 import platform
 import shlex
 import shutil
@@ -107,7 +108,10 @@ def test_the_commit_says_whether_the_tree_was_changed(tmp_path, monkeypatch):
     assert asked() == (None, None)  # a file that the repository around it does not hold
     git("add", "provenance.py")
     git("commit", "-qm", "first")
+    index = (tmp_path / ".git" / "index").read_bytes()
+    os.utime(file, (1, 1))
     assert asked() == (git("rev-parse", "HEAD"), False)
+    assert (tmp_path / ".git" / "index").read_bytes() == index  # brought up to date, it would be locked
     file.write_text("2")
     assert asked() == (git("rev-parse", "HEAD"), True)
 
