@@ -42,7 +42,7 @@ def commit() -> tuple[str | None, bool | None]:
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:
-        call = ("git", "-C", str(here), *arguments)
+        call = ("git", "--no-optional-locks", "-C", str(here), *arguments)  # a killed run would leave the lock behind
         return subprocess.run(call, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:

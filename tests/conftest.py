@@ -1,7 +1,8 @@
 """What the tests share: small images, one-file plugins, and where the real CIFAR-10 lies if it is at hand."""
 
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,18 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # of a suite in the backg
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SPEC = ImageSpec(3, 16, 16, classes=5, mean=(0.5,) * 3, std=(0.25,) * 3)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def disk() -> Iterator[None]:
+    """Nothing that this process writes is waited for until it is on the disk: no test cuts the power.
+
+    Half of the seconds of a small run are such waits. What is to be waited for, and in which order, is what
+    ``store/test_durability.py`` records; the processes that tests start wait as ever.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which fails for the same descriptors
+        yield
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import torch
 
+from bench.cell.apart.keeper import COMPILER
 from bench.cell.apart.messages import receive, send, telling
 from bench.errors import Damaged
 
@@ -45,6 +46,12 @@ def state(connection):
         here = Path("/proc/self/fd")
         links = {int(link.name): str(link.readlink()) for link in list(here.iterdir()) if link.is_symlink()}
         send(connection, (links, threading.active_count(), os.getpid(), torch.get_num_threads()))
+
+
+def loaded(connection):
+    """Tell whether this process need not load what every optimizer does."""
+    with telling(connection):
+        send(connection, COMPILER in sys.modules)
 
 
 class Unreadable(Exception):

@@ -1,5 +1,6 @@
 """What an installation exposes: ``bench`` and nothing else, from a wheel and from an editable installation alike."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -167,8 +168,16 @@ def write_modules(folder: Path, layout: str) -> None:
             (folder / name / "__init__.py").write_text(f"from {name}.whose import WHOSE\n")
 
 
-@pytest.mark.parametrize("layout", ["directory", "package", "module"])
-@pytest.mark.parametrize("installation", ["wheel", "editable"])
+LAYOUTS = {("wheel", "directory"), ("wheel", "module"), ("editable", "package")}  # each layout, each installation
+
+
+@pytest.mark.parametrize(
+    ("installation", "layout"),
+    [
+        pytest.param(*pair, marks=() if pair in LAYOUTS else pytest.mark.slow)
+        for pair in itertools.product(("wheel", "editable"), ("directory", "package", "module"))
+    ],
+)
 def test_a_users_modules_of_the_same_names_and_ours_live_side_by_side(installed, tmp_path, installation, layout):
     write_modules(tmp_path, layout)
     (tmp_path / "script.py").write_text(SCRIPT)

@@ -1,6 +1,7 @@
 """Every record says where it comes from."""
 
 import json
+import os
 import platform
 import shlex
 import shutil
@@ -41,10 +42,11 @@ def test_with_the_home_directory_at_the_root_nothing_is_hidden():
 
 
 def test_records_of_every_status_say_where_they_come_from(tmp_path, capsys, monkeypatch):
+    """Those of a worker: ``engine/test_left_behind.py``."""
     monkeypatch.setenv("HOME", str(tmp_path))
     shutil.copy(tiny.PLUGIN_FOLDER / "trouble.py", tmp_path)
-    arguments = ["run", *OPTIONS, "--defenses", "none,raises,exits,declines", "--plugin", str(tmp_path / "trouble.py")]
-    arguments += ["--store", str(tmp_path / "s"), "--workers", "1"]
+    arguments = ["run", *OPTIONS, "--defenses", "none,raises,declines", "--plugin", str(tmp_path / "trouble.py")]
+    arguments += ["--store", str(tmp_path / "s"), "--executor", "inline"]
     with pytest.raises(SystemExit):
         main(arguments)
     assert provenance.typed_command.get() is None
@@ -53,13 +55,12 @@ def test_records_of_every_status_say_where_they_come_from(tmp_path, capsys, monk
     assert {name: record.status for name, record in records.items()} == {
         "none": "done",
         "raises": "failed",
-        "exits": "failed",
         "declines": "not-applicable",
     }
     head, dirty = provenance.commit()
     for record in records.values():
         assert record.command.startswith("bench run --datasets 'digits[train_size=200]' --models")
-        assert record.command.endswith("--plugin ~/trouble.py --store ~/s --workers 1")
+        assert record.command.endswith("--plugin ~/trouble.py --store ~/s --executor inline")
         assert str(tmp_path) not in record.command
         assert (record.commit, record.dirty, record.code_version) == (head, dirty, bench.__version__)
         assert json.loads(record.packages)["torch"] == torch.__version__.split("+")[0]
@@ -107,7 +108,10 @@ def test_the_commit_says_whether_the_tree_was_changed(tmp_path, monkeypatch):
     assert asked() == (None, None)  # a file that the repository around it does not hold
     git("add", "provenance.py")
     git("commit", "-qm", "first")
+    index = (tmp_path / ".git" / "index").read_bytes()
+    os.utime(file, (1, 1))
     assert asked() == (git("rev-parse", "HEAD"), False)
+    assert (tmp_path / ".git" / "index").read_bytes() == index  # brought up to date, it would be locked
     file.write_text("2")
     assert asked() == (git("rev-parse", "HEAD"), True)
 

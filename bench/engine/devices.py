@@ -37,7 +37,9 @@ def set_deterministic(wanted: bool) -> None:
 
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
-    torch.use_deterministic_algorithms(wanted)
+    now = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if now != (wanted, False):  # the call loads torch's compiler, which takes more than a second
+        torch.use_deterministic_algorithms(wanted)
     torch.backends.cudnn.benchmark = not wanted
 
 

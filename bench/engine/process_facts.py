@@ -6,6 +6,7 @@ anew (``bench.engine.worker``).
 
 import gc
 import locale
+import operator
 import os
 import resource
 import signal
@@ -63,6 +64,7 @@ def process_facts() -> Iterator[Fact]:
 
 _LIMITS = {name: getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
 _SIGNALS = sorted(signal.valid_signals())
+_SIGNAL_NAMES = [signal.strsignal(number) or str(number) for number in _SIGNALS]
 _STREAMS = ("stdin", "stdout", "stderr", "__stdout__", "__stderr__")
 _INTERPRETER_HOOKS = ("excepthook", "displayhook", "breakpointhook", "unraisablehook")
 
@@ -104,7 +106,7 @@ def _set_limits(value: dict[str, tuple[int, int]]) -> None:
 
 
 def _handlers() -> dict[str, Any]:
-    handlers = {signal.strsignal(number) or str(number): signal.getsignal(number) for number in _SIGNALS}
+    handlers: dict[str, Any] = dict(zip(_SIGNAL_NAMES, map(signal.getsignal, _SIGNALS), strict=True))
     return {**handlers, "blocked signals": signal.pthread_sigmask(signal.SIG_BLOCK, ())}
 
 
@@ -181,6 +183,8 @@ def _set_modules(value: dict[str, Any]) -> None:
 
 def _modules_replaced(fact: Fact, before: dict[str, Any], after: dict[str, Any]) -> str | None:
     """More may be loaded; what was loaded must stay what it is."""
+    if len(before) == len(after) and all(map(operator.is_, map(after.get, before), before.values())):
+        return None  # as nearly always: quick, for there are thousands
     names = [name for name, module in before.items() if after.get(name) is not module] + _forged(before, after)
     return f"{fact.what} replaced ({printable(', '.join(names), 100)})" if names else None
 

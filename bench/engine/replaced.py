@@ -3,6 +3,7 @@
 import builtins
 import sys
 from collections.abc import Iterator
+from operator import attrgetter, eq
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ _MOST = 3  # that are named
 _KEPT_BY_OTHERS = ("__pydantic", "__warningregistry__", "__annotations__", "__abstractmethods__", "__signature__",
                    "_abc_impl", "__doc__", "__class_vars__", "__private_attributes__", "Storage")  # fmt: skip
 _TORCH = str(Path(torch.__file__).parent)
+_CODE, _DEFAULTS = attrgetter("__code__"), attrgetter("__defaults__")
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made in Python, so that it can be changed
 
 
@@ -35,19 +37,20 @@ class Loaded:
         self.module = module
         owners: list[Any] = [module, *_defined_in(module)]
         self.spaces = [(owner, vars(owner), dict(vars(owner))) for owner in owners]
-        values = (value for *_, held in self.spaces for value in held.values())
+        self.names, self.held = [names for _, names, _ in self.spaces], [held for *_, held in self.spaces]
+        values = (value for held in self.held for value in held.values())
         self.functions = [value for value in values if type(value) is FunctionType]
-        self.codes = [function.__code__ for function in self.functions]
-        self.defaults = [function.__defaults__ for function in self.functions]
+        self.codes = list(map(_CODE, self.functions))
+        self.defaults = list(map(_DEFAULTS, self.functions))
 
     @property
     def is_same(self) -> bool:
         """Whether all is as it was; quick, for identical values are not compared any further."""
         try:
             return (
-                all([names == held for _, names, held in self.spaces])  # noqa: C419 - a list is quicker
-                and [function.__code__ for function in self.functions] == self.codes
-                and [function.__defaults__ for function in self.functions] == self.defaults
+                all(map(eq, self.names, self.held))
+                and list(map(_CODE, self.functions)) == self.codes
+                and list(map(_DEFAULTS, self.functions)) == self.defaults
             )
         except Exception:  # of values that are odd to compare, such as arrays
             return False

@@ -69,7 +69,7 @@ def work(stage: Stage, workshop: Workshop, slot: int, *, restoring: bool = False
         if os.getpid() != process:  # a copy, which the plugin forked and did not end
             os._exit(1)
     changed = before.changes()
-    if restoring:
+    if restoring and changed:
         before.restore()
     changed += _ended(workshop)
     if workshop.device.type == "cuda":  # for the other workers of this GPU, and for this one's next stage

@@ -45,7 +45,8 @@ def watched(call: Callable[[], Any]) -> Watched:
             error = raised
         finally:
             changes, drawn = before.changes(), _drawn(generators)
-            before.restore()
+            if changes:  # else there is nothing to put back
+                before.restore()
     return Watched(value, error, changes, drawn, text.all)
 
 

@@ -4,6 +4,7 @@ import io
 import os
 
 import pytest
+import torch
 from joblib.externals.loky.backend import context as joblib_context
 
 from bench.engine import devices
@@ -42,6 +43,30 @@ def test_workers_on_the_cpu_respect_affinity_and_the_quota_of_the_container(
     assert devices.cores() == expected
     assert devices.slots("cpu", None, 1) == ["cpu"] * expected
     assert len(devices.slots("cpu", None, 2)) == max(1, expected // 2)
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted", "asked"),
+    [
+        ((False, False), False, []),
+        ((True, False), True, []),
+        ((False, False), True, [True]),
+        ((True, False), False, [False]),
+        ((True, True), True, [True]),  # it would only have warned
+        ((False, True), False, [False]),
+    ],
+)
+def test_torch_is_told_which_algorithms_it_may_use_only_where_that_is_new(monkeypatch, now, wanted, asked):
+    """To be told makes it load its compiler."""
+    told = []
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "as it is")
+    monkeypatch.setattr("torch.backends.cudnn.benchmark", False)
+    monkeypatch.setattr("torch.are_deterministic_algorithms_enabled", lambda: now[0])
+    monkeypatch.setattr("torch.is_deterministic_algorithms_warn_only_enabled", lambda: now[1])
+    monkeypatch.setattr("torch.use_deterministic_algorithms", told.append)
+    devices.set_deterministic(wanted)
+    assert told == asked
+    assert torch.backends.cudnn.benchmark == (not wanted)
 
 
 def test_gpus_are_shared_as_declared(monkeypatch):

@@ -1,4 +1,4 @@
-"""The options deterministic and compile: set, recorded, and undone after the run."""
+"""The options deterministic and compile: set, recorded, and undone after the run; ``test_options.py`` has workers."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from bench.plugin.values import LabelledImages
 from bench.toolbox.training import Recipe, train
 
 
-def run(folder: Path, executor: str, **options: object) -> pd.DataFrame:
+def run(folder: Path, **options: object) -> pd.DataFrame:
     """The table of a run with a defense that computes exactly and one that does not."""
-    request = {**tiny.GRID, "attacks": "corner", "defenses": "halve,inexact", "executor": executor, "workers": 1}
+    request = {**tiny.GRID, "attacks": "corner", "defenses": "halve,inexact", "executor": "inline"}
     request["plugin"] = [tiny.plugins(folder), tiny.PLUGIN_FOLDER / "inexact.py"]
     return bench.run(**request, store=folder / "store", **options).frame.set_index("defense")
 
@@ -24,14 +24,13 @@ def run(folder: Path, executor: str, **options: object) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory) -> pd.DataFrame:
     """The table without the option."""
-    return run(tmp_path_factory.mktemp("usual"), "inline")
+    return run(tmp_path_factory.mktemp("usual"))
 
 
-@pytest.mark.parametrize("executor", ["inline", "local"])
-def test_deterministic_fails_inexact_operations_and_is_recorded(tmp_path, usual, executor):
+def test_deterministic_fails_inexact_operations_and_is_recorded(tmp_path, usual):
     assert usual.status.eq("done").all()
     assert not usual.deterministic.any()
-    exact = run(tmp_path, executor, deterministic=True)
+    exact = run(tmp_path, deterministic=True)
     assert exact.status.to_dict() == {"halve": "done", "inexact": "failed"}
     assert "does not have a deterministic implementation" in exact.reason["inexact"]
     assert exact.deterministic["halve"]

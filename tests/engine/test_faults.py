@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 import tiny
 
 import bench
+from bench.engine import worker
+from bench.errors import Died
 from bench.records import Record
 from bench.store.store import Store
 
@@ -26,7 +29,7 @@ BAD = {
     "hoard": (2, "failed", "MemoryError, both times"),
     "hang": (2, "timeout", "stopped after the timeout of 4 s, both times"),
 }
-QUICK = ["raise", "interrupt", "leave", "big", "vanish", "kill", "hang"]
+QUICK = ["raise", "interrupt", "leave", "big", "vanish", "hang"]  # what is killed: ``test_a_killed_process_…``
 
 
 def misbehave(folder: Path, ways: list[str]) -> tuple[dict[str, Record], Counter[str]]:
@@ -71,6 +74,12 @@ def test_bad_defense_fails_only_its_own_cell(failed, way):
 @pytest.mark.parametrize("way", [way for way in BAD if way not in QUICK])
 def test_bad_defense_fails_only_its_own_cell_slow(slowly_failed, way):
     check(slowly_failed, way)
+
+
+@pytest.mark.parametrize(("code", "status"), [(-signal.SIGKILL, "memory"), (-signal.SIGSEGV, "died"), (7, "died")])
+def test_a_killed_process_is_taken_to_have_run_out_of_memory(code, status):
+    """The small form of "kill": ``test_forks.py`` has how a death is told, ``test_scheduler.py`` what follows."""
+    assert worker._status(Died("the defense's process", code)) == status
 
 
 @pytest.mark.slow

@@ -52,8 +52,12 @@ def test_an_interrupted_run_leaves_a_store_that_resumes(tmp_path, signals, statu
     assert not any((store.root / "tmp").iterdir())
 
 
+@pytest.mark.slow
 def test_no_worker_outlives_its_parent(tmp_path):
-    """Not even one that hangs in code that never lets another thread run."""
+    """Not even one that hangs in code that never lets another thread run.
+
+    ``test_left_behind.py`` holds the same, of a frozen worker with copies: see the run that is killed there.
+    """
     run = tiny.start(tmp_path, attacks="corner", defenses="bad[how=freeze]", workers=1)
     wait_for(tmp_path, "freeze")
     assert len(tiny.processes(run.pid)) >= 2

@@ -1,4 +1,7 @@
-"""``--keep-networks``: the repaired network of every cell is kept beside it; nothing else is changed by it."""
+"""``--keep-networks``: the repaired network of every cell is kept beside it; nothing else is changed by it.
+
+``test_options.py`` has the defense in a process of its own.
+"""
 
 import json
 import shutil
@@ -51,14 +54,6 @@ def test_the_network_that_a_repair_returned_is_kept_and_no_other(kept):
     assert set(halved) == set(victim)
     assert torch.equal(halved["1.weight"], expected)
     assert KEPT not in store.hashes("cells", records["none"].key)  # it is the victim's
-
-
-def test_it_is_kept_too_where_the_defense_has_a_process_of_its_own(kept):
-    folder, records, store = kept
-    others, apart, _ = run(folder, "apart", executor="local", workers=1, keep_networks=True, defenses="halve")
-    ours, theirs = (one.tensors("cells", records["halve"].key, KEPT) for one in (store, apart))
-    assert others["halve"].key == records["halve"].key
-    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
 def test_keys_and_results_are_those_of_a_run_without(kept):

@@ -1,5 +1,6 @@
 """What a stage starts, prints or changes in its worker is not there for the next stage, nor after the run."""
 
+import subprocess
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import tiny
 
 import bench
 from bench.engine.display import Silent
+from bench.provenance import command_line
 from bench.store.store import Store
 
 
@@ -43,26 +45,43 @@ def check_neighbour(results, neighbour) -> None:
     assert frame[frame.defense_label == "halve"].reset_index(drop=True).equals(neighbour)
 
 
-def test_a_foreign_stage_that_leaves_something_behind_changes_nothing_for_the_next(tmp_path, neighbour):
-    results, _ = run(tmp_path, "leaves[how=children+thread+dtype+relu+draw],halve")
+@pytest.fixture(scope="module")
+def command(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A command whose foreign stage leaves all sorts of things behind and prints: its folder, and what it printed."""
+    folder = tmp_path_factory.mktemp("command")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "100")
+        run = tiny.start_leaving(folder, "leaves[how=children+thread+dtype+relu+draw+prints],halve")
+        out, err = run.communicate(timeout=120)
+    return folder, subprocess.CompletedProcess(run.args, run.returncode, out, err)
+
+
+def test_a_foreign_stage_that_leaves_something_behind_changes_nothing_for_the_next(command, neighbour):
+    folder, run = command
+    assert run.returncode == 0, run.stderr
+    results = bench.load(folder / "store")
     check_neighbour(results, neighbour)
-    assert len(tiny.children(tmp_path)) == 4
-    assert not tiny.alive(tiny.children(tmp_path), 0)
+    assert {record.command for record in results.records} == {command_line(run.args[3:])}
+    assert len(tiny.children(folder)) == 4
+    assert not tiny.alive(tiny.children(folder), 0)
 
 
 @pytest.mark.usefixtures("built_in")
 def test_a_stage_that_leaves_something_behind_in_its_worker_changes_nothing_for_the_next(tmp_path, neighbour):
-    hows = ["children+twin+thread", "dtype+relu+draw", "prints"]
+    hows = ["children+twin+thread+dtype+relu+draw", "prints"]
     results, notes = run(tmp_path, ",".join([*(f"leaves[how={how}]" for how in hows), "halve"]))
     check_neighbour(results, neighbour)
     pids = tiny.children(tmp_path)
     assert len(pids) == 4
     assert not tiny.alive(pids, 0)
-    left = [note for note in notes if "; its worker was replaced" in note]
-    assert len(left) == 2, notes
-    assert left[0].startswith("defense 'leaves' left 1 thread running (mine), ")
-    assert "processes running" in left[0]
-    assert "the default dtype changed (torch.float64), torch.nn.functional.relu replaced" in left[1]
+    [left] = [note for note in notes if "; its worker was replaced" in note]
+    for words in (
+        "1 thread running (mine)",
+        "processes running",
+        "the default dtype changed (torch.float64)",
+        "torch.nn.functional.relu replaced",
+    ):
+        assert words in left, notes
     head = next(number for number, note in enumerate(notes) if "leaves[how=prints] seed 0 printed 5,000," in note)
     [first] = [number for number, note in enumerate(notes) if note.endswith(" first \\x1b[31mline\\x1b[0m")]
     assert first > head or "leaves[how=prints] seed 0 prints: first" in notes[first]  # told while it ran
@@ -72,10 +91,10 @@ def test_a_stage_that_leaves_something_behind_in_its_worker_changes_nothing_for_
     assert sum(map(len, notes)) < 10_000
 
 
-def test_the_standard_output_has_the_table_alone(tmp_path, capsys, monkeypatch):
+def test_the_standard_output_has_the_table_alone(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
-    run = tiny.start_leaving(tmp_path, "leaves[how=prints]")
-    out, err = run.communicate(timeout=120)
+    _, run = command
+    out, err = run.stdout, run.stderr
     assert run.returncode == 0, err
     assert out == stores.bench(capsys, *run.args[3:])[1]  # nothing runs this time
     assert "leaves" in out

@@ -10,6 +10,7 @@ import pytest
 import tiny
 import torch
 
+from bench.cell.apart.forks import Forks
 from bench.engine.ray.actor import Opened, RayOrder, Worker
 from bench.errors import RequestError
 from bench.plan.plan import Request, make_plan
@@ -18,8 +19,9 @@ from bench.plan.registry import Registry
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
-    """With the plugins of the tiny grid."""
+def folder(tmp_path, monkeypatch) -> Path:
+    """With the plugins of the tiny grid. What starts processes for their code starts with the first of these."""
+    monkeypatch.setattr(Forks, "start", lambda forks: None)
     tiny.plugins(tmp_path)
     return tmp_path
 

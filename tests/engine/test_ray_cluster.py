@@ -1,6 +1,7 @@
 """Runs on a Ray cluster: on GPUs that Ray only believes in, on two nodes, and when workers and nodes die."""
 
 import json
+import re
 import shutil
 import statistics
 import tempfile
@@ -91,7 +92,9 @@ def expected(folder) -> pd.DataFrame:
     return tiny.table(run(folder, "inline", **REQUEST, executor="inline", device="cpu").frame)
 
 
+@pytest.mark.slow
 def test_two_gpus_of_one_node_give_the_same_table(folder, cluster, expected):
+    """The next test has both GPUs and the same table, beside a node that dies."""
     listener = Notes()
     frame = run(folder, "gpus", **REQUEST, executor="ray", listener=listener).frame
     pd.testing.assert_frame_equal(tiny.table(frame), expected)
@@ -115,6 +118,7 @@ def test_a_node_that_dies_loses_only_its_stage(folder, cluster, expected):
     frame = run(folder, "nodes", **REQUEST, executor="ray", listener=listener).frame
     assert killed.wait(20)
     pd.testing.assert_frame_equal(tiny.table(frame), expected)
+    assert 3 in map(workers, listener.notes), listener.notes
     assert any("stay" in note and "the worker died" in note for note in listener.notes), listener.notes
     assert gpus(frame) >= {"0", "1"}
     if not torch.cuda.is_available():
@@ -129,6 +133,11 @@ def test_when_no_node_is_left_the_rest_fails_with_one_reason(folder, cluster):
     assert killed.wait(20)
     assert (frame.status == "failed").all()
     assert frame.reason.str.startswith("no worker is left").all(), frame.reason.tolist()
+
+
+def workers(note: str) -> int:
+    """How many a note tells of, such as "workers: 2 on one node, 1 on another"."""
+    return sum(map(int, re.findall(r"(\d+) on ", note))) if note.startswith("workers: ") else 0
 
 
 def doomed_node(folder: Path, cluster: FakeCluster) -> threading.Event:

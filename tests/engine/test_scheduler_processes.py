@@ -22,8 +22,10 @@ def expected(tmp_path_factory) -> pd.DataFrame:
     return tiny.table(results.frame)
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_local_gives_the_same_table_as_inline(expected, tmp_path, workers):
+    """``test_cell.py`` has the small form: two workers give the table of inline, beside failures."""
     results = bench.run(**REQUEST, plugin=[tiny.plugins(tmp_path)], store=tmp_path / "store", workers=workers)
     pd.testing.assert_frame_equal(tiny.table(results.frame), expected)
     assert set(tiny.log(tmp_path).values()) <= {1, 2}  # halve[n=1] and halve[n=2] once for each of two attacks
@@ -33,7 +35,7 @@ def test_local_gives_the_same_table_as_inline(expected, tmp_path, workers):
 
 def test_two_runs_on_one_store_share_the_work_and_print_the_same_table(expected, tmp_path):
     options = {"attacks": REQUEST["attacks"], "defenses": "none,halve[n=1|2,seconds=0.3]", "workers": 1}
-    runs = [tiny.start(tmp_path, **options) for _ in range(2)]
+    runs = [tiny.start(tmp_path, **options, executor=executor) for executor in ("local", "inline")]
     out, err = zip(*(run.communicate(timeout=120) for run in runs), strict=True)
     assert [run.returncode for run in runs] == [0, 0], err
     assert out[0] == out[1]
@@ -54,7 +56,7 @@ def test_a_cell_that_another_process_has_locked_is_waited_for(tmp_path):
     (tmp_path / "log").unlink()
     with locks.lock(store, key) as locked:
         assert locked
-        run = tiny.start(tmp_path, **options)
+        run = tiny.start(tmp_path, **options, executor="inline")
         note = next((line for line in run.stderr if "another run" in line), None)  # waits until the run ends
         assert note is not None
         time.sleep(2)

@@ -19,6 +19,8 @@ from typing import Any, NoReturn
 from bench.cell.apart import kernel
 from bench.cell.apart.messages import Gone, receive, send
 
+COMPILER = "torch._dynamo"  # every optimizer loads it, which takes more than a second
+LOADED = ("bench.cell.apart.defender", "bench.cell.apart.stage", COMPILER)  # once, for all that is forked
 LOOK = 0.02  # seconds between two looks at whether a forked process still lives
 
 
@@ -64,7 +66,7 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: keeper.close())
     kernel.signal_with_the_parent(signal.SIGTERM)
     kernel.adopt_orphans()  # what forked processes have detached from themselves
-    for module in ("bench.cell.apart.defender", "bench.cell.apart.stage"):
+    for module in LOADED:
         importlib.import_module(module)
     with suppress(Gone, EOFError, OSError):
         keeper.serve()

@@ -5,6 +5,7 @@ If its defense is foreign too, the worker forks a process for that as well and h
 
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from bench.cell.apart.defender import PROCESS as DEFENDER
+from bench.cell.apart.keeper import COMPILER
 from bench.cell.apart.messages import Gone, Line, Progress, receive, reply, send, telling
 from bench.cell.apart.seeds import seed_all
 from bench.cell.make import make
@@ -60,6 +62,7 @@ def make_stage(stage: Stage, workshop: Workshop) -> LogLines:
     foreign = {kind for kind, ref in stage.refs.items() if ref.foreign}
     oracle = isinstance(stage, CellStage) and stage.oracle
     if workshop.forks is None or not (foreign if oracle else foreign - {"defense"}):
+        import_module(COMPILER)  # before any clock runs
         return make(stage, workshop)
     with ExitStack() as processes:
         defender = None

@@ -64,6 +64,10 @@ def test_a_process_begins_afresh(forks):
     assert torch_threads == 1
 
 
+def test_a_process_has_loaded_what_every_optimizer_needs(forks):
+    assert ask(forks, "loaded", None)
+
+
 @pytest.mark.parametrize("name", forked.odd_errors())
 def test_what_is_raised_comes_back_as_one_line_and_its_traceback(forks, name):
     with pytest.raises(Elsewhere) as raised:
@@ -165,6 +169,7 @@ def test_a_keeper_that_died_while_nothing_ran_is_replaced(own_forks):
     assert keeper(own_forks).pid != before.pid
 
 
+@pytest.mark.usefixtures("empty_keepers")
 def test_a_keeper_that_cannot_start_is_an_error():
     forks = Forks(forked.fails)
     with pytest.raises(Died, match=r"the process that starts others died .exit code 1"):
