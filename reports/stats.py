@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+DECIMALS = 1  # of a percentage; two DERs that agree in them count as equal
 
 
 @dataclass(frozen=True)
