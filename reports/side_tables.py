@@ -13,6 +13,10 @@ from bench.reports.identification import identification_table
 from bench.reports.records import DETECTION, STEALTH
 from bench.reports.side_table import SideTable
 from bench.reports.stats import RowSet, Stat
+from bench.reports.uncertainty.differences import differences_table
+from bench.reports.uncertainty.interval_table import interval_table
+from bench.reports.uncertainty.ranks import ranks_table
+from bench.reports.uncertainty.stability import stability_table
 
 _OF_ATTACKS = (
     "Base rate: the share of clean images of other classes that the network takes for their target anyway. "
@@ -30,7 +34,10 @@ _COSTS = (
 
 def side_tables(block: Block) -> list[SideTable]:
     """The tables of measurements beside a block's results, without those that have no line."""
-    makers = (attack_table, detection_table, identification_table, reconstruction_table, cost_table)
+    makers = (
+        *(interval_table, differences_table, ranks_table, stability_table),
+        *(attack_table, detection_table, identification_table, reconstruction_table, cost_table),
+    )
     tables = [make(block) for make in makers]
     return [table for table in tables if table.lines]
 

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 
 from bench.reports.records import METRICS
 from bench.reports.stats import Stat
+from bench.reports.uncertainty.quantiles import LEVEL, quantile
 from bench.reports.uncertainty.samples import PARTS, Array, Samples
 from bench.reports.uncertainty.spread import Rows, spread
 
-LEVEL = 0.95
 Limits = dict[str, tuple[Array, Array]]
 """By metric, the lower and the upper ends of each column's interval, (C,); NaN where there is none."""
 
@@ -50,11 +49,6 @@ def bounded(stats: dict[str, Stat], limits: Limits, column: int) -> dict[str, St
         else stat
         for metric, stat in stats.items()
     }
-
-
-def quantile(df: Array) -> Array:
-    """Student's quantile for an interval at ``LEVEL``, with ``df`` degrees of freedom; NaN where they are not > 0."""
-    return np.asarray(student.ppf((1 + LEVEL) / 2, df))
 
 
 def wilson(share: Array, count: Array) -> tuple[Array, Array]:

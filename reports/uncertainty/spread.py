@@ -4,7 +4,8 @@ Two things vary: the victims, from seed to seed, and the test images, which all 
 is that of a crossed design. Its variance is the sum of what the means of the seeds tell (within each attack, since the
 attacks are chosen and not drawn) and of what the images tell, less what both of them count: the interaction. A
 bootstrap over so few seeds is far too narrow, so quantiles are Student's, with the degrees of freedom of Welch and
-Satterthwaite (docs/findings/statistics.md has the coverage of both).
+Satterthwaite. Where one attack has two to four seeds, they would be too narrow, and the half-widths of seeds and images
+are added by their squares (docs/findings/statistics.md has the coverage of all).
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.reports.uncertainty.quantiles import freedom_of, quantile
 from bench.reports.uncertainty.samples import Array, Samples, Victim
 
 Rows = Sequence[tuple[int, Sequence[int]]]
 """Which victims a mean is over: places of attacks, each with the places of its seeds."""
+ENOUGH = 4  # degrees of freedom, over all attacks, for Satterthwaite's approximation
 FEW = 1e-9
 
 
@@ -158,9 +161,13 @@ def _errors(spread: Spread, victims: Array, freedom: Array, images: Array, both:
     of_images = np.where(shown, np.nan_to_num(images) + spread.floor, 0)
     more = np.where(seen, np.maximum(of_images - both, 0), of_images)
     variance = np.where(seen | shown, of_seeds.sum(axis=0) + more, np.nan)
+    total = of_seeds.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        terms = (of_seeds**2 / freedom).sum(axis=0) + more**2 / max(spread.count, 1)
-        df = np.where(terms > 0, variance**2 / terms, np.where(seen, _least(freedom), np.inf))
+        wide = np.where(total > 0, quantile(_freedom(of_seeds, freedom)) ** 2 * total, 0)
+        squares = freedom_of(np.sqrt((wide + quantile(np.inf) ** 2 * more) / variance))
+        satterthwaite = variance**2 / ((of_seeds**2 / freedom).sum(axis=0) + more**2 / max(spread.count, 1))
+        df = np.where(_least(freedom) < ENOUGH, squares, satterthwaite)
+    df = np.where(variance > 0, df, np.where(seen, _least(freedom), np.inf))
     return Errors(np.sqrt(np.maximum(variance, 0)), df)
 
 
