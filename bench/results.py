@@ -80,21 +80,30 @@ class Results:
         return Text("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
     def report(
-        self, out: str | Path = "bench-report", *, with_invalid: bool = False, figures: Iterable[str] = ()
+        self,
+        out: str | Path = "bench-report",
+        *,
+        with_invalid: bool = False,
+        figures: Iterable[str] = (),
+        compare_with: str = "",
     ) -> Path:
         """Write tables, figures and a page to a directory, as ``bench report`` does; return the page's path.
 
-        figures: sweeps to draw beside the usual ones, such as ``["sweep:beta"]``. Raises RequestError if there are no
+        figures: sweeps to draw beside the usual ones, such as ``["sweep:beta"]``. compare_with: a defense that all others
+        are compared with, beside the best. Raises RequestError if there are no
         results, or for a sweep without any.
         """
+        from bench.cell.outcomes import outcomes
         from bench.reports import UnknownFigure, write_report
         from bench.store.store import Store
 
         folder = directory_named("out", out)
         self._expect_some("report")
-        shown = None if self.store is None else pictures(Store(self.store, create=False), _warn)
+        store = None if self.store is None else Store(self.store, create=False)
+        shown, known = (None, None) if store is None else (pictures(store, _warn), outcomes(store, _warn))
+        how: dict[str, Any] = {"with_invalid": with_invalid, "figures": figures, "outcomes": known, "compare_with": compare_with}
         try:
-            return write_report(self.frame, folder, shown, with_invalid=with_invalid, figures=figures)[-1]
+            return write_report(self.frame, folder, shown, **how)[-1]
         except UnknownFigure as error:
             raise RequestError(f"report: {error}") from None
 

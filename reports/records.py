@@ -22,7 +22,7 @@ HEADS = {"acc": "ACC", "acc_target": "ACC(t)", "asr": "ASR", "ra": "RA", "der": 
 METRICS = list(HEADS)
 BEFORE = [name for name in METRICS if name != "der"]  # the metrics of the undefended network
 STEALTH = ["psnr", "ssim", "l0", "l2", "linf"]
-DETECTION = ["auroc", "tpr", "fpr", "tpr_assigned", "fpr_assigned"]
+DETECTION = ["auroc", "average_precision", "tpr_at_1_fpr", "tpr", "fpr", "tpr_assigned", "fpr_assigned"]
 COSTS = ["train_seconds", "defense_seconds", "inference_seconds", "ms_per_sample", "ms_per_sample_before"]
 COSTS += ["ms_added", "ms_added_spread"]
 NUMBERS = [

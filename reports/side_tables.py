@@ -23,7 +23,7 @@ _OF_ATTACKS = (
     "ASR benign: the share of triggered images that a benign network takes for their target; – where it is not known."
 )
 _DENOMINATORS = (
-    "TPR and FPR: of all triggered and of all clean inputs. "
+    "AP: average precision, of which chance is the share of triggered inputs. TPR and FPR: of all triggered and of all clean inputs. "
     "→t: only of those that the undefended network assigns to a target class, as BNA's paper counts."
 )
 _COSTS = (
@@ -81,7 +81,7 @@ def detection_table(block: Block) -> SideTable:
             return []
         return [[block.marked(attack), defense, *map(percent, stats)]]
 
-    heads = ["attack", "defense", "AUROC", "TPR", "FPR", "TPR→t", "FPR→t"]
+    heads = ["attack", "defense", "AUROC", "AP", "TPR at 1 % FPR", "TPR", "FPR", "TPR→t", "FPR→t"]
     return SideTable("Detection of triggered inputs, in %", heads, _of_cells(block, line), 2, _DENOMINATORS)
 
 

@@ -12,10 +12,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from bench.records.outcomes import OutcomesOf
 from bench.reports.blocks import DAGGER, Block, blocks
 from bench.reports.figures.acc_asr import acc_asr
 from bench.reports.figures.activation_histograms import activation_histograms
 from bench.reports.figures.class_statistics import class_statistics
+from bench.reports.figures.critical_difference import critical_difference
 from bench.reports.figures.der_map import der_map
 from bench.reports.figures.gallery import gallery
 from bench.reports.figures.stream_curves import stream_curves
@@ -28,6 +30,7 @@ from bench.reports.tables.latex import latex
 from bench.reports.tables.markdown import markdown
 from bench.reports.tables.page import page
 from bench.reports.tables.sweep_csv import sweep_csv
+from bench.reports.uncertainty.record_limits import with_limits
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 Pictures = Callable[[str], Pair | None]
@@ -44,6 +47,11 @@ FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
         der_map,
         "Defense effectiveness rating (DER); 50 % means nothing gained. A star marks the best of a row among defenses "
         "that were given the same. Grey: there is no DER.",
+    ),
+    "ranks": (
+        critical_difference,
+        "Mean ranks of DER over victims, 1 the best, among defenses that were given the same. A bar joins defenses that "
+        "Nemenyi's test cannot tell apart at 5 %.",
     ),
     "class_statistics": (
         class_statistics,
@@ -74,17 +82,21 @@ def write_report(
     *,
     with_invalid: bool = False,
     figures: Iterable[str] = (),
+    outcomes: OutcomesOf | None = None,
+    compare_with: str = "",
 ) -> list[Path]:
     """Write tables, figures and index.html of the records in ``frame`` to ``folder``; return the paths written.
 
     ``frame`` has a row a cell; its columns are the fields of ``bench.records.Record``, any of which may be missing.
     ``pictures`` is asked for the first victim of each attack of each block until one has images.
     ``with_invalid``: attacks that did not work count in the averages too. ``figures``: sweeps to draw beside the
-    usual figures, such as ``sweep:beta`` (``bench.reports.sweeps``), each with its numbers as CSV. The same frame gives
-    the same files. A file is complete or not there; one of the same name is replaced. Raises UnknownFigure, before
+    usual figures, such as ``sweep:beta`` (``bench.reports.sweeps``), each with its numbers as CSV. ``outcomes`` is asked
+    for every done cell, by its key and its victim's, what became of each test image; without it some intervals are not
+    known. ``compare_with``: a defense that all others are compared with beside the best. The same frame gives the same
+    files. A file is complete or not there; one of the same name is replaced. Raises UnknownFigure, before
     anything is written, for a sweep of which there are no results, and OSError where the folder cannot be written.
     """
-    compared = blocks(frame, with_invalid=with_invalid)
+    compared = blocks(frame, with_invalid=with_invalid, outcomes=outcomes, compare_with=compare_with)
     swept = sweeps(compared, figures)
     sections = [section(block) for block in compared]
     paths = []
@@ -102,7 +114,7 @@ def write_report(
     write("table.md", markdown(sections).encode())
     write("table.tex", latex(sections).encode())
     write("table.csv", csv(compared).encode())
-    write("results.parquet", _parquet(frame))
+    write("results.parquet", _parquet(with_limits(frame)))
     write("index.html", page(sections, links, triggers).encode())  # last: it refers to the others
     return paths
 

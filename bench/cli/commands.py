@@ -258,6 +258,7 @@ def report(
     out
         The directory to write to; made if it does not exist.
     """
+    from bench.cell.outcomes import outcomes
     from bench.cell.validity import judged_records
     from bench.records import to_frame
     from bench.reports import UnknownFigure, write_report
@@ -271,7 +272,9 @@ def report(
     if frame.empty:
         raise RequestError(f"--store {store.root}: holds no results yet")
     try:
-        paths = write_report(frame, out, pictures(store, name_damaged), with_invalid=with_invalid, figures=figure)
+        known = outcomes(store, name_damaged)
+        shown = pictures(store, name_damaged)
+        paths = write_report(frame, out, shown, with_invalid=with_invalid, figures=figure, outcomes=known)
     except UnknownFigure as error:
         raise RequestError(f"--figure {error}") from None
     for path in paths:

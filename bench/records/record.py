@@ -34,7 +34,8 @@ class Record(BaseModel):
     ``controls`` is what the attacker controls, "data" or "training"; "" in records made before it was recorded.
     ``targets`` are classes by number; ``class_names`` are in the order of the numbers, none where they are not known.
     ``tpr_assigned`` and ``fpr_assigned`` count only inputs that the undefended model assigns to a target class, as BNA
-    does. ``detects_only`` marks a defense that flags inputs and changes no prediction: it has no DER. ``identified``
+    does. ``tpr_at_1_fpr`` is the TPR at the threshold where 1 % of the clean images are flagged, NaN in records made
+    before it was measured. ``detects_only`` marks a defense that flags inputs and changes no prediction: it has no DER. ``identified``
     says whether the classes that it took for targets are the true ones: "right", "wrong", "none", or "" where it looks
     for none or every class is one (``bench.cell.metrics.identification``). ``class_acc_before`` is the undefended
     model's ACC on each class, a JSON list in the order of the numbers, null for a class without images. ``base_rate``
@@ -85,6 +86,8 @@ class Record(BaseModel):
     acc_target_before: columns.Share = NAN
     class_acc_before: columns.Shares = "[]"
     auroc: columns.Share = NAN
+    tpr_at_1_fpr: columns.Share = NAN
+    average_precision: columns.Share = NAN
     tpr: columns.Share = NAN
     fpr: columns.Share = NAN
     tpr_assigned: columns.Share = NAN

@@ -19,11 +19,11 @@ _NOTE = (
     "both have results for."
 )
 _ALL = " for all pairs of the group, as the best is only known afterwards"
-Line = tuple[str, str, list[str], float]
 
 
 def differences_table(block: Block) -> SideTable:
-    """A line for each defense against the highest average DER of its group, then against ``block.compare_with``.
+    """A line for each defense against the one with the highest average DER of its group (among those with the most
+    victims), then against ``block.compare_with``.
 
     Only victims count that the averages are over. A defense that has no victim in common with the other has no line.
     """
@@ -51,14 +51,14 @@ def chosen_defense(block: Block) -> str:
 
 
 def _highest(block: Block, defenses: list[str]) -> str:
-    """Of those with a result for every victim that the averages are over, the one with the highest DER; else ""."""
+    """Of those with results for the most victims, the one with the highest average DER; "" with fewer than two."""
     if block.samples is None or not block.averaged:
         return ""
     mean = spread(block.samples, "der", block.averaged).mean
     at = {name: block.samples.columns.index(name) for name in defenses}
-    complete = [name for name in defenses if _common(block, at[name], at[name]) == block.averaged]
-    rated = {name: float(mean[at[name]]) for name in complete if not isnan(mean[at[name]])}
-    return max(rated, key=lambda name: rated[name]) if len(rated) > 1 else ""
+    rated = {name: float(mean[place]) for name, place in at.items() if not isnan(mean[place])}
+    victims = {name: sum(len(seeds) for _, seeds in _common(block, at[name], at[name])) for name in rated}
+    return max(rated, key=lambda name: (victims[name], rated[name])) if len(rated) > 1 else ""
 
 
 def _lines(block: Block, other: str, names: list[str], *, all_pairs: bool) -> list[list[str]]:

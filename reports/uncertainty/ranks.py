@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import isnan
 
 import numpy as np
+import pandas as pd
 from scipy.stats import friedmanchisquare, rankdata, wilcoxon
 
 from bench.reports.blocks import Block
@@ -101,6 +102,13 @@ def critical_difference(found: Ranking) -> float:
     victims, defenses = found.values.shape
     q = float(studentized_range.ppf(1 - ALPHA, defenses, np.inf)) / 2**0.5
     return q * (defenses * (defenses + 1) / (6 * victims)) ** 0.5
+
+
+def nemenyi(found: Ranking) -> pd.DataFrame:
+    """Nemenyi's p values between any two defenses, after Friedman's test; (defenses, defenses)."""
+    from scikit_posthocs import posthoc_nemenyi_friedman
+
+    return posthoc_nemenyi_friedman(np.round(100 * found.values, DECIMALS))
 
 
 def enough(block: Block) -> str:
