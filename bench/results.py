@@ -89,9 +89,9 @@ class Results:
     ) -> Path:
         """Write tables, figures and a page to a directory, as ``bench report`` does; return the page's path.
 
-        figures: sweeps to draw beside the usual ones, such as ``["sweep:beta"]``. compare_with: a defense that all others
-        are compared with, beside the best. Raises RequestError if there are no
-        results, or for a sweep without any.
+        figures: sweeps to draw beside the usual ones, such as ``["sweep:beta"]``. compare_with: a defense that all
+        others are compared with, beside the best. Raises RequestError if there are no results, or for a sweep without
+        any.
         """
         from bench.cell.outcomes import outcomes
         from bench.reports import UnknownFigure, write_report
@@ -101,7 +101,12 @@ class Results:
         self._expect_some("report")
         store = None if self.store is None else Store(self.store, create=False)
         shown, known = (None, None) if store is None else (pictures(store, _warn), outcomes(store, _warn))
-        how: dict[str, Any] = {"with_invalid": with_invalid, "figures": figures, "outcomes": known, "compare_with": compare_with}
+        how: dict[str, Any] = {
+            "with_invalid": with_invalid,
+            "figures": figures,
+            "outcomes": known,
+            "compare_with": compare_with,
+        }
         try:
             return write_report(self.frame, folder, shown, **how)[-1]
         except UnknownFigure as error:

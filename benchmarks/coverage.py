@@ -10,7 +10,8 @@ taken from one very large sample of both. docs/findings/statistics.md has what c
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from scipy.special import expit
 from bench.records.outcomes import Outcomes
 from bench.reports.uncertainty.intervals import limits_of_attack, limits_of_average
 from bench.reports.uncertainty.quantiles import quantile
+from bench.reports.uncertainty.ranks import friedman
 from bench.reports.uncertainty.samples import PARTS, Samples
 from bench.reports.uncertainty.spread import spread
 from bench.reports.uncertainty.tests import adjusted, p_values
@@ -127,3 +129,70 @@ def covered(world: World, seeds: int, images: int, repeats: int, rng: np.random.
         gap = abs(found.mean[1] - found.mean[2] - (truth["der"][1] - truth["der"][2]))
         hits["difference of DER"].append(np.array([gap <= quantile(errors.df[1, 2]) * errors.se[1, 2]]))
     return {metric: float(np.mean(own)) for metric, own in hits.items()}
+
+
+def bootstrap_covered(world: World, seeds: int, images: int, repeats: int, rng: np.random.Generator) -> float:
+    """The same of the percentile bootstrap over seeds, for ASR: what a report does not use."""
+    truth, hits = world.truth()["asr"], []
+    for _ in range(repeats):
+        own = world.draw(rng, seeds, images).figures["asr"][:, 1:]  # (attacks, defenses, seeds)
+        chosen = rng.integers(seeds, size=(500, seeds))
+        means = own[..., chosen].mean(axis=(0, -1))  # (defenses, replicates)
+        low, high = np.quantile(means, [0.025, 0.975], axis=1)
+        hits.append((low <= truth[1:]) & (truth[1:] <= high))
+    return float(np.mean(hits))
+
+
+def rejected(world: World, seeds: int, images: int, repeats: int, rng: np.random.Generator) -> tuple[float, float]:
+    """How often equal defenses are told apart at 5 %: one pair that was chosen before, and the best from any other."""
+    pair, best = [], []
+    for _ in range(repeats):
+        samples = world.draw(rng, seeds, images)
+        rows = [(attack, list(range(seeds))) for attack in range(len(world.attacks))]
+        found = spread(samples, "der", rows)
+        errors = found.differences(reliable=True)
+        p = p_values(found.mean[:, None] - found.mean, errors.se, errors.df)[1:, 1:]
+        pair.append(p[0, 1] < 0.05)
+        upper = np.triu_indices(len(p), 1)
+        corrected = np.ones(p.shape)
+        corrected[upper] = adjusted(p[upper])
+        corrected = np.minimum(corrected, corrected.T)
+        best.append((corrected[int(np.argmax(found.mean[1:]))] < 0.05).any())
+    return float(np.mean(pair)), float(np.mean(best))
+
+
+def friedman_rejects(victims: int, defenses: int, repeats: int, rng: np.random.Generator) -> float:
+    """How often Friedman's test at 5 % tells equal defenses apart."""
+    return float(np.mean([friedman(rng.normal(size=(victims, defenses))) < 0.05 for _ in range(repeats)]))
+
+
+EQUAL = World((2.5, 2.0, -2.0), ((2.0, -1.5, 1.0),) * 5, hard=1.5, seeds=0.3)
+ATTACKS = {1: (0.0,), 4: (-0.5, 0.0, 0.3, 0.6)}
+
+
+def lines(repeats: int) -> Iterator[str]:
+    """What is measured, a line of a Markdown table each."""
+    rng = np.random.default_rng(0)
+    yield f"| world | attacks | seeds | {' | '.join(METRICS)} | difference of DER | bootstrap, ASR |"
+    yield "|" + " --- |" * (5 + len(METRICS))
+    for name, world in WORLDS.items():
+        for count, seeds in product(ATTACKS, (1, 2, 3, 5)):
+            own = replace(world, attacks=ATTACKS[count], seeds=world.seeds * (seeds > 1))
+            shares = covered(own, seeds, 500, repeats, rng)
+            other = f"{bootstrap_covered(own, seeds, 500, repeats, rng):.3f}" if seeds > 1 else "–"
+            yield f"| {name} | {count} | {seeds} | {' | '.join(f'{one:.3f}' for one in shares.values())} | {other} |"
+    yield "\n| attacks | seeds | one pair | best from any of five |\n| --- | --- | --- | --- |"
+    for count, seeds in product(ATTACKS, (1, 2, 3, 5)):
+        own = replace(EQUAL, attacks=ATTACKS[count], seeds=EQUAL.seeds * (seeds > 1))
+        pair, best = rejected(own, seeds, 500, repeats, rng)
+        yield f"| {count} | {seeds} | {pair:.3f} | {best:.3f} |"
+    yield "\n| victims | defenses | Friedman |\n| --- | --- | --- |"
+    for victims, defenses in product((5, 12, 30), (3, 5, 10)):
+        yield f"| {victims} | {defenses} | {friedman_rejects(victims, defenses, 10 * repeats, rng):.3f} |"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=1000)
+    for line in lines(parser.parse_args().repeats):
+        print(line, flush=True)

@@ -42,7 +42,15 @@ NUMBERS = [
 COUNTS = ["n_test", "n_triggered"]  # of test images
 TEXTS = ["dataset", "model", "attack", "defense", "profile", "recipe", "knowledge", "reason", "finished", "targets"]
 TEXTS += ["doubt", "diagnostics", "log", "victim_log", "packages", "device", "code_version", "commit", "started"]
-TEXTS += ["key", "victim_key", "controls", "identified", "class_names", "fingerprints", *(f"{kind}_params" for kind in KINDS)]
+TEXTS += [
+    "key",
+    "victim_key",
+    "controls",
+    "identified",
+    "class_names",
+    "fingerprints",
+    *(f"{kind}_params" for kind in KINDS),
+]
 _RAW = {
     "diagnostics",
     "targets",
@@ -76,8 +84,8 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy of ``frame`` with every column that the tables and figures read. What they print is printable.
 
     The columns of ``NUMBERS`` are float64 (NaN where there is no value) and those of ``TEXTS`` are strings ("" where
-    there is none), those of ``COUNTS`` int64 (0), also where ``frame`` lacks the column. seed is int64; valid, oracle and detects_only are bool. The
-    new column ``column`` is the heading of the defense's column.
+    there is none), those of ``COUNTS`` int64 (0), also where ``frame`` lacks the column. seed is int64; valid, oracle
+    and detects_only are bool. The new column ``column`` is the heading of the defense's column.
     """
     out = frame.reset_index(drop=True).copy()
     for name in NUMBERS:

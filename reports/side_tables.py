@@ -23,7 +23,8 @@ _OF_ATTACKS = (
     "ASR benign: the share of triggered images that a benign network takes for their target; – where it is not known."
 )
 _DENOMINATORS = (
-    "AP: average precision, of which chance is the share of triggered inputs. TPR and FPR: of all triggered and of all clean inputs. "
+    "AP: average precision, of which chance is the share of triggered inputs. TPR and FPR: of all triggered and of all "
+    "clean inputs. "
     "→t: only of those that the undefended network assigns to a target class, as BNA's paper counts."
 )
 _COSTS = (

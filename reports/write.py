@@ -50,7 +50,7 @@ FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
     ),
     "ranks": (
         critical_difference,
-        "Mean ranks of DER over victims, 1 the best, among defenses that were given the same. A bar joins defenses that "
+        "Mean ranks of DER over victims, 1 the best, among defenses that were given the same. A bar joins those that "
         "Nemenyi's test cannot tell apart at 5 %.",
     ),
     "class_statistics": (
@@ -88,13 +88,13 @@ def write_report(
     """Write tables, figures and index.html of the records in ``frame`` to ``folder``; return the paths written.
 
     ``frame`` has a row a cell; its columns are the fields of ``bench.records.Record``, any of which may be missing.
-    ``pictures`` is asked for the first victim of each attack of each block until one has images.
-    ``with_invalid``: attacks that did not work count in the averages too. ``figures``: sweeps to draw beside the
-    usual figures, such as ``sweep:beta`` (``bench.reports.sweeps``), each with its numbers as CSV. ``outcomes`` is asked
-    for every done cell, by its key and its victim's, what became of each test image; without it some intervals are not
-    known. ``compare_with``: a defense that all others are compared with beside the best. The same frame gives the same
-    files. A file is complete or not there; one of the same name is replaced. Raises UnknownFigure, before
-    anything is written, for a sweep of which there are no results, and OSError where the folder cannot be written.
+    ``pictures`` is asked for the first victim of each attack of each block until one has images. ``with_invalid``:
+    attacks that did not work count in the averages too. ``figures``: sweeps to draw beside the usual figures, such as
+    ``sweep:beta`` (``bench.reports.sweeps``), each with its numbers as CSV. ``outcomes`` is asked for every done cell,
+    by its key and its victim's, what became of each test image; without it some intervals are not known.
+    ``compare_with``: a defense that all others are compared with beside the best. The same frame gives the same files.
+    A file is complete or not there; one of the same name is replaced. Raises UnknownFigure, before anything is written,
+    for a sweep of which there are no results, and OSError where the folder cannot be written.
     """
     compared = blocks(frame, with_invalid=with_invalid, outcomes=outcomes, compare_with=compare_with)
     swept = sweeps(compared, figures)

@@ -114,7 +114,8 @@ def _only_detects(before: dict[str, Tensor], after: dict[str, Tensor], declared:
 
 
 def _detection(before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[str, float]:
-    """AUROC, TPR at 1 % FPR and average precision, and TPR and FPR with both denominators, by the name of their column, as far as the guard judges inputs."""
+    """What is measured of a guard's scores, and TPR and FPR with both denominators, by the name of their column, as
+    far as the guard judges inputs."""
     labels, targets = before["labels"], before["targets"]
     eligible = targets != labels
     columns = {}

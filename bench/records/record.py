@@ -35,14 +35,15 @@ class Record(BaseModel):
     ``targets`` are classes by number; ``class_names`` are in the order of the numbers, none where they are not known.
     ``tpr_assigned`` and ``fpr_assigned`` count only inputs that the undefended model assigns to a target class, as BNA
     does. ``tpr_at_1_fpr`` is the TPR at the threshold where 1 % of the clean images are flagged, NaN in records made
-    before it was measured. ``detects_only`` marks a defense that flags inputs and changes no prediction: it has no DER. ``identified``
-    says whether the classes that it took for targets are the true ones: "right", "wrong", "none", or "" where it looks
-    for none or every class is one (``bench.cell.metrics.identification``). ``class_acc_before`` is the undefended
-    model's ACC on each class, a JSON list in the order of the numbers, null for a class without images. ``base_rate``
-    is the share of clean images of other classes that the undefended model takes for their target, ``majority`` the
-    share of the largest class in the test set. ``asr_benign`` is the share of eligible triggered images that a benign
-    network takes for their target (``bench.cell.natural``). ``ms_added`` is what the defense adds to an
-    input's milliseconds, against the bare network timed in the same cell, ``ms_added_spread`` how far that varies.
+    before it was measured. ``detects_only`` marks a defense that flags inputs and changes no prediction: it has no DER.
+    ``identified`` says whether the classes that it took for targets are the true ones: "right", "wrong", "none", or ""
+    where it looks for none or every class is one (``bench.cell.metrics.identification``). ``class_acc_before`` is the
+    undefended model's ACC on each class, a JSON list in the order of the numbers, null for a class without images.
+    ``base_rate`` is the share of clean images of other classes that the undefended model takes for their target,
+    ``majority`` the share of the largest class in the test set. ``asr_benign`` is the share of eligible triggered
+    images that a benign network takes for their target (``bench.cell.natural``). ``ms_added`` is what the defense adds
+    to an input's milliseconds, against the bare network timed in the same cell, ``ms_added_spread`` how far that
+    varies.
     ``log`` and ``victim_log`` are what the defense and the attack said, line by line. ``params``, ``packages``,
     ``fingerprints`` (of each plugin's code, by kind), ``targets``, ``class_names`` and ``diagnostics`` are JSON texts.
     """

@@ -20,7 +20,7 @@ def critical_difference(block: Block) -> Figure | None:
     axes = figure.subplots(len(found), squeeze=False, height_ratios=heights)[:, 0]
     for own, (heading, one) in zip(axes, found, strict=True):
         _draw(own, one)
-        own.set_title(f"{heading}, {len(one.values)} victims", loc="left")
+        own.set_title(f"{heading}, {len(one.ratings)} victims", loc="left")
     headed(figure, block.title)
     return figure
 

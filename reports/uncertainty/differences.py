@@ -84,8 +84,8 @@ def _lines(block: Block, other: str, names: list[str], *, all_pairs: bool) -> li
 def _common(block: Block, first: int, second: int) -> Rows:
     """The victims among those of the averages for which both columns have a DER or, without any, an ACC."""
     assert block.samples is not None
-    metric = "der" if not np.isnan(block.samples.values["der"][:, [first, second]]).all() else "acc"
-    present = ~np.isnan(block.samples.values[metric])
+    metric = "der" if not np.isnan(block.samples.figures["der"][:, [first, second]]).all() else "acc"
+    present = ~np.isnan(block.samples.figures[metric])
     rows = [
         (attack, [seed for seed in seeds if present[attack, first, seed] and present[attack, second, seed]])
         for attack, seeds in block.averaged

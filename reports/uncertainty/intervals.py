@@ -24,7 +24,7 @@ def limits_of_attack(samples: Samples, attack: int) -> Limits:
     """
     limits: Limits = {}
     for metric in METRICS:
-        values = samples.values[metric][attack]
+        values = samples.figures[metric][attack]
         seeds = np.flatnonzero(~np.isnan(values).all(axis=0)).tolist()
         if samples.victims:
             low, high = _student(samples, metric, [(attack, seeds)])
@@ -77,14 +77,12 @@ def _over_seeds(values: Array) -> tuple[Array, Array]:
     return np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
 
 
-def _with_wilson(
-    samples: Samples, metric: str, attack: int, low: Array, high: Array
-) -> tuple[Array, Array]:
+def _with_wilson(samples: Samples, metric: str, attack: int, low: Array, high: Array) -> tuple[Array, Array]:
     """Wilson's interval for a share of one seed, and for one whose seeds all have the same value.
 
     All seeds have the same test images, so that in the latter case these count once.
     """
-    values = samples.values[metric][attack]
+    values = samples.figures[metric][attack]
     count = (~np.isnan(values)).sum(axis=1)
     alone = (count == 1) | ((count > 1) & np.isnan(low))
     if not alone.any():

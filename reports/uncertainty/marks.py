@@ -31,10 +31,10 @@ class Marks:
 def marks(block: "Block", attack: str) -> Marks:
     """The marks of the row of an attack, or of the average.
 
-    In each group of defenses that were given the same: best are the one with the highest DER and those whose DER differs
-    from it by no more than the decimals show, or by so little that a test cannot tell them apart. The test is paired,
-    on the same victims and images, two-sided at 5 %, and Holm's correction is for all pairs of the group, since which
-    one is the highest is only known afterwards.
+    In each group of defenses that were given the same: best are the one with the highest DER and those whose DER
+    differs from it by no more than the decimals show, or by so little that a test cannot tell them apart. The test is
+    paired, on the same victims and images, two-sided at 5 %, and Holm's correction is for all pairs of the group, since
+    which one is the highest is only known afterwards.
     """
     found = Marks()
     if attack in block.invalid_attacks and not block.with_invalid:

@@ -16,7 +16,7 @@ def quantile(df: Array | float) -> Array:
 
 
 def freedom_of(value: Array) -> Array:
-    """The degrees of freedom of which ``value`` is the ``quantile``; from 1 to 1e6, between which it is interpolated."""
+    """The degrees of freedom of which ``value`` is the ``quantile``, from 1 to 1e6, interpolated."""
     quantiles, df = _table()
     return np.asarray(1 / np.interp(-value, -quantiles, 1 / df))
 

@@ -29,29 +29,29 @@ class Ranking:
     """DER of the ``defenses`` of a group, (victims, defenses), on the victims that all of them have a DER for."""
 
     defenses: list[str]
-    values: Array
+    ratings: Array
 
     @property
     def ranks(self) -> Array:
         """Of each victim, from 1, the highest DER; equals share the mean of their ranks."""
-        return np.asarray(rankdata(-np.round(100 * self.values, DECIMALS), axis=1))
+        return np.asarray(rankdata(-np.round(100 * self.ratings, DECIMALS), axis=1))
 
     @property
     def testable(self) -> bool:
         """Whether there are victims enough, and defenses enough, for Friedman's test."""
-        return len(self.values) >= FEWEST_VICTIMS and len(self.defenses) > 2
+        return len(self.ratings) >= FEWEST_VICTIMS and len(self.defenses) > 2
 
     @property
     def p(self) -> float:
         """Friedman's p value that no defense is better than another."""
-        return friedman(np.round(100 * self.values, DECIMALS))
+        return friedman(np.round(100 * self.ratings, DECIMALS))
 
 
 def ranking(block: Block, group: Group) -> Ranking | None:
     """The ranking of a group; None where fewer than two defenses have a DER, or no victim has all of theirs."""
     if not group.ranked or block.samples is None:
         return None
-    own = block.samples.values["der"]
+    own = block.samples.figures["der"]
     names = [name for name in group.defenses if not np.isnan(own[:, block.samples.columns.index(name)]).all()]
     columns = [block.samples.columns.index(name) for name in names]
     victims = np.array([own[attack, columns, seed] for attack, seeds in block.averaged for seed in seeds])
@@ -74,9 +74,9 @@ def ranks_table(block: Block) -> SideTable:
 
 def tested(found: Ranking) -> str:
     """What a test says of a group's ranks, in one sentence."""
-    count = len(found.values)
+    count = len(found.ratings)
     if len(found.defenses) == 2:
-        gaps = np.round(100 * (found.values[:, 0] - found.values[:, 1]), DECIMALS)
+        gaps = np.round(100 * (found.ratings[:, 0] - found.ratings[:, 1]), DECIMALS)
         if count < FEWEST_VICTIMS + 1 or not gaps.any():
             return f"{count} victim{'s' * (count != 1)} tell too little for Wilcoxon's signed-rank test."
         return f"Wilcoxon's signed-rank test over {count} victims: {_p_text(float(wilcoxon(gaps).pvalue))}."
@@ -99,16 +99,17 @@ def critical_difference(found: Ranking) -> float:
     """Nemenyi's critical difference of mean ranks at 5 %. Demšar, JMLR 7 (2006)."""
     from scipy.stats import studentized_range
 
-    victims, defenses = found.values.shape
+    victims, defenses = found.ratings.shape
     q = float(studentized_range.ppf(1 - ALPHA, defenses, np.inf)) / 2**0.5
-    return q * (defenses * (defenses + 1) / (6 * victims)) ** 0.5
+    return float(q * (defenses * (defenses + 1) / (6 * victims)) ** 0.5)
 
 
 def nemenyi(found: Ranking) -> pd.DataFrame:
     """Nemenyi's p values between any two defenses, after Friedman's test; (defenses, defenses)."""
     from scikit_posthocs import posthoc_nemenyi_friedman
 
-    return posthoc_nemenyi_friedman(np.round(100 * found.values, DECIMALS))
+    p: pd.DataFrame = posthoc_nemenyi_friedman(np.round(100 * found.ratings, DECIMALS))
+    return p
 
 
 def enough(block: Block) -> str:
@@ -128,7 +129,7 @@ def _lines(block: Block, found: Ranking) -> list[list[str]]:
     mean = ranks.mean(axis=0)
     count = len(ranks)
     half = quantile(count - 1) * ranks.std(axis=0, ddof=1) / count**0.5 if count > 1 else np.full(len(mean), np.nan)
-    rounded = np.round(100 * found.values, DECIMALS)
+    rounded = np.round(100 * found.ratings, DECIMALS)
     lines = []
     for place in np.argsort(mean, kind="stable"):
         gaps = rounded[:, [place]] - np.delete(rounded, place, axis=1)
@@ -138,7 +139,7 @@ def _lines(block: Block, found: Ranking) -> list[list[str]]:
             text += f" [{max(1, mean[place] - half[place]):.2f}, {min(len(mean), mean[place] + half[place]):.2f}]"
         record = f"{(gaps > 0).sum()}, {(gaps == 0).sum()}, {(gaps < 0).sum()}"
         worst = [_worst(block, name, metric) for metric in ("der", "asr")]
-        lines.append([name, str(count), text, record, f"{100 * found.values[:, place].mean():.1f}", *worst])
+        lines.append([name, str(count), text, record, f"{100 * found.ratings[:, place].mean():.1f}", *worst])
     return lines
 
 

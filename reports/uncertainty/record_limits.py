@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from bench.reports.uncertainty.intervals import wilson
+from bench.reports.uncertainty.samples import Array
 
 _OF = {"acc": "n_test", "asr": "n_triggered", "ra": "n_triggered"}
 
@@ -13,7 +14,7 @@ def with_limits(frame: pd.DataFrame) -> pd.DataFrame:
 
     A frame that lacks these numbers stays as it is.
     """
-    ends = {}
+    ends: dict[str, Array] = {}
     for metric, number in _OF.items():
         if metric in frame and number in frame:
             share, count = (pd.to_numeric(frame[name], errors="coerce").to_numpy(float) for name in (metric, number))

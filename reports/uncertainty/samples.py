@@ -68,7 +68,7 @@ class Victim:
 
 @dataclass(frozen=True)
 class Samples:
-    """The ``values`` of each of ``METRICS``, (A, C, S): attacks, columns and seeds; NaN where there is none.
+    """The ``figures`` of each of ``METRICS``, (A, C, S): attacks, columns and seeds; NaN where there is none.
 
     The first of the ``columns`` is None, the undefended network; the others are defenses. counted (A, S) bool: the
     victims that count in averages. images (A, S): how many test images a victim's shares are of, by metric. keys
@@ -79,7 +79,7 @@ class Samples:
     attacks: list[str]
     columns: list[str | None]
     seeds: list[int]
-    values: dict[str, Array]
+    figures: dict[str, Array]
     counted: Array
     images: dict[str, Array]
     keys: Array

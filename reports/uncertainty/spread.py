@@ -34,10 +34,10 @@ class Errors:
 class Spread:
     """The ``mean`` (C,) of each column, over attacks of the means over seeds, and covariances of its error.
 
-    victims (A, C, C): from the spread over seeds, each attack's part, NaN where there is one seed; ``freedom`` (A, C, C)
-    are its degrees of freedom. images (C, C): from the test images, NaN where they are not known; ``both`` (C, C): what
-    the two have in common; ``count`` is the number of images. ``floor``: the variance that is left where all images
-    agree.
+    victims (A, C, C): from the spread over seeds, each attack's part, NaN where there is one seed; ``freedom`` (A, C,
+    C) are its degrees of freedom. images (C, C): from the test images, NaN where they are not known; ``both`` (C, C):
+    what the two have in common; ``count`` is the number of images. ``floor``: the variance that is left where all
+    images agree.
     """
 
     mean: Array
@@ -69,7 +69,7 @@ class Spread:
 
 def spread(samples: Samples, metric: str, rows: Rows) -> Spread:
     """Of one metric over the victims in ``rows``. A mean leaves out the attacks that a column has no value of."""
-    values = [samples.values[metric][attack][:, list(seeds)] for attack, seeds in rows]
+    values = [samples.figures[metric][attack][:, list(seeds)] for attack, seeds in rows]
     counts = np.array([(~np.isnan(own)).sum(axis=1) for own in values], dtype=float).reshape(len(rows), -1)
     sums = np.array([np.nansum(own, axis=1) for own in values]).reshape(counts.shape)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -101,16 +101,14 @@ def _over_seeds(values: list[Array], means: Array, weights: Array) -> tuple[Arra
     return covariance, np.where(known, common - 1, np.inf)
 
 
-def _over_images(
-    samples: Samples, metric: str, rows: Rows, weights: Array
-) -> tuple[Array, Array, int, float]:
+def _over_images(samples: Samples, metric: str, rows: Rows, weights: Array) -> tuple[Array, Array, int, float]:
     """Covariance from the test images, the part of it that the seeds tell too, the number of images, and the floor."""
     size = len(samples.columns)
     unknown = np.zeros(size, dtype=bool)
     sums: dict[int, Array] = {}  # by number of images: victims with as many share them
     both, floor, fewest = np.zeros((size, size)), 0.0, 0
     for (attack, seeds), weight in zip(rows, weights, strict=True):
-        values = samples.values[metric][attack]
+        values = samples.figures[metric][attack]
         victims = [(samples.victims.get((attack, seed)), ~np.isnan(values[:, seed])) for seed in seeds]
         for victim, present in victims:
             unknown |= present & ~(victim.known if victim else np.zeros(size, dtype=bool))
@@ -121,7 +119,9 @@ def _over_images(
         if not counted:
             continue
         number = len(mean[0])
-        sums[number] = sums.get(number, np.zeros((size, number), np.float32)) + weight[:, None].astype(np.float32) * mean
+        sums[number] = (
+            sums.get(number, np.zeros((size, number), np.float32)) + weight[:, None].astype(np.float32) * mean
+        )
         both += within * weight[:, None] * weight[None]
         floor += (1.0 if metric == "der" else 2.0) / (counted + 2) ** 2 / len(rows) ** 2
         fewest = min(number, fewest or number)
@@ -174,7 +174,7 @@ def _errors(spread: Spread, victims: Array, freedom: Array, images: Array, both:
 def _freedom(victims: Array, freedom: Array) -> Array:
     with np.errstate(invalid="ignore", divide="ignore"):
         df = victims.sum(axis=0) ** 2 / (victims**2 / freedom).sum(axis=0)
-    return np.where(np.isnan(df), _least(freedom), df)
+    return np.asarray(np.where(np.isnan(df), _least(freedom), df))
 
 
 def _least(freedom: Array) -> Array:
@@ -184,4 +184,4 @@ def _least(freedom: Array) -> Array:
 def _of_differences(covariance: Array) -> Array:
     """The variances of the differences between any two of the variables whose covariances are (…, C, C)."""
     own = np.diagonal(covariance, axis1=-2, axis2=-1)
-    return np.maximum(own[..., :, None] + own[..., None, :] - 2 * covariance, 0)
+    return np.asarray(np.maximum(own[..., :, None] + own[..., None, :] - 2 * covariance, 0))

@@ -8,13 +8,12 @@ import numpy as np
 from bench.reports.blocks import Block
 from bench.reports.side_table import SideTable
 from bench.reports.sweep_values import text
-from bench.reports.sweeps import PREFIX, Line, Value, swept_parameters, sweeps
+from bench.reports.sweeps import PREFIX, Line, Value, sweeps, swept_parameters
 
 _METRICS = ("acc", "asr", "der")
 _NOTE = (
     "In points: the absolute difference of a metric between two values of a parameter, everything else equal, as the "
-    "mean over all pairs of values and over victims; 0 is a defense that does not depend on it. Only values that are in "
-    "the records count. After SoK: The Last Line of Defense, arXiv 2511.13143."
+    "mean over all pairs of values in the records and over victims. SoK: The Last Line of Defense, arXiv 2511.13143."
 )
 
 
@@ -50,9 +49,7 @@ def _line(lines: list[Line]) -> list[str]:
         return []
     texts = [str(len(several))]
     for metric in _METRICS:
-        gaps = [
-            np.mean([abs(one[metric] - other[metric]) for one, other in combinations(own, 2)]) for own in several
-        ]
+        gaps = [np.mean([abs(one[metric] - other[metric]) for one, other in combinations(own, 2)]) for own in several]
         known = [gap for gap in gaps if not isnan(gap)]
         texts.append(f"{100 * float(np.mean(known)):.1f}" if known else "–")
     return texts
