@@ -8,7 +8,7 @@ from bench.reports.format import UNDEFINED, tally, word
 from bench.reports.identity import left_out_lines
 from bench.reports.records import ORACLE
 from bench.reports.uncertainty.marks import HELPS
-from bench.reports.uncertainty.told import how_made, how_marked
+from bench.reports.uncertainty.told import how_marked
 
 NOTABLE_LOSS = 0.03  # of a benign model's ACC; a defense that costs more is named
 _MEANING = {
@@ -50,7 +50,6 @@ def legend(block: Block, *, best: str) -> list[str]:
     lines.append(_seeds(block, partly=any(cell.status == "done" and tally(cell) for cell in own)))
     if AVERAGE in block.row_names:
         lines.append(_average(block))
-    lines.append(how_made(block)[0])
     if block.invalid_attacks:
         lines.append(f"{DAGGER}: the attack had not worked: {'; '.join(why_invalid(block))}.")
     if costs := costs_on_benign(block):
