@@ -25,9 +25,8 @@ def limits_of_attack(samples: Samples, attack: int) -> Limits:
     limits: Limits = {}
     for metric in METRICS:
         values = samples.figures[metric][attack]
-        seeds = np.flatnonzero(~np.isnan(values).all(axis=0)).tolist()
         if samples.victims:
-            low, high = _student(samples, metric, [(attack, seeds)])
+            low, high = _student(samples, metric, [(attack, range(len(samples.seeds)))])
         else:
             low, high = _over_seeds(values)
         if metric in PARTS:
@@ -37,8 +36,8 @@ def limits_of_attack(samples: Samples, attack: int) -> Limits:
 
 
 def limits_of_average(samples: Samples, rows: Rows) -> Limits:
-    """The intervals of the averages over the victims in ``rows``."""
-    return {metric: _student(samples, metric, rows) for metric in METRICS}
+    """The intervals of the averages over the victims in ``rows``; none without victims."""
+    return {metric: _student(samples, metric, rows) for metric in METRICS if rows}
 
 
 def bounded(stats: dict[str, Stat], limits: Limits, column: int) -> dict[str, Stat]:

@@ -54,10 +54,12 @@ def ranking(block: Block, group: Group) -> Ranking | None:
     own = block.samples.figures["der"]
     names = [name for name in group.defenses if not np.isnan(own[:, block.samples.columns.index(name)]).all()]
     columns = [block.samples.columns.index(name) for name in names]
+    if len(names) < 2:
+        return None
     victims = np.array([own[attack, columns, seed] for attack, seeds in block.averaged for seed in seeds])
     victims = victims.reshape(-1, len(columns))
     victims = victims[~np.isnan(victims).any(axis=1)]
-    return Ranking(names, victims) if len(names) > 1 and len(victims) else None
+    return Ranking(names, victims) if len(victims) else None
 
 
 def ranks_table(block: Block) -> SideTable:

@@ -1,7 +1,7 @@
 """The figures of a block as arrays by attack, column and seed, and what each test image contributes to them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -73,7 +73,7 @@ class Samples:
     The first of the ``columns`` is None, the undefended network; the others are defenses. counted (A, S) bool: the
     victims that count in averages. images (A, S): how many test images a victim's shares are of, by metric. keys
     (A, C, S): the keys of the cells, and ``victim_keys`` (A, S), "" for none; ``outcomes`` gives by them what became of
-    every test image, if that is known at all.
+    every test image, if that is known at all. ``worked_out`` keeps what ``spread`` has worked out.
     """
 
     attacks: list[str]
@@ -85,6 +85,7 @@ class Samples:
     keys: Array
     victim_keys: Array
     outcomes: OutcomesOf | None = None
+    worked_out: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(

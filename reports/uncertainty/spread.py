@@ -69,6 +69,14 @@ class Spread:
 
 def spread(samples: Samples, metric: str, rows: Rows) -> Spread:
     """Of one metric over the victims in ``rows``. A mean leaves out the attacks that a column has no value of."""
+    key = metric, tuple((attack, tuple(seeds)) for attack, seeds in rows)
+    if key not in samples.worked_out:
+        samples.worked_out[key] = _spread(samples, metric, rows)
+    found: Spread = samples.worked_out[key]
+    return found
+
+
+def _spread(samples: Samples, metric: str, rows: Rows) -> Spread:
     values = [samples.figures[metric][attack][:, list(seeds)] for attack, seeds in rows]
     counts = np.array([(~np.isnan(own)).sum(axis=1) for own in values], dtype=float).reshape(len(rows), -1)
     sums = np.array([np.nansum(own, axis=1) for own in values]).reshape(counts.shape)

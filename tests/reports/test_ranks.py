@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 from report_frames import record
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from bench.reports.blocks import blocks
 from bench.reports.drawn import draw
 from bench.reports.uncertainty.differences import differences_table
 from bench.reports.uncertainty.ranks import critical_difference, nemenyi, ranking, ranks_table
 from bench.reports.uncertainty.stability import stability_table
+from bench.reports.uncertainty.tests import adjusted
 
 NAMES = ("a", "b", "c")
 
@@ -104,3 +106,10 @@ def test_stability_is_the_mean_absolute_difference_over_the_grid() -> None:
     assert line[:4] == ["tac", "tac.beta", "1, 2, 4", "2"]
     assert line[6] == f"{100 * by_hand:.1f}"
     assert not stability_table(blocks(victims(1))[0]).lines
+
+
+def test_holm_s_correction_is_that_of_statsmodels() -> None:
+    p = np.random.default_rng(0).random(20) ** 3
+    np.testing.assert_allclose(adjusted(p), multipletests(p, method="holm")[1])
+    np.testing.assert_allclose(adjusted(np.array([np.nan, 0.01, 0.04]))[1:], [0.02, 0.04])
+    assert not len(adjusted(np.empty(0)))
