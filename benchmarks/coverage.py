@@ -150,7 +150,7 @@ def rejected(world: World, seeds: int, images: int, repeats: int, rng: np.random
         samples = world.draw(rng, seeds, images)
         rows = [(attack, list(range(seeds))) for attack in range(len(world.attacks))]
         found = spread(samples, "der", rows)
-        errors = found.differences(reliable=True)
+        errors = found.differences()
         p = p_values(found.mean[:, None] - found.mean, errors.se, errors.df)[1:, 1:]
         pair.append(p[0, 1] < 0.05)
         upper = np.triu_indices(len(p), 1)

@@ -68,7 +68,7 @@ def _not_told(block: "Block", attack: str, names: list[str]) -> set[str]:
     found = block.spread(attack, "der")
     columns = [block.samples.columns.index(name) for name in names]
     among = np.ix_(columns, columns)
-    errors = found.differences(reliable=True)
+    errors = found.differences()
     means = found.mean[columns]
     p = p_values(means[:, None] - means[None], errors.se[among], errors.df[among])
     upper = np.triu_indices(len(names), 1)

@@ -19,7 +19,6 @@ from bench.reports.uncertainty.samples import Array, Samples, Victim
 Rows = Sequence[tuple[int, Sequence[int]]]
 """Which victims a mean is over: places of attacks, each with the places of its seeds."""
 ENOUGH = 4  # degrees of freedom, over all attacks, for Satterthwaite's approximation
-FEW = 1e-9
 
 
 @dataclass(frozen=True)
@@ -54,17 +53,10 @@ class Spread:
         chosen = (..., places, places)
         return _errors(self, self.victims[chosen], self.freedom[chosen], self.images[chosen], self.both[chosen])
 
-    def differences(self, *, reliable: bool = False) -> Errors:
-        """The errors of the differences between any two means, (C, C).
-
-        reliable: the spread over seeds counts only where it has two degrees of freedom or more. Else the differences
-        are judged on these victims, by the test images alone.
-        """
-        victims = _of_differences(self.victims)
-        if reliable:
-            few = _freedom(victims, self.freedom) < 2 - FEW
-            victims = np.where(few & ~np.isnan(self.images), np.nan, victims)
-        return _errors(self, victims, self.freedom, _of_differences(self.images), _of_differences(self.both))
+    def differences(self) -> Errors:
+        """The errors of the differences between any two means, (C, C)."""
+        victims, images, both = map(_of_differences, (self.victims, self.images, self.both))
+        return _errors(self, victims, self.freedom, images, both)
 
 
 def spread(samples: Samples, metric: str, rows: Rows) -> Spread:

@@ -30,5 +30,6 @@ def how_marked(block: Block) -> str:
     """What else is marked as best, beside the highest DER."""
     if not block.samples or not block.samples.victims:
         return ""
-    few = " Below three seeds it is judged on these networks, by the test images alone." * (len(block.seeds) < 3)
-    return f"Also marked: what cannot be told from it at 5 % (paired, Holm's correction for all pairs).{few}"
+    few = {1: " With one seed: on these networks, by the test images alone.", 2: " Two seeds tell little apart."}
+    marked = "Also marked: what cannot be told from it at 5 % (paired, Holm's correction for all pairs)."
+    return marked + few.get(len(block.seeds), "")
