@@ -19,8 +19,8 @@ FEWEST_VICTIMS, FEWEST_SEEDS = 5, 3
 ALPHA = 0.05
 _NOTE = (
     "Ranks of DER among defenses that were given the same, 1 the best, as means over the victims that all of them have "
-    "results for, with 95 % intervals over victims. Won, tied, lost: against each of the others on each victim, with "
-    "one decimal. Worst: over attacks, of the means over seeds."
+    "results for; from five victims on with 95 % intervals over them. Won, tied, lost: against each of the others on each "
+    "victim, with one decimal. Worst: over attacks, of the means over seeds."
 )
 
 
@@ -129,8 +129,10 @@ def enough(block: Block) -> str:
 def _lines(block: Block, found: Ranking) -> list[list[str]]:
     ranks = found.ranks
     mean = ranks.mean(axis=0)
-    count = len(ranks)
-    half = quantile(count - 1) * ranks.std(axis=0, ddof=1) / count**0.5 if count > 1 else np.full(len(mean), np.nan)
+    count, enough_victims = len(ranks), len(ranks) >= FEWEST_VICTIMS
+    half = (
+        quantile(count - 1) * ranks.std(axis=0, ddof=1) / count**0.5 if enough_victims else np.full(len(mean), np.nan)
+    )
     rounded = np.round(100 * found.ratings, DECIMALS)
     lines = []
     for place in np.argsort(mean, kind="stable"):

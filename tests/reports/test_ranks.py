@@ -61,6 +61,7 @@ def test_too_few_victims_or_seeds_are_said_in_one_line(seeds: int, few: bool) ->
     note = ranks_table(blocks(victims(seeds))[0]).note
     assert ("fewer than 5 and 3" in note) == few
     assert ("Friedman's test takes 5 victims" in note) == (seeds < 3)
+    assert ("[" in ranks_table(blocks(victims(seeds))[0]).lines[0][2]) == (seeds == 3)
 
 
 def test_two_defenses_are_compared_by_wilcoxon_s_test() -> None:
