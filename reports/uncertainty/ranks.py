@@ -19,8 +19,8 @@ FEWEST_VICTIMS, FEWEST_SEEDS = 5, 3
 ALPHA = 0.05
 _NOTE = (
     "Ranks of DER among defenses that were given the same, 1 the best, as means over the victims that all of them have "
-    "results for; from five victims on with 95 % intervals over them. Won, tied, lost: against each of the others on each "
-    "victim, with one decimal. Worst: over attacks, of the means over seeds."
+    "results for; from five victims on with 95 % intervals over them. Won, tied, lost: against each of the others on "
+    "each victim, with one decimal. Worst: over attacks, of the means over seeds."
 )
 
 
