@@ -25,12 +25,10 @@ from bench.records import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
 
     from bench.reports import Shown
-    from bench.store.store import Store
 
 _NOTEBOOK_WIDTH = 140  # characters of a table
 
@@ -137,6 +135,7 @@ class Results:
         with_invalid: bool = False,
         figures: Iterable[str] = (),
         published: bool = False,
+        compare_with: str = "",
         **shown: Unpack[Words],
     ) -> Path:
         """Write tables, figures, a page and the records to a directory, as ``bench report``; return the page's path.
@@ -144,16 +143,15 @@ class Results:
         figures: sweeps to draw beside the usual ones, such as ``["sweep:beta"]``. order: "name", "given" (as selected)
         or "der". rename: display names, such as ``{"mine": "Ours"}``. metrics: the columns of the main table, such as
         "acc,asr,der,ra". rows: "attacks" or "defenses". published: with published figures beside the measured
-        ones. Raises RequestError if there are no results, for a sweep
-        without any, and for what cannot be shown so.
+        ones. compare_with: a defense that all others are compared with, beside the best. Raises RequestError if there
+        are no results, for a sweep without any, and for what cannot be shown so.
         """
         self._expect_some("report")
         folder = directory_named("out", out)
         with _said_by("report: "):
             chosen = _shown(shown, self.given)
-            return write(
-                self, folder, _warn, with_invalid=with_invalid, figures=figures, published=published, shown=chosen
-            )[-1]
+            how = {"with_invalid": with_invalid, "figures": figures, "published": published, "shown": chosen}
+            return write(self, folder, _warn, **how, compare_with=compare_with)[-1]
 
     def plot(
         self, figure: str = "acc_asr", *, block: int = 0, with_invalid: bool = False, **shown: Unpack[Words]
@@ -241,56 +239,22 @@ def from_files(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
     return judged_again(found), notes
 
 
-def write(
-    results: Results,
-    folder: Path,
-    damaged: Callable[[Damaged], object],
-    *,
-    with_invalid: bool = False,
-    figures: Iterable[str] = (),
-    published: bool = False,
-    shown: "Shown | None" = None,
-) -> list[Path]:
+def write(results: Results, folder: Path, damaged: Callable[[Damaged], object], **how: Any) -> list[Path]:
     """Write the report of some results, and their records; the paths written, that of the page last.
 
-    ``damaged`` is called with what is left out of a store. Raises what ``bench.reports.write_report`` does.
+    ``damaged`` is called with what is left out of a store. how: what ``bench.reports.write_report`` takes, which says
+    too what is raised.
     """
+    from bench.cell.outcomes import outcomes
+    from bench.cell.pictures import pictures
     from bench.reports import write_report
     from bench.store.store import Store
 
-    images = None if results.store is None else pictures(Store(results.store, create=False), damaged)
-    *paths, page = write_report(
-        results.frame,
-        folder,
-        images,
-        with_invalid=with_invalid,
-        figures=figures,
-        published=published,
-        shown=shown,
-    )
+    if results.store is not None:
+        store = Store(results.store, create=False)
+        how |= {"pictures": pictures(store, damaged), "outcomes": outcomes(store, damaged)}
+    *paths, page = write_report(results.frame, folder, **how)
     return [*paths, write_records(results.records, folder / RECORD_FILES[0]), page]
-
-
-def pictures(
-    store: "Store", damaged: Callable[[Damaged], object]
-) -> "Callable[[str], tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None]":
-    """A function from a victim's key to clean and triggered test images of it, both (N, H, W, C) in [0, 1].
-
-    It gives None for a victim without images and for one with a damaged file; for that, ``damaged`` is called first.
-    """
-
-    def of_victim(key: str) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None":
-        if not store.has("victims", key):
-            return None
-        try:
-            images = store.arrays("victims", key, "pictures.safetensors")
-        except Damaged as error:
-            damaged(error)
-            return None
-        clean, triggered = (images[part].transpose(0, 2, 3, 1) / 255 for part in ("clean", "triggered"))
-        return (clean, triggered) if len(clean) else None
-
-    return of_victim
 
 
 def _warn(error: Damaged) -> None:

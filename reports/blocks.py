@@ -1,23 +1,28 @@
 """A frame of records as blocks: attacks against defenses, with means over seeds and over attacks."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import isnan, nan
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bench.records.outcomes import OutcomesOf
 from bench.reports.knowledge import Group, groups
 from bench.reports.records import AVERAGE as AVERAGE
 from bench.reports.records import BEFORE, BLOCK, HEADS, METRICS, compared, ordered
+from bench.reports.stats import DECIMALS as DECIMALS
 from bench.reports.stats import RowSet, Stat
+from bench.reports.uncertainty.intervals import Limits, bounded, limits_of_attack, limits_of_average
+from bench.reports.uncertainty.marks import Marks, marks
+from bench.reports.uncertainty.samples import Samples
+from bench.reports.uncertainty.spread import Spread, spread
 
 if TYPE_CHECKING:
     from bench.reports.chosen import Shown
 
 DAGGER = "†"
-DECIMALS = 1  # of a percentage; two DERs that agree in them count as equal
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ class Block:
     defense is best against it. ``left_out`` are the records that are in none of the cells, for they are of something
     else than the newest (``bench.reports.identity``). ``metrics`` are the columns of its main table, in their order,
     some of ``METRICS``. ``defenses_as_rows``: the main table has defenses as rows and attacks side by side, in formats
-    that know both.
+    that know both. ``samples`` are the figures by attack, column and seed, ``averaged`` the victims that the average is
+    over, by their places in them. ``compare_with``: the heading of a defense that all others are compared with, or "".
     """
 
     title: str
@@ -62,7 +68,10 @@ class Block:
     left_out: pd.DataFrame = field(default_factory=pd.DataFrame)
     metrics: tuple[str, ...] = tuple(METRICS)
     defenses_as_rows: bool = False
-    _winners: dict[str, set[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    samples: Samples | None = field(default=None, repr=False, compare=False)
+    averaged: list[tuple[int, list[int]]] = field(default_factory=list)
+    compare_with: str = ""
+    _marks: dict[str, Marks] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def defenses(self) -> list[str]:
@@ -123,34 +132,41 @@ class Block:
         return f"{attack} {DAGGER}" if attack in self.invalid_attacks else attack
 
     def best(self, attack: str) -> set[str]:
-        """In each group of equal knowledge, the defenses with the highest DER of a row, equals included.
+        """In each group of equal knowledge, the defenses with the highest DER of a row, and those that cannot be told
+        from them (``bench.reports.uncertainty.marks``).
 
-        One with unfinished cells cannot win, and none is best against an attack that did not work, nor where fewer
-        than two of a group can be compared.
+        One with unfinished cells cannot win, nor one that gains nothing. None is best against an attack that did not
+        work, nor where fewer than two of a group can be compared.
         """
-        if attack not in self._winners:
-            self._winners[attack] = self._best(attack)
-        return self._winners[attack]
+        return self.marks(attack).best
 
-    def _best(self, attack: str) -> set[str]:
-        if attack in self.invalid_attacks and not self.with_invalid:
-            return set()
-        return {name for group in self.groups if group.ranked for name in self._best_of(attack, group.defenses)}
+    def spread(self, attack: str, metric: str) -> Spread:
+        """The means of a row in each of the columns of ``samples``, and how far off they may be."""
+        assert self.samples is not None
+        if attack == AVERAGE:
+            return spread(self.samples, metric, self.averaged)
+        place = self.samples.attacks.index(attack)
+        return spread(self.samples, metric, [(place, list(range(len(self.samples.seeds))))])
 
-    def _best_of(self, attack: str, defenses: list[str]) -> set[str]:
-        ratings = {}
-        for defense in defenses:
-            cell = self.cells[attack, defense]
-            if cell.status == "done" and cell.done == cell.total and not isnan(cell.stat("der").mean):
-                ratings[defense] = round(100 * cell.stat("der").mean, DECIMALS)
-        if len(ratings) < 2:
-            return set()
-        return {name for name, rating in ratings.items() if rating == max(ratings.values())}
+    def marks(self, attack: str) -> Marks:
+        """The best and the second best defenses of a row."""
+        if attack not in self._marks:
+            self._marks[attack] = marks(self, attack)
+        return self._marks[attack]
 
 
-def blocks(frame: pd.DataFrame, *, with_invalid: bool = False, shown: "Shown | None" = None) -> list[Block]:
+def blocks(
+    frame: pd.DataFrame,
+    *,
+    with_invalid: bool = False,
+    outcomes: OutcomesOf | None = None,
+    compare_with: str = "",
+    shown: "Shown | None" = None,
+) -> list[Block]:
     """The blocks of a frame of records, ordered by their titles; ``with_invalid``: average over all attacks.
 
+    ``outcomes`` gives what became of every test image, from which intervals and tests are made where seeds do not
+    suffice. ``compare_with``: a defense that all others are compared with, by its heading or its plugin's name.
     ``shown``: order, display names, metrics and rows; it raises WrongChoice for names that the records do not have.
     """
     chosen, left_out = compared(shown.renamed(frame) if shown else frame)
@@ -162,6 +178,8 @@ def blocks(frame: pd.DataFrame, *, with_invalid: bool = False, shown: "Shown | N
             records,
             with_invalid,
             _of_block(left_out, key),
+            outcomes,
+            compare_with,
         )
         for title, (key, records) in zip(short, groups, strict=True)
     ]
@@ -173,20 +191,55 @@ def _of_block(records: pd.DataFrame, key: tuple[str, ...]) -> pd.DataFrame:
     return records[np.array([own == key for own in keys], dtype=bool)]
 
 
-def _block(title: str, records: pd.DataFrame, with_invalid: bool, left_out: pd.DataFrame) -> Block:
+def _block(
+    title: str,
+    records: pd.DataFrame,
+    with_invalid: bool,
+    left_out: pd.DataFrame,
+    outcomes: OutcomesOf | None,
+    compare_with: str,
+) -> Block:
     attacks = ordered(records, "attack_label", "attack")
     compared_groups = groups(records)
     defenses = [name for group in compared_groups for name in group.defenses]
+    samples = Samples.of(records, attacks, defenses, outcomes)
     before, cells = _cells(records, attacks, defenses)
+    for place, attack in enumerate(attacks):
+        _bound(before, cells, attack, defenses, limits_of_attack(samples, place))
     counted = records if with_invalid else records[records["valid"]]
     tried = counted.groupby("attack_label")["status"].transform(lambda states: (states != "not-applicable").any())
     averaged = ordered(counted[(counted["attack"] != "none") & tried], "attack_label", "attack")
+    victims = samples.places(averaged, with_invalid=with_invalid)
     if len(averaged) > 1:
         own_before, own_cells = _cells(counted, averaged, defenses)  # of an attack that worked with some seeds, these
         before[AVERAGE] = _average([own_before[attack] for attack in averaged])
         cells |= {(AVERAGE, name): _average([own_cells[attack, name] for attack in averaged]) for name in defenses}
-    invalid = _invalid_attacks(records)
-    return Block(title, records, attacks, compared_groups, before, cells, invalid, with_invalid, left_out)
+        _bound(before, cells, AVERAGE, defenses, limits_of_average(samples, victims))
+    return Block(
+        title,
+        records,
+        attacks,
+        compared_groups,
+        before,
+        cells,
+        _invalid_attacks(records),
+        with_invalid,
+        left_out,
+        samples=samples,
+        averaged=victims,
+        compare_with=compare_with,
+    )
+
+
+def _bound(
+    before: dict[str, Cell], cells: dict[tuple[str, str], Cell], attack: str, defenses: list[str], limits: Limits
+) -> None:
+    """Put the ends of the intervals into the cells of a row."""
+    if before[attack].stats:
+        before[attack] = replace(before[attack], stats=bounded(before[attack].stats, limits, 0))
+    for column, name in enumerate(defenses, 1):
+        if (cell := cells[attack, name]).stats:
+            cells[attack, name] = replace(cell, stats=bounded(cell.stats, limits, column))
 
 
 def _invalid_attacks(records: pd.DataFrame) -> dict[str, dict[int, str]]:

@@ -7,6 +7,8 @@ from bench.reports.diagnostics import texts as texts_in
 from bench.reports.format import UNDEFINED, tally, word
 from bench.reports.identity import left_out_lines, untold_code
 from bench.reports.records import ORACLE
+from bench.reports.uncertainty.marks import HELPS
+from bench.reports.uncertainty.told import how_marked
 
 NOTABLE_LOSS = 0.03  # of a benign model's ACC; a defense that costs more is named
 _MEANING = {
@@ -107,8 +109,11 @@ def _ranking(block: Block, best: str) -> list[str]:
     lines = []
     if any(group.ranked for group in block.groups):
         lines.append(
-            f"{best}: best DER of the row among defenses that were given the same; none where there is only one."
+            f"{best}: best DER of the row among defenses that were given the same; none where there is only one, or "
+            f"where DER is {HELPS} % or less."
         )
+        if marked := how_marked(block):
+            lines.append(marked)
     texts = " ".join(group.given for group in block.groups).split()
     if kinds := [text for word, text in _GIVEN.items() if word in texts]:
         lines.append(f"Given, in images: {'; '.join(kinds)}.")

@@ -22,7 +22,7 @@ HEADS = {"acc": "ACC", "acc_target": "ACC(t)", "asr": "ASR", "ra": "RA", "der": 
 METRICS = list(HEADS)
 BEFORE = [name for name in METRICS if name != "der"]  # the metrics of the undefended network
 STEALTH = ["psnr", "ssim", "l0", "l2", "linf"]
-DETECTION = ["auroc", "tpr", "fpr", "tpr_assigned", "fpr_assigned"]
+DETECTION = ["auroc", "average_precision", "tpr_at_1_fpr", "tpr", "fpr", "tpr_assigned", "fpr_assigned"]
 COSTS = ["train_seconds", "defense_seconds", "inference_seconds", "ms_per_sample", "ms_per_sample_before"]
 COSTS += ["ms_added", "ms_added_spread"]
 NUMBERS = [
@@ -39,10 +39,11 @@ NUMBERS = [
     "n_train",
     "n_poisoned",
 ]
-_COUNTS = ["n_test", "means_over"]  # which no table shows
+COUNTS = ["n_test", "n_triggered", "means_over"]  # of test images; of seeds
 TEXTS = ["dataset", "model", "attack", "defense", "profile", "recipe", "knowledge", "reason", "finished", "targets"]
 TEXTS += ["doubt", "diagnostics", "log", "victim_log", "packages", "device", "code_version", "commit", "started"]
 TEXTS += [
+    "key",
     "victim_key",
     "controls",
     "identified",
@@ -87,12 +88,14 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy of ``frame`` with every column that the tables and figures read. What they print is printable.
 
     The columns of ``NUMBERS`` are float64 (NaN where there is no value) and those of ``TEXTS`` are strings ("" where
-    there is none), also where ``frame`` lacks the column. seed is int64; valid, oracle and detects_only are bool. The
-    new column ``column`` is the heading of the defense's column.
+    there is none), those of ``COUNTS`` int64 (0), also where ``frame`` lacks the column. seed is int64; valid, oracle
+    and detects_only are bool. The new column ``column`` is the heading of the defense's column.
     """
     out = frame.reset_index(drop=True).copy()
-    for name in (*NUMBERS, *_COUNTS):
+    for name in NUMBERS:
         out[name] = pd.to_numeric(_column(out, name), errors="coerce").astype("float64").replace([inf, -inf], nan)
+    for name in COUNTS:
+        out[name] = pd.to_numeric(_column(out, name), errors="coerce").clip(0, 2**53).fillna(0).astype("int64")
     for name in TEXTS:
         out[name] = _texts(_column(out, name)) if name in _RAW else _printable(_column(out, name))
     for name in KINDS:

@@ -13,9 +13,9 @@ class CellText:
     ``figures`` are the texts of the block's ``metrics``, of the undefended network those of its ``metrics_before``:
     "98.5" or "98.5±0.3", a dash where a metric is not defined. Of a cell that is not ``done`` the first is a word such
     as "failed", and dashes follow. ``best``: this defense has the best DER of the row among those that were given the
-    same; ``second``: the second best. ``ranked`` is the place of DER in ``figures``, None where it is not shown.
-    ``tally`` is "2/3" where two of three seeds (in the average row: of the attacks) are done, and "" where all or none
-    are.
+    same, or cannot be told from it; ``second``: the second best. ``ranked`` is the place of DER in ``figures``, None
+    where it is not shown. ``tally`` is "2/3" where two of three seeds (in the average row: of the attacks) are done,
+    and "" where all or none are.
     """
 
     defense: str | None
@@ -66,5 +66,6 @@ def cell_text(block: Block, attack: str, defense: str | None) -> CellText:
         return CellText(defense, [word(cell), *[UNDEFINED] * (len(metrics) - 1)], done=False, best=False, tally="")
     figures = [percent(cell.stat(metric)) for metric in metrics]
     ranked = metrics.index("der") if "der" in metrics else None
-    best = ranked is not None and defense in block.best(attack)
-    return CellText(defense, figures, done=True, best=best, tally=tally(cell), ranked=ranked)
+    marks = block.marks(attack)
+    best, second = (ranked is not None and defense in marked for marked in (marks.best, marks.second))
+    return CellText(defense, figures, done=True, best=best, tally=tally(cell), second=second, ranked=ranked)

@@ -13,13 +13,18 @@ from bench.reports.identification import identification_table
 from bench.reports.records import DETECTION, STEALTH
 from bench.reports.side_table import SideTable
 from bench.reports.stats import RowSet, Stat
+from bench.reports.uncertainty.differences import differences_table
+from bench.reports.uncertainty.interval_table import interval_table
+from bench.reports.uncertainty.ranks import ranks_table
+from bench.reports.uncertainty.stability import stability_table
 
 _OF_ATTACKS = (
     "Base rate: the share of clean images of other classes that the network takes for their target anyway. "
     "ASR benign: the share of triggered images that a benign network takes for their target; – where it is not known."
 )
 _DENOMINATORS = (
-    "TPR and FPR: of all triggered and of all clean inputs. "
+    "AP: average precision, of which chance is the share of triggered inputs. TPR and FPR: of all triggered and of all "
+    "clean inputs. "
     "→t: only of those that the undefended network assigns to a target class, as BNA's paper counts."
 )
 _COSTS = (
@@ -30,7 +35,10 @@ _COSTS = (
 
 def side_tables(block: Block) -> list[SideTable]:
     """The tables of measurements beside a block's results, without those that have no line."""
-    makers = (attack_table, detection_table, identification_table, reconstruction_table, cost_table)
+    makers = (
+        *(interval_table, differences_table, ranks_table, stability_table),
+        *(attack_table, detection_table, identification_table, reconstruction_table, cost_table),
+    )
     tables = [make(block) for make in makers]
     return [table for table in tables if table.lines]
 
@@ -74,7 +82,7 @@ def detection_table(block: Block) -> SideTable:
             return []
         return [[block.marked(attack), defense, *map(percent, stats)]]
 
-    heads = ["attack", "defense", "AUROC", "TPR", "FPR", "TPR→t", "FPR→t"]
+    heads = ["attack", "defense", "AUROC", "AP", "TPR at 1 % FPR", "TPR", "FPR", "TPR→t", "FPR→t"]
     return SideTable("Detection of triggered inputs, in %", heads, _of_cells(block, line), 2, _DENOMINATORS)
 
 

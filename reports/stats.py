@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+DECIMALS = 1  # of a percentage; two DERs that agree in them count as equal
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,10 @@ class Stat:
         """``of`` for each of several columns of equally many float64 values, at once where no value is NaN."""
         values = np.array(columns)
         count = values.shape[1]
-        if count < 2:
-            return [cls.of(column) for column in values]
+        if not count:
+            return [cls()] * len(values)
+        if count == 1:
+            return [cls() if isnan(value) else cls(value, nan, 1) for value in values[:, 0].tolist()]
         means, stds = values.mean(axis=1).tolist(), values.std(axis=1, ddof=1).tolist()
         return [
             cls.of(column) if isnan(mean) else cls(mean, std, count)

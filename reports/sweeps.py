@@ -13,7 +13,8 @@ from bench.reports.blocks import Block
 from bench.reports.diagnostics import parsed
 from bench.reports.records import natural
 from bench.reports.stats import RowSet
-from bench.reports.sweep_values import Value, all_but, text, value_of, without
+from bench.reports.sweep_values import Value as Value
+from bench.reports.sweep_values import all_but, text, value_of, without
 
 PREFIX = "sweep:"
 BUDGETS = ("reference", "suspects")
@@ -80,6 +81,15 @@ def sweeps(compared: Sequence[Block], asked: Iterable[str]) -> list[list[Sweep]]
         wanted = {name: [one for one in variables if one in present] for name, variables in chosen.items()}
         made.append([_sweep(block, own, name, variables) for name, variables in wanted.items() if variables])
     return made
+
+
+def swept_parameters(block: Block) -> list[str]:
+    """The parameters of defenses over which a block has a sweep, as ``sweeps`` takes them."""
+    told = block.records[["defense", "defense_params", "status"]]
+    sets = told[told["status"] == "done"].groupby("defense")["defense_params"].nunique()
+    if not (sets > 1).any():
+        return []
+    return [PREFIX + one.text for one in _varying(_trials(block)) if one.kind == "defense"]
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from bench.records.outcomes import OutcomesOf
 from bench.reports.blocks import DAGGER, Block, blocks
 from bench.reports.chosen import Shown
 from bench.reports.figures.acc_asr import acc_asr
 from bench.reports.figures.activation_histograms import activation_histograms
 from bench.reports.figures.class_statistics import class_statistics
+from bench.reports.figures.critical_difference import critical_difference
 from bench.reports.figures.der_map import der_map
 from bench.reports.figures.gallery import gallery
 from bench.reports.figures.stream_curves import stream_curves
@@ -30,6 +32,7 @@ from bench.reports.tables.latex import latex_files
 from bench.reports.tables.markdown import markdown
 from bench.reports.tables.page import page
 from bench.reports.tables.sweep_csv import sweep_csv
+from bench.reports.uncertainty.record_limits import with_limits
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 Pictures = Callable[[str], Pair | None]
@@ -46,6 +49,11 @@ FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
         der_map,
         "Defense effectiveness rating (DER); 50 % means nothing gained. A star marks the best of a row among defenses "
         "that were given the same. Grey: there is no DER.",
+    ),
+    "ranks": (
+        critical_difference,
+        "Mean ranks of DER over victims, 1 the best, among defenses that were given the same. A bar joins those that "
+        "Nemenyi's test cannot tell apart at 5 %.",
     ),
     "class_statistics": (
         class_statistics,
@@ -78,6 +86,8 @@ def write_report(
     figures: Iterable[str] = (),
     published: bool = False,
     shown: Shown | None = None,
+    outcomes: OutcomesOf | None = None,
+    compare_with: str = "",
 ) -> list[Path]:
     """Write tables, figures and index.html of the records in ``frame`` to ``folder``; return the paths written.
 
@@ -86,11 +96,13 @@ def write_report(
     ``with_invalid``: attacks that did not work count in the averages too. ``figures``: sweeps to draw beside the
     usual figures, such as ``sweep:beta`` (``bench.reports.sweeps``), each with its numbers as CSV. ``published``: with
     published figures beside the measured ones (``bench.reports.published_tables``). ``shown``: order, display names,
-    metrics and rows. The same frame gives the same files. A file is complete or not there; one of the
-    same name is replaced. Raises UnknownFigure and WrongChoice, before anything is written, for a sweep of which there
-    are no results and for names that the records do not have, and OSError where the folder cannot be written.
+    metrics and rows. ``outcomes`` is asked for every done cell, by its key and its victim's, what became of each test
+    image; without it some intervals are not known. ``compare_with``: a defense that all others are compared with beside
+    the best. The same frame gives the same files. A file is complete or not there; one of the same name is replaced.
+    Raises UnknownFigure and WrongChoice, before anything is written, for a sweep of which there are no results and for
+    names that the records do not have, and OSError where the folder cannot be written.
     """
-    compared = blocks(frame, with_invalid=with_invalid, shown=shown)
+    compared = blocks(frame, with_invalid=with_invalid, outcomes=outcomes, compare_with=compare_with, shown=shown)
     swept = sweeps(compared, figures)
     sections = [section(block, published=published) for block in compared]
     paths = []
@@ -109,7 +121,7 @@ def write_report(
     for name, text in latex_files(sections).items():
         write(name, text.encode())
     write("table.csv", csv(compared).encode())
-    write("results.parquet", _parquet(frame))
+    write("results.parquet", _parquet(with_limits(frame)))
     text = page(sections, links, triggers, lambda name: (folder / name).read_bytes())  # last: it holds the figures
     write("index.html", text.encode())
     return paths

@@ -14,6 +14,7 @@ from bench.records import Record
 from bench.records.note_types import ClassStatistic
 from bench.store.store import Store
 
+FALSE_ALARMS = 0.01  # FPR at which a detector's TPR is compared
 MAY_DIFFER = 0.01  # share of the answers of a detector that may differ from the network's, by rounding
 
 
@@ -129,12 +130,16 @@ def _only_detects(before: dict[str, Tensor], after: dict[str, Tensor], declared:
 
 
 def _detection(before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[str, float]:
-    """AUROC, and TPR and FPR with both denominators, by the name of their column, as far as the guard judges inputs."""
+    """What is measured of a guard's scores, and TPR and FPR with both denominators, by the name of their column, as
+    far as the guard judges inputs."""
     labels, targets = before["labels"], before["targets"]
     eligible = targets != labels
     columns = {}
     if "clean_score" in after:
-        columns["auroc"] = metrics.auroc(after["clean_score"], after["triggered_score"][eligible])
+        scores = after["clean_score"], after["triggered_score"][eligible]
+        columns["auroc"] = metrics.auroc(*scores)
+        columns["tpr_at_1_fpr"] = metrics.true_positive_rate_at(*scores, FALSE_ALARMS)
+        columns["average_precision"] = metrics.average_precision(*scores)
     if "clean_flagged" in after:
         clean, triggered = after["clean_flagged"], after["triggered_flagged"]
         assigned = [before[f"{part}_logits"].argmax(1) for part in ("clean", "triggered")]

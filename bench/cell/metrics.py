@@ -2,11 +2,15 @@
 
 import math
 from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from bench.records.columns import Identified
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def share(mask: Tensor) -> float:
@@ -116,6 +120,33 @@ def defense_effectiveness(acc_before: float, asr_before: float, acc_after: float
     return (max(0.0, asr_before - asr_after) - max(0.0, acc_before - acc_after) + 1) / 2
 
 
+def true_positive_rate_at(clean: Tensor, triggered: Tensor, false_positives: float) -> float:
+    """The highest TPR of suspicion scores, over all thresholds whose FPR is at most ``false_positives``, in [0, 1].
+
+    clean (N,), triggered (M,): scores, higher is more suspicious. An input is flagged if its score is the threshold or
+    more. NaN without either.
+    """
+    from sklearn.metrics import roc_curve
+
+    if not len(clean) or not len(triggered):
+        return math.nan
+    fpr, tpr, _ = roc_curve(*_scored(clean, triggered), drop_intermediate=False)
+    return float(tpr[fpr <= false_positives].max())
+
+
+def average_precision(clean: Tensor, triggered: Tensor) -> float:
+    """The mean precision of suspicion scores over the thresholds, weighted by what each adds to recall, in [0, 1].
+
+    clean (N,), triggered (M,): scores, higher is more suspicious. Without any skill it is M / (N + M). NaN without
+    either.
+    """
+    from sklearn.metrics import average_precision_score
+
+    if not len(clean) or not len(triggered):
+        return math.nan
+    return float(average_precision_score(*_scored(clean, triggered)))
+
+
 def auroc(clean: Tensor, triggered: Tensor) -> float:
     """Area under the ROC curve of suspicion scores on clean (N,) and triggered (M,) images, in [0, 1]; NaN without
     either."""
@@ -123,5 +154,10 @@ def auroc(clean: Tensor, triggered: Tensor) -> float:
 
     if not len(clean) or not len(triggered):
         return math.nan
+    return float(roc_auc_score(*_scored(clean, triggered)))
+
+
+def _scored(clean: Tensor, triggered: Tensor) -> "tuple[NDArray[Any], NDArray[Any]]":
+    """Whether each image is triggered, and its score, as scikit-learn takes them."""
     is_triggered = torch.cat([torch.zeros(len(clean)), torch.ones(len(triggered))])
-    return float(roc_auc_score(is_triggered.numpy(), torch.cat([clean, triggered]).double().numpy()))
+    return is_triggered.numpy(), torch.cat([clean, triggered]).double().numpy()

@@ -103,3 +103,11 @@ Published = Annotated[
         "attack and defense agree.",
     ),
 ]
+Against = Annotated[
+    str,
+    Parameter(
+        group=_PRINTED,
+        show_default=False,
+        help="A defense that all others are compared with, beside the best of those that were given the same.",
+    ),
+]

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from bench.cli.options import REQUEST, merge_options, with_options
 from bench.cli.output import complain, name_damaged, print_lines
-from bench.cli.printed_options import Figures, Metrics, Order, Published, Rename, Rows, WithInvalid
+from bench.cli.printed_options import Against, Figures, Metrics, Order, Published, Rename, Rows, WithInvalid
 from bench.errors import Damaged, RequestError, shortened
 from bench.plan.option_types import directory_named
 from bench.plan.request import Request
@@ -39,6 +39,7 @@ def report(
     metrics: Metrics = None,
     rows: Rows = "attacks",
     published: Published = False,
+    against: Against = "",
     **options: Any,
 ) -> None:
     """Write tables, figures, a page and the records of all results in a store, or of those that the selections fit.
@@ -64,9 +65,8 @@ def report(
     results = _selected(request, results)
     try:
         choice = shown(order=order, rename=rename, metrics=metrics, rows=rows, given=results.given)
-        paths = write(
-            results, out, name_damaged, with_invalid=with_invalid, figures=figure, published=published, shown=choice
-        )
+        how = {"with_invalid": with_invalid, "figures": figure, "published": published, "compare_with": against}
+        paths = write(results, out, name_damaged, **how, shown=choice)
     except UnknownFigure as error:
         raise RequestError(f"--figure {error}") from None
     except WrongChoice as error:

@@ -35,14 +35,16 @@ class Record(BaseModel):
     ``controls`` is what the attacker controls, "data" or "training"; "" in records made before it was recorded.
     ``targets`` are classes by number; ``class_names`` are in the order of the numbers, none where they are not known.
     ``tpr_assigned`` and ``fpr_assigned`` count only inputs that the undefended model assigns to a target class, as BNA
-    does. ``detects_only`` marks a defense that flags inputs and changes no prediction: it has no DER. ``identified``
-    says whether the classes that it took for targets are the true ones: "right", "wrong", "none", or "" where it looks
-    for none or every class is one (``bench.cell.metrics.identification``). ``class_acc_before`` is the undefended
-    model's ACC on each class, a JSON list in the order of the numbers, null for a class without images. ``base_rate``
-    is the share of clean images of other classes that the undefended model takes for their target, ``majority`` the
-    share of the largest class in the test set. ``asr_benign`` is the share of eligible triggered images that a benign
-    network takes for their target (``bench.cell.natural``). ``ms_added`` is what the defense adds to an
-    input's milliseconds, against the bare network timed in the same cell, ``ms_added_spread`` how far that varies.
+    does. ``tpr_at_1_fpr`` is the TPR at the threshold where 1 % of the clean images are flagged, NaN in records made
+    before it was measured. ``detects_only`` marks a defense that flags inputs and changes no prediction: it has no DER.
+    ``identified`` says whether the classes that it took for targets are the true ones: "right", "wrong", "none", or ""
+    where it looks for none or every class is one (``bench.cell.metrics.identification``). ``class_acc_before`` is the
+    undefended model's ACC on each class, a JSON list in the order of the numbers, null for a class without images.
+    ``base_rate`` is the share of clean images of other classes that the undefended model takes for their target,
+    ``majority`` the share of the largest class in the test set. ``asr_benign`` is the share of eligible triggered
+    images that a benign network takes for their target (``bench.cell.natural``). ``ms_added`` is what the defense adds
+    to an input's milliseconds, against the bare network timed in the same cell, ``ms_added_spread`` how far that
+    varies.
     ``means_over`` is 0, or the number of seeds that the figures are means over, where all that is known is a table
     (``bench.records.means``); the seed is then 0.
     ``titles`` and ``citations`` are what its plugins declare for papers (``Plugin.title``, ``bibtex``), by kind.
@@ -91,6 +93,8 @@ class Record(BaseModel):
     acc_target_before: columns.Share = NAN
     class_acc_before: columns.Shares = "[]"
     auroc: columns.Share = NAN
+    tpr_at_1_fpr: columns.Share = NAN
+    average_precision: columns.Share = NAN
     tpr: columns.Share = NAN
     fpr: columns.Share = NAN
     tpr_assigned: columns.Share = NAN

@@ -4,7 +4,7 @@ import pandas as pd
 
 from bench.reports.blocks import Block
 from bench.reports.identification import VERDICTS
-from bench.reports.records import NUMBERS, ordered
+from bench.reports.records import METRICS, NUMBERS, ordered
 from bench.reports.stats import Stat
 
 _FORMULA = tuple("=+-@|%＝＋－＠")  # by which a formula, or a command, begins
@@ -14,7 +14,8 @@ def csv(blocks: list[Block]) -> str:
     """One line a data set, model, attack and defense, the control among them.
 
     Every number of the records has its mean, sample standard deviation (empty for fewer than two) and count over the
-    done seeds. Shares are in [0, 1]. left_out counts the records that are not in these numbers, for they are of
+    done seeds; those of the main table have the ends of their 95 % interval (_low, _high; empty where there is none).
+    Shares are in [0, 1]. left_out counts the records that are not in these numbers, for they are of
     another plugin, other parameters or other code than the newest. identified_… count the seeds whose target classes
     the defense named right, wrong, or not at all.
     """
@@ -52,4 +53,7 @@ def _line(block: Block, attack: str, defense: str) -> dict[str, object] | None:
     line |= {f"identified_{verdict}": verdicts.count(verdict) for verdict in VERDICTS}
     for metric, stat in (done.stats(NUMBERS) if done else dict.fromkeys(NUMBERS, Stat())).items():
         line |= {f"{metric}_mean": stat.mean, f"{metric}_std": stat.std, f"{metric}_n": stat.count}
+    cell = block.cell(attack, defense if (attack, defense) in block.cells else None)
+    for metric in METRICS:
+        line |= {f"{metric}_low": cell.stat(metric).low, f"{metric}_high": cell.stat(metric).high}
     return line

@@ -125,3 +125,13 @@ def test_what_a_record_declares_is_not_derived_again(store: Store) -> None:
     [(_, after)] = measure_again(store, pytest.fail)
     assert after.detects_only is False
     assert after.der == 0.5
+
+
+def test_scores_have_their_three_figures(store: Store) -> None:
+    scores = {"clean_score": torch.tensor([0.1, 0.2, 0.3, 0.9, 0.0, 0.0])}
+    scores["triggered_score"] = torch.tensor([0.0, 0.95, 0.8, 0.7, 0.99, 0.0])
+    columns = measured(store, answers() | scores)
+    assert columns["tpr_at_1_fpr"] == 2 / 4  # of the images 1 to 4, those above every clean image
+    assert columns["auroc"] == pytest.approx(22 / 24)
+    assert 0.75 < columns["average_precision"] < 1
+    assert not {"tpr_at_1_fpr", "average_precision"} & measured(store, answers()).keys()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from sklearn.dummy import DummyClassifier
-from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
+from sklearn.metrics import accuracy_score, average_precision_score, recall_score, roc_auc_score
 
 from bench.cell import metrics
 
@@ -67,6 +67,28 @@ def test_auroc_is_that_of_scikit_learn():
     truth = [0] * 50 + [1] * 30
     assert metrics.auroc(clean, triggered) == pytest.approx(roc_auc_score(truth, torch.cat([clean, triggered])))
     assert math.isnan(metrics.auroc(clean, triggered[:0]))
+
+
+def test_average_precision_is_that_of_scikit_learn():
+    generator = torch.Generator().manual_seed(0)
+    clean, triggered = torch.randn(50, generator=generator), torch.randn(30, generator=generator) + 1
+    expected = average_precision_score([0] * 50 + [1] * 30, torch.cat([clean, triggered]))
+    assert metrics.average_precision(clean, triggered) == pytest.approx(expected)
+    assert math.isnan(metrics.average_precision(clean[:0], triggered))
+
+
+def test_tpr_at_a_bound_on_fpr_is_the_best_of_all_thresholds_that_keep_it():
+    generator = torch.Generator().manual_seed(0)
+    clean, triggered = torch.randn(200, generator=generator).round(decimals=1), torch.randn(90, generator=generator) + 2
+    triggered = triggered.round(decimals=1)  # so that scores are tied
+    for bound in (0.0, 0.01, 0.1, 1.0):
+        rates = [
+            ((clean >= cut).double().mean().item(), (triggered >= cut).double().mean().item())
+            for cut in [*torch.cat([clean, triggered]).tolist(), math.inf]
+        ]
+        expected = max(tpr for fpr, tpr in rates if fpr <= bound)
+        assert metrics.true_positive_rate_at(clean, triggered, bound) == pytest.approx(expected)
+    assert math.isnan(metrics.true_positive_rate_at(clean, triggered[:0], 0.01))
 
 
 def test_the_accuracy_on_each_class_is_its_recall():

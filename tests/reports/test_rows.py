@@ -21,7 +21,7 @@ def test_the_texts_of_cells_are_means_words_and_tallies_and_the_best_is_marked()
         CellText("a", ["60.0±14.1", "–", "25.0±0.0", "–", "90.0±0.0"], done=True, best=True, tally=""),
         CellText("b", ["50.0", "–", "25.0", "–", "99.0"], done=True, best=False, tally="1/2"),
         CellText("c", ["failed", "–", "–", "–", "–"], done=False, best=False, tally=""),
-        CellText("d", ["60.0±14.1", "–", "25.0±0.0", "–", "80.0±0.0"], done=True, best=False, tally=""),
+        CellText("d", ["60.0±14.1", "–", "25.0±0.0", "–", "80.0±0.0"], done=True, best=False, tally="", second=True),
     ]
     assert row.cells[3].word == "failed"
 

@@ -91,13 +91,13 @@ def test_the_base_rate_stands_beside_the_asr_once_a_victim() -> None:
 
 
 def test_detection_has_a_line_for_each_defense_that_judges_its_inputs_with_both_denominators() -> None:
-    names = ["auroc", "tpr", "fpr", "tpr_assigned", "fpr_assigned"]
+    names = ["auroc", "tpr_at_1_fpr", "tpr", "fpr", "tpr_assigned", "fpr_assigned"]
     frame = small().assign(**dict.fromkeys(names, np.nan))
-    frame.loc[(frame["defense"] == "bna") & (frame["attack"] == "wanet"), names] = [0.987, 0.9, 0.051, 0.95, 0.5]
+    frame.loc[(frame["defense"] == "bna") & (frame["attack"] == "wanet"), names] = [0.987, 0.7, 0.9, 0.051, 0.95, 0.5]
     table = detection_table(blocks(frame)[0])
     assert dict(zip(table.heads, table.lines[0], strict=True)) == {
-        "attack": "wanet", "defense": "bna", "AUROC": "98.7", "TPR": "90.0", "FPR": "5.1", "TPR→t": "95.0",
-        "FPR→t": "50.0",
+        "attack": "wanet", "defense": "bna", "AUROC": "98.7", "AP": "–", "TPR at 1 % FPR": "70.0", "TPR": "90.0",
+        "FPR": "5.1", "TPR→t": "95.0", "FPR→t": "50.0",
     }  # fmt: skip
     assert len(table.lines) == 1
     assert "→t: only of those that the undefended network assigns to a target class" in table.note
@@ -118,4 +118,5 @@ def test_reconstructed_shifts_are_averaged_over_seeds_by_class_and_those_of_orac
 
 def test_tables_without_a_line_are_left_out() -> None:
     [block] = blocks(one_attack())
-    assert [table.title for table in side_tables(block)] == ["The attacks, before any defense"]
+    titles = ["95 % intervals, in %", "The attacks, before any defense"]
+    assert [table.title for table in side_tables(block)] == titles

@@ -20,7 +20,7 @@ from bench.reports.tables.markdown import markdown
 def test_every_file_is_written_and_returned_and_nothing_else(report: tuple[Path, list[Path]]) -> None:
     folder, paths = report
     names = {"table.md", "table.csv", "table.tex", "results.parquet", "index.html", *latex_files(sections(grid(3)))}
-    for name in ("acc_asr", "class_statistics", "der", "gallery"):
+    for name in ("acc_asr", "class_statistics", "der", "gallery", "ranks"):
         names |= {f"figures/{name}.png", f"figures/{name}.pdf"}
     assert {path.relative_to(folder).as_posix() for path in paths} == names
     assert {path for path in folder.rglob("*") if path.is_file()} == set(paths)
@@ -48,8 +48,11 @@ def test_the_same_frame_gives_the_same_files(tmp_path: Path) -> None:
         assert one.read_bytes() == other.read_bytes(), one.name
 
 
-def test_parquet_holds_the_frame_as_it_is(report: tuple[Path, list[Path]]) -> None:
-    pd.testing.assert_frame_equal(pd.read_parquet(report[0] / "results.parquet"), grid(3))
+def test_parquet_holds_the_frame_as_it_is_and_the_intervals_of_its_shares(report: tuple[Path, list[Path]]) -> None:
+    kept, frame = pd.read_parquet(report[0] / "results.parquet"), grid(3)
+    pd.testing.assert_frame_equal(kept[list(frame)], frame)
+    done = kept[kept["status"] == "done"]
+    assert ((done["acc_low"] < done["acc"]) & (done["acc"] < done["acc_high"])).all()
 
 
 def test_hostile_names_break_no_file(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_plugins_are_asked_once_for_all_seeds_whether_they_can_be_applied(tmp_pa
 
 
 def test_pictures_are_the_stored_ones_with_channels_last(stored):
-    from bench.results import pictures
+    from bench.cell.pictures import pictures
 
     store, plan = stored
     clean, triggered = pictures(store, damaged=pytest.fail)(plan.victims[1].key)

@@ -1,0 +1,35 @@
+"""How the intervals of a block were made, in words."""
+
+from bench.reports.blocks import AVERAGE, Block
+
+_SEEDS = "Student's, over the seeds of each attack"
+_IMAGES = "the test images, whose outcomes are paired across seeds, attacks and defenses"
+
+
+def how_made(block: Block) -> list[str]:
+    """A sentence for each kind of figure: from what its interval was made, and what has none."""
+    several, known = len(block.seeds) > 1, bool(block.samples and block.samples.victims)
+    if several and known:
+        lines = [f"95 % intervals: {_SEEDS}, and over {_IMAGES}: for other seeds and other images."]
+    elif several:
+        lines = [f"95 % intervals: {_SEEDS}, for these test images. Average: attacks as they are, seeds varying."]
+    elif known:
+        lines = [f"95 % intervals: of shares Wilson's; of DER and averages over {_IMAGES}. For this one seed."]
+    else:
+        lines = ["95 % intervals: of shares Wilson's, from the number of test images, for this one seed. DER"
+                 f"{' and averages have' if AVERAGE in block.row_names else ' has'} none: that takes the stored "
+                 "predictions."]  # fmt: skip
+    if several:
+        lines.append("A share with one seed, or alike in all, has Wilson's.")
+    if len(block.seeds) == 2:
+        lines.append("Two seeds tell little of the spread, so these intervals are wide.")
+    return lines
+
+
+def how_marked(block: Block) -> str:
+    """What else is marked as best, beside the highest DER."""
+    if not block.samples or not block.samples.victims:
+        return ""
+    few = {1: " With one seed: on these networks, by the test images alone.", 2: " Two seeds tell little apart."}
+    marked = "Also marked: what cannot be told from it at 5 % (paired, Holm's correction for all pairs)."
+    return marked + few.get(len(block.seeds), "")
