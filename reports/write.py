@@ -18,6 +18,7 @@ from bench.reports.figures.activation_histograms import activation_histograms
 from bench.reports.figures.class_statistics import class_statistics
 from bench.reports.figures.der_map import der_map
 from bench.reports.figures.gallery import gallery
+from bench.reports.figures.overview import overview
 from bench.reports.figures.stream_curves import stream_curves
 from bench.reports.figures.style import rendered, styled
 from bench.reports.figures.sweep import sweep_figure
@@ -34,21 +35,27 @@ Pictures = Callable[[str], Pair | None]
 """From a victim's key to its clean and triggered images, both (N, H, W, C) or (N, H, W) in [0, 1]; None for none."""
 
 FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
+    "overview": (
+        overview,
+        "What each defense costs, and what it leaves: the mean fall of accuracy against the mean attack success rate, over "
+        "the attacks of the average. The best place is bottom left. Lines join those that none who was given the same "
+        "beats in both; oracles are hollow.",
+    ),
     "acc_asr": (
         acc_asr,
-        "Accuracy on clean images against attack success rate: hollow before the defense, filled after it, "
-        "means over seeds; lines through a mark are one standard deviation. The best place is top left. "
+        "Accuracy on clean images against attack success rate: hollow, or where a grey line begins, before the defense, "
+        "filled after it, means over seeds; lines through a mark are one standard deviation. The best place is top left. "
         "Defenses that only flag inputs have no panel.",
     ),
     "der": (
         der_map,
-        "Defense effectiveness rating (DER); 50 % means nothing gained. A star marks the best of a row among defenses "
-        "that were given the same. Grey: there is no DER.",
+        "Defense effectiveness rating (DER); 50 % means nothing gained. Within what they were given, defenses stand by "
+        "their average; bold and in a frame is the best among them. Grey: there is no DER.",
     ),
     "class_statistics": (
         class_statistics,
-        "What a defense computed of every class, a dot a seed: true target classes as diamonds, "
-        "classes that the defense took for a target in a ring.",
+        "What a defense computed of every class, a dot a seed, or where there are many cells their range: true target "
+        "classes as diamonds, classes that the defense took for a target in a ring, or as the legend says.",
     ),
     "activations": (
         activation_histograms,
