@@ -48,9 +48,9 @@ def acc_asr(block: Block) -> Figure | None:
         bare(axes, x=not made.below(place_), y=not made.first(place_))
         ruled(axes)
         if made.below(place_):
-            axes.set_xlabel("ASR (%)")
+            made.under(place_, "ASR (%)")
         if made.first(place_):
-            axes.set_ylabel("ACC (%)")
+            made.beside(place_, "ACC (%)")
         _panel(axes, block, defense, look, up)
     return made.figure
 

@@ -44,9 +44,9 @@ def activation_histograms(block: Block) -> Figure | None:
     for place, (axes, (_, channel)) in enumerate(zip(made.panels, panels, strict=True)):
         _draw(axes, channel)
         told = f"{channel.layer}, channel {channel.channel} (σ)"
-        axes.set_xlabel(folded(told, made.size[0] + _APART - 8, LEAST, most=1), fontsize=LEAST)
+        made.under(place, folded(told, made.size[0] + _APART - 8, LEAST, most=1), size=LEAST)
         if made.first(place):
-            axes.set_ylabel("% of activations")
+            made.beside(place, "% of activations")
     return made.figure
 
 

@@ -50,7 +50,7 @@ def class_statistics(block: Block) -> Figure | None:
         cell = attacks[place // across], defenses[place % across]
         _draw(axes, noted.get(cell, []))
         if made.below(place):
-            axes.set_xlabel("class")
+            made.under(place, "class")
     return made.figure
 
 

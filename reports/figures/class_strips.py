@@ -63,7 +63,7 @@ def class_strips(
             axes.set_yticks(range(len(attacks)), names)
             axes.tick_params("y", length=0)
         told = next(noted[attack, defense][0][0].name for attack in attacks if (attack, defense) in noted)
-        axes.set_xlabel(folded(told, made.size[0], LEAST, most=2), fontsize=LEAST, linespacing=1.0)
+        made.under(place, folded(told, made.size[0], LEAST, most=2), size=LEAST)
     return made.figure
 
 

@@ -16,17 +16,31 @@ _INCH = 72
 _LINE = 1.25  # of the letters' size
 _EDGE = 4  # points around the figure
 _MARK = 20  # points of a legend's mark and the gap after it
+_NUMBERS = 12  # points from an axis to what it is, past its ticks and their numbers
 _BETWEEN = 12  # points between the columns of a legend
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A figure, its ``panels`` row by row, and the size of one in points."""
+    """A figure, its ``panels`` row by row, the size of one and the room at the left of a row, in points."""
 
     figure: Figure
     panels: list[Axes]
     size: tuple[float, float]
     across: int
+    left: float
+
+    def under(self, place: int, text: str, *, size: float = TEXT, lines: int = 1) -> None:
+        """What the x axis of a panel is, below numbers of so many ``lines``."""
+        axes = self.panels[place]
+        axes.set_xlabel(text, fontsize=size, linespacing=1.0)
+        axes.xaxis.set_label_coords(0.5, -(_NUMBERS + SMALL * _LINE * (lines - 1)) / self.size[1])  # nothing is measured
+
+    def beside(self, place: int, text: str, room: float | None = None) -> None:
+        """What the y axis of a panel is, at the left end of the ``room`` beside it, that of its row unless told."""
+        axes = self.panels[place]
+        axes.set_ylabel(text)
+        axes.yaxis.set_label_coords(-((room or self.left) - TEXT + 1) / self.size[0], 0.5)
 
     def below(self, place: int) -> bool:
         """Whether no other panel stands under this one."""
@@ -88,7 +102,7 @@ def sheet(
             borderpad=0, borderaxespad=0, handlelength=1.8, handletextpad=0.6, columnspacing=_BETWEEN / SMALL,
             labelspacing=0.35,
         )  # fmt: skip
-    return Sheet(figure, panels, (own, high), across)
+    return Sheet(figure, panels, (own, high), across, left)
 
 
 def _foot(keys: Sequence[Artist], wide: float) -> tuple[int, float, list[str]]:

@@ -87,9 +87,9 @@ def _scales(made: Sheet, curves: list[Curve]) -> None:
         bare(axes, x=False, y=not made.first(place))
         ruled(axes)
         if made.below(place):
-            axes.set_xlabel("triggered inputs passed", fontsize=LEAST)
+            made.under(place, "triggered inputs passed", size=LEAST)
         if made.first(place):
-            axes.set_ylabel("RA (%)")
+            made.beside(place, "RA (%)")
 
 
 def _curve(block: Block, attack: str, defense: str) -> Curve | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from bench.reports.figures.letters import FAMILY
 from bench.reports.figures.svg import compact
@@ -25,6 +26,7 @@ _STYLE: Any = {
     "font.size": TEXT,
     "axes.titlesize": TEXT,
     "axes.labelsize": TEXT,
+    "axes.titley": 1.0,  # else it is measured against all ticks
     "axes.titlepad": 3,
     "axes.labelpad": 2,
     "axes.linewidth": 0.6,
@@ -69,6 +71,9 @@ def rendered(figure: Figure) -> dict[str, bytes]:
 
     The SVG is made to stand inside a page: one element, whose ids are those of no other figure, with letters as text.
     """
+    for text in figure.findobj(Text):
+        if hasattr(text, "set_fontfeatures"):  # from matplotlib 3.11 on
+            text.set_fontfeatures(("-liga",))  # letters can be searched for, and PDFs need no second font for "fi"
     files = {}
     for kind, metadata in _UNDATED.items():
         buffer = BytesIO()

@@ -24,6 +24,7 @@ _DECADE = 10  # from this ratio of the largest to the smallest value on, the axi
 _MOST_TICKS = 9  # values that all have their own tick
 _APART = 4  # points between the labels of two ticks
 _LOW, _HIGH = -4, 104  # per cent
+_BESIDE = 20  # points beside a panel that is not the first of its row and has a metric of its own
 _ONE = 250  # points: the width of a figure of one panel
 
 
@@ -52,9 +53,10 @@ def sweep_figure(block: Block, sweep: Sweep) -> Figure:
         bare(axes, x=False, y=not made.first(place))
         ruled(axes)
         if made.first(place) or own_form is Form.METRIC:
-            axes.set_ylabel(panel.beside)
+            made.beside(place, panel.beside, None if made.first(place) else _BESIDE)
         if made.below(place):
-            axes.set_xlabel(folded(sweep.parameter, made.size[0], SMALL, most=1), fontsize=SMALL)
+            ticks = max(text.get_text().count("\n") + 1 for text in axes.get_xticklabels())
+            made.under(place, folded(sweep.parameter, made.size[0], SMALL, most=1), size=SMALL, lines=ticks)
     return made.figure
 
 
@@ -64,7 +66,7 @@ def _sheet(block: Block, sweep: Sweep, shown: list[Panel], keys: list[Line2D]) -
     count = across(sweep, len(shown))
     high = {1: 150, 2: 130, 3: 104}.get(count, 76)
     more = {"wide": _ONE} if count == 1 else {}
-    apart = 20 if form(sweep) is Form.METRIC else 9
+    apart = _BESIDE if form(sweep) is Form.METRIC else 9
     under = 12 if sweep.numeric else 20
     return sheet(
         title, [panel.title for panel in shown], count, high, keys=keys, left=30, right=6, apart=apart, under=under,
