@@ -40,7 +40,9 @@ def activation_histograms(block: Block) -> Figure | None:
     title = block.title + f" · {len(panels)} of {count} channels" * (len(panels) < count)
     keys = [key(name, colour, line="-") for name, colour in zip(_NAMES, _KINDS.values(), strict=True)]
     high = 74 if across == 4 else 96
-    made = sheet(title, [name for name, _ in panels], across, high, keys=keys, left=26, apart=_APART, under=22, below=28)
+    made = sheet(
+        title, [name for name, _ in panels], across, high, keys=keys, left=26, apart=_APART, under=22, below=28
+    )
     for place, (axes, (_, channel)) in enumerate(zip(made.panels, panels, strict=True)):
         _draw(axes, channel)
         told = f"{channel.layer}, channel {channel.channel} (σ)"

@@ -34,7 +34,7 @@ def der_map(block: Block) -> Figure | None:
     made = grid(block, WIDTH * 72 - 2 * _EDGE)
     if not made:
         return None
-    across = max(made.label + made.field * max(map(len, made.parts)) + GAP, _SCALE[0] + width(_TOLD, SMALL) + 24)
+    across = max(made.label + made.field * max(map(len, made.parts)) + GAP, _SCALE[0] + width(_TOLD, SMALL) + 30)
     title = folded(block.title, across, HEAD)
     rows = sum(_high(made, name) for _, own in made.groups for name in own) + len(made.groups) * SMALL * 2
     notes = folded(_notes(made), across, LEAST, most=6)
@@ -96,7 +96,13 @@ def _fields(axes: Axes, made: Grid, boxes: dict[tuple[str, str], Box]) -> None:
     """The colours and texts of the fields, frames around the best, and a notch in those of which a part is missing."""
     colours = {key: _colour(made.fields[key].value) for key in boxes}
     axes.add_collection(
-        PolyCollection([_corners(box) for box in boxes.values()], facecolors=[*colours.values()], edgecolors="white", lw=0.5, clip_on=False)
+        PolyCollection(
+            [_corners(box) for box in boxes.values()],
+            facecolors=[*colours.values()],
+            edgecolors="white",
+            lw=0.5,
+            clip_on=False,
+        )
     )
     best = [key for key in boxes if made.fields[key].cell.best]
     frames = [_corners((x0 + 1, y0 + 1, x1 - 1, y1 - 1)) for x0, y0, x1, y1 in (boxes[key] for key in best)]
@@ -118,7 +124,7 @@ def _fields(axes: Axes, made: Grid, boxes: dict[tuple[str, str], Box]) -> None:
 def _foot(axes: Axes, made: Grid, notes: str, top: float) -> None:
     """The bar of colours and what marks mean."""
     wide, high = _SCALE
-    beside = wide + width(_TOLD, SMALL) + 12
+    beside = wide + width(_TOLD, SMALL) + 18
     left = max(_EDGE + 8, min(_EDGE + made.label, axes.get_xlim()[1] - beside))
     edges = [left + wide * step / _STEPS for step in range(_STEPS + 1)]
     boxes = [_corners((x0, top, x1, top + high)) for x0, x1 in zip(edges, edges[1:], strict=False)]

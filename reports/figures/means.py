@@ -53,9 +53,7 @@ def mean(block: Block, name: str) -> Mean | None:
     if not falls or any(isnan(stat.mean) for stat in falls.values()):
         return None
     [first] = list(falls)[:1]
-    fall, asr = (
-        Stat.of(stat.mean for stat in own.values()) if len(own) > 1 else own[first] for own in (falls, asrs)
-    )
+    fall, asr = (Stat.of(stat.mean for stat in own.values()) if len(own) > 1 else own[first] for own in (falls, asrs))
     cell = block.cells.get((AVERAGE, name), block.cells[first, name])
     kind = "" if isnan(fall.std) else OVER_ATTACKS if len(falls) > 1 else OVER_SEEDS
     bars = (asr.mean - asr.std, asr.mean + asr.std), (fall.mean - fall.std, fall.mean + fall.std)
@@ -71,9 +69,7 @@ def front(means: list[Mean]) -> list[Mean]:
     best = [
         one
         for one in means
-        if not any(
-            other.asr <= one.asr and other.fall <= one.fall and other.point != one.point for other in means
-        )
+        if not any(other.asr <= one.asr and other.fall <= one.fall and other.point != one.point for other in means)
     ]
     return sorted(best, key=lambda one: one.point)
 

@@ -37,7 +37,16 @@ def overview(block: Block) -> Figure | None:
     drawn = [(group, [means[name] for name in group.defenses if name in means]) for group in block.groups]
     drawn = [(group, own) for group, own in drawn if own]
     own_looks = list(looks([f"{number}" for number in range(len(drawn))]).values())
-    made = sheet(block.title, [""], 1, _HIGH if len(means) > _FEW else _LOW, keys=_keys(drawn, own_looks), left=24, right=10, below=26)
+    made = sheet(
+        block.title,
+        [""],
+        1,
+        _HIGH if len(means) > _FEW else _LOW,
+        keys=_keys(drawn, own_looks),
+        left=24,
+        right=10,
+        below=26,
+    )
     [axes] = made.panels
     across = span([before, *(one.asr for one in means.values())], least=_LEAST_ASR)
     across = Span(min(across.low, -0.03 * across.high), across.high)

@@ -34,7 +34,9 @@ class Sheet:
         """What the x axis of a panel is, below numbers of so many ``lines``."""
         axes = self.panels[place]
         axes.set_xlabel(text, fontsize=size, linespacing=1.0)
-        axes.xaxis.set_label_coords(0.5, -(_NUMBERS + SMALL * _LINE * (lines - 1)) / self.size[1])  # nothing is measured
+        axes.xaxis.set_label_coords(
+            0.5, -(_NUMBERS + SMALL * _LINE * (lines - 1)) / self.size[1]
+        )  # nothing is measured
 
     def beside(self, place: int, text: str, room: float | None = None) -> None:
         """What the y axis of a panel is, at the left end of the ``room`` beside it, that of its row unless told."""

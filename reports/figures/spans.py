@@ -9,6 +9,7 @@ _FEWEST = 8  # values of which some can be called far away
 _FAR = 3  # times the distance of the quartiles, from them
 _FEW = 0.1  # of the values at most are left outside; else they are no outliers
 _PAD = 0.06  # of the axis, on each side
+_DIGITS = 1e-6  # of the values themselves: a shorter axis cannot be numbered
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def span(values: Iterable[float], *, least: float = 0.0, gained: float = 2) -> S
     """
     present = np.array([value for value in values if value == value], dtype=np.float64)
     if not len(present):
-        return Span(0.0, 1.0)
+        return Span(0.0, max(least, 1.0))
     low, high = float(present.min()), float(present.max())
     if len(present) >= _FEWEST:
         first, third = np.quantile(present, [0.25, 0.75])
@@ -44,5 +45,5 @@ def span(values: Iterable[float], *, least: float = 0.0, gained: float = 2) -> S
         if len(near) >= (1 - _FEW) * len(present) and (high - low) >= gained * closer:
             low, high = float(near.min()), float(near.max())
     missing = max(0.0, least - (high - low)) / 2
-    pad = _PAD * max(high - low, least) or _PAD * abs(high) or 1.0
+    pad = max(_PAD * max(high - low, least), _DIGITS * max(abs(low), abs(high))) or 1.0
     return Span(low - missing - pad, high + missing + pad)

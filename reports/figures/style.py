@@ -18,7 +18,12 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p", "*", "d"]  # 13, so that 91 pairs are different
 TARGET, PLAIN, GRID, SOFT = "#D55E00", "#0072B2", "#d9d9d9", "#555555"
 WIDTH = 17 / 2.54  # inches between the margins of a page of A4: figures are drawn at the size of print
-LEAST, SMALL, TEXT, HEAD = 6.0, 6.5, 7.0, 8.0  # points: nothing is smaller; ticks and legends; labels; the figure's title
+LEAST, SMALL, TEXT, HEAD = (
+    6.0,
+    6.5,
+    7.0,
+    8.0,
+)  # points: nothing is smaller; ticks and legends; labels; the figure's title
 _DPI = 200
 
 _STYLE: Any = {
@@ -66,8 +71,8 @@ def styled() -> Iterator[None]:
         yield
 
 
-def rendered(figure: Figure) -> dict[str, bytes]:
-    """The bytes of the figure as "png", "pdf" and "svg", with no date in any.
+def rendered(figure: Figure, *kinds: str) -> dict[str, bytes]:
+    """The bytes of the figure as "png", "pdf" and "svg", or as some of these kinds, with no date in any.
 
     The SVG is made to stand inside a page: one element, whose ids are those of no other figure, with letters as text.
     """
@@ -75,11 +80,11 @@ def rendered(figure: Figure) -> dict[str, bytes]:
         if hasattr(text, "set_fontfeatures"):  # from matplotlib 3.11 on
             text.set_fontfeatures(("-liga",))  # letters can be searched for, and PDFs need no second font for "fi"
     files = {}
-    for kind, metadata in _UNDATED.items():
+    for kind in kinds or _UNDATED:
         buffer = BytesIO()
-        figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata)
-        files[kind] = buffer.getvalue()
-    return files | {"svg": compact(files["svg"])}
+        figure.savefig(buffer, format=kind, dpi=_DPI, metadata=_UNDATED[kind])
+        files[kind] = compact(buffer.getvalue()) if kind == "svg" else buffer.getvalue()
+    return files
 
 
 def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:

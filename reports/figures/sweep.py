@@ -92,7 +92,9 @@ def _draw(axes: Axes, panel: Panel, sweep: Sweep, look: dict[str, Look]) -> None
         at, rows = _ordered(curve, sweep)
         means = [100 * Stat.of(own[curve.metric]).mean for own in rows]
         axes.plot(at, means, color=colour, marker=marker, ms=4, lw=1.2, ls="-" if sweep.numeric else "", zorder=3)
-        seeds = [(x, 100 * value) for x, own in zip(at, rows, strict=True) if len(own) > 1 for value in own[curve.metric]]
+        seeds = [
+            (x, 100 * value) for x, own in zip(at, rows, strict=True) if len(own) > 1 for value in own[curve.metric]
+        ]
         if seeds:
             axes.plot(*zip(*seeds, strict=True), color=colour, marker=".", ms=3, mew=0, ls="", alpha=0.6)
         if number == 0 or not single:
