@@ -37,15 +37,15 @@ Pictures = Callable[[str], Pair | None]
 FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
     "overview": (
         overview,
-        "What each defense costs, and what it leaves: the mean fall of accuracy against the mean attack success rate, over "
-        "the attacks of the average. The best place is bottom left. Lines join those that none who was given the same "
-        "beats in both; oracles are hollow.",
+        "What each defense costs, and what it leaves: the mean fall of accuracy against the mean attack success rate, "
+        "over the attacks of the average. The best place is bottom left. Lines join those that none who was given the "
+        "same beats in both; oracles are hollow.",
     ),
     "acc_asr": (
         acc_asr,
-        "Accuracy on clean images against attack success rate: hollow, or where a grey line begins, before the defense, "
-        "filled after it, means over seeds; lines through a mark are one standard deviation. The best place is top left. "
-        "Defenses that only flag inputs have no panel.",
+        "Accuracy on clean images against attack success rate: before the defense hollow, or where a grey line begins, "
+        "after it filled, means over seeds; lines through a mark are one standard deviation. The best place is top "
+        "left. Defenses that only flag inputs have no panel.",
     ),
     "der": (
         der_map,

@@ -36,11 +36,9 @@ def acc_asr(block: Block) -> Figure | None:
     look = looks(attacks)
     across = {1: 1, 2: 2, 4: 2}.get(len(drawn), 3 if len(drawn) <= 9 else 4 if len(drawn) <= 12 else 5)
     keys = [key(block.marked(attack), *own) for attack, own in look.items()]
-    before = (
-        key("before: where grey lines begin", _PATH, line="-")
-        if len(attacks) > _MANY
-        else key("before (hollow)", SOFT, "o", hollow=True)
-    )
+    many = len(attacks) > _MANY
+    hollow = key("before (hollow)", SOFT, "o", hollow=True)
+    before = key("before: where grey lines begin", _PATH, line="-") if many else hollow
     keys += [before, key("after (filled)", SOFT, "o")]
     high = {1: 200, 2: 150, 3: 115}.get(across, 95)
     made = sheet(block.title, drawn, across, high, keys=keys, left=30, right=6, under=8, below=28)

@@ -4,7 +4,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.records.note_types import ClassStatistic
 from bench.reports.blocks import Block
 from bench.reports.diagnostics import class_statistic, classes, parsed
 from bench.reports.figures.class_strips import SQUEEZED, Noted, class_strips

@@ -1,6 +1,7 @@
 """The figure of DER at a glance: defenses, the best first, against attacks."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import isnan
 
 from matplotlib import colormaps
@@ -73,11 +74,10 @@ def _part(axes: Axes, made: Grid, attacks: Sequence[str], top: float) -> float:
     }
     top += _head(made)
     for attack, left in lefts.items():
-        turned = {"rotation": 90, "rotation_mode": "default"} if made.upright else {}
         weight = "bold" if attack == AVERAGE else "normal"
         axes.text(
             left + made.field / 2, top - 2, made.heads[attack], ha="center", va="bottom", fontsize=SMALL,
-            weight=weight, linespacing=1.0, **turned,
+            weight=weight, linespacing=1.0, rotation=90 if made.upright else 0,
         )  # fmt: skip
     boxes: dict[tuple[str, str], Box] = {}
     for heading, defenses in made.groups:
@@ -127,7 +127,7 @@ def _foot(axes: Axes, made: Grid, notes: str, top: float) -> None:
     beside = wide + width(_TOLD, SMALL) + 18
     left = max(_EDGE + 8, min(_EDGE + made.label, axes.get_xlim()[1] - beside))
     edges = [left + wide * step / _STEPS for step in range(_STEPS + 1)]
-    boxes = [_corners((x0, top, x1, top + high)) for x0, x1 in zip(edges, edges[1:], strict=False)]
+    boxes = [_corners((x0, top, x1, top + high)) for x0, x1 in pairwise(edges)]
     shades = [_COLOURS((step + 0.5) / _STEPS) for step in range(_STEPS)]
     axes.add_collection(PolyCollection(boxes, facecolors=shades, edgecolors=shades, lw=0.2, clip_on=False))
     for value in (_NOTHING_GAINED, 75, 100):

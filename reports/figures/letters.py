@@ -24,7 +24,7 @@ def folded(label: str, points: float, size: float, *, most: int = 4, bold: bool 
 
     Of what needs more than ``most`` lines, only the beginning and "…".
     """
-    lines, line = [], ""
+    lines, line = list[str](), ""
     for part in _parts(printable(label, _LONGEST)):
         if width((line + part).rstrip(), size, bold=bold) <= points:
             line += part if line else part.lstrip()

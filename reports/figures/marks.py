@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import CARETDOWNBASE, CARETLEFTBASE, CARETRIGHTBASE, CARETUPBASE, MarkerStyle
 from matplotlib.path import Path
@@ -45,7 +47,7 @@ def lines(axes: Axes, each: Iterable[Sequence[Point]], colour: str, *, thick: fl
 
 
 def ruled(axes: Axes, *, x: bool = True, y: bool = True) -> None:
-    """A grid at the ticks, which must have been set, and the limits: one line, for a tick's own takes an artist each."""
+    """A grid at the ticks, which must have been set: one line, for a tick's own takes an artist each."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     across = [[(at, low), (at, high)] for at in axes.get_xticks() if x and min(left, right) <= at <= max(left, right)]
     up = [[(left, at), (right, at)] for at in axes.get_yticks() if y and min(low, high) <= at <= max(low, high)]
@@ -60,11 +62,18 @@ def bare(axes: Axes, *, x: bool, y: bool) -> None:
 def arrow(axes: Axes, point: Point, towards: Point, colour: str) -> None:
     """A small arrow beyond a mark at the end of an axis, ``towards`` what it stands for: (±1 or 0, ±1 or 0)."""
     x, y = towards
-    shift = ScaledTranslation(4.5 * x / 72, 4.5 * y / 72, axes.get_figure(root=True).dpi_scale_trans)
-    marker = (CARETUPBASE if y > 0 else CARETDOWNBASE) if y else (CARETRIGHTBASE if x > 0 else CARETLEFTBASE)
+    shift = ScaledTranslation(4.5 * x / 72, 4.5 * y / 72, root(axes).dpi_scale_trans)
+    marker: Any = (CARETUPBASE if y > 0 else CARETDOWNBASE) if y else (CARETRIGHTBASE if x > 0 else CARETLEFTBASE)
     drawn = Line2D([point[0]], [point[1]], color=colour, marker=marker, ms=4.5, mew=0, ls="", zorder=4, clip_on=False)
     axes.add_line(drawn)
     drawn.set_transform(axes.transData + shift)
+
+
+def root(axes: Axes) -> Figure:
+    """The figure that holds a panel."""
+    made = axes.get_figure(root=True)
+    assert made is not None  # it is removed from none
+    return made
 
 
 def key(label: str, colour: str, marker: str = "", *, hollow: bool = False, size: float = 5, line: str = "") -> Line2D:

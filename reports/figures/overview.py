@@ -35,18 +35,10 @@ def overview(block: Block) -> Figure | None:
     if not means or isnan(before):
         return None
     drawn = [(group, [means[name] for name in group.defenses if name in means]) for group in block.groups]
-    drawn = [(group, own) for group, own in drawn if own]
+    drawn = [(group, of_group) for group, of_group in drawn if of_group]
     own_looks = list(looks([f"{number}" for number in range(len(drawn))]).values())
-    made = sheet(
-        block.title,
-        [""],
-        1,
-        _HIGH if len(means) > _FEW else _LOW,
-        keys=_keys(drawn, own_looks),
-        left=24,
-        right=10,
-        below=26,
-    )
+    high, keys = _HIGH if len(means) > _FEW else _LOW, _keys(drawn, own_looks)
+    made = sheet(block.title, [""], 1, high, keys=keys, left=24, right=10, below=26)
     [axes] = made.panels
     across = span([before, *(one.asr for one in means.values())], least=_LEAST_ASR)
     across = Span(min(across.low, -0.03 * across.high), across.high)
@@ -58,8 +50,8 @@ def overview(block: Block) -> Figure | None:
     axes.axhline(0, color=SOFT, lw=0.6, zorder=1)
     marks(axes, [(across.held(before), up.held(0.0))], [("black", "*")], size=9, z=4)
     labels = [_label(axes, NO_DEFENSE, (before, 0.0), "black", across, up)]
-    for (group, own), look in zip(drawn, own_looks, strict=True):
-        labels += _draw(axes, own, group, look, across, up)
+    for (group, of_group), look in zip(drawn, own_looks, strict=True):
+        labels += _draw(axes, of_group, group, look, across, up)
     place(axes, labels, [label.point for label in labels], far=True)
     return made.figure
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from bench.reports.figures.letters import width
+from bench.reports.figures.marks import root
 from bench.reports.figures.style import LEAST, SOFT
 
 _LINE = 1.25  # of the letters' size
@@ -37,14 +38,14 @@ def place(
     """
     if not labels:
         return []
-    scale = 72 / axes.figure.dpi  # type: ignore[union-attr]
-    box = axes.bbox.extents * scale
+    scale = 72 / root(axes).dpi
+    box = np.array(axes.bbox.extents) * scale
     ats = axes.transData.transform([one.point for one in labels]) * scale
     dots = axes.transData.transform(np.array(marks, dtype=float)) * scale
     taken = np.concatenate([dots - 3.5, dots + 3.5], axis=1)
     crowds = np.array([np.sum(np.hypot(*(dots - at).T) < 40) for at in ats])
     left = []
-    for index in np.lexsort([crowds, [not one.first for one in labels]]):
+    for index in np.lexsort((crowds, np.array([not one.first for one in labels]))):
         found = _free(ats[index], labels[index].text, size, box, taken, _FAR if far else _NEAR)
         if found is None:
             left.append(labels[index])
@@ -61,16 +62,17 @@ def _free(
     """The nearest free box (x0, y0, x1, y1) in points for a text beside ``at``."""
     wide, high = width(text, size) + 2 * _ROOM, size * _LINE * (text.count("\n") + 1)
     steps = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
-    middles = at + (distances[:, None, None] * steps + steps * [wide / 2, high / 2]).reshape(-1, 2)
-    boxes = np.concatenate([middles - [wide / 2, high / 2], middles + [wide / 2, high / 2]], axis=1)
+    half = np.array([wide / 2, high / 2])
+    middles = at + (distances[:, None, None] * steps + steps * half).reshape(-1, 2)
+    boxes = np.concatenate([middles - half, middles + half], axis=1)
     inside = (boxes[:, :2] >= box[:2]).all(axis=1) & (boxes[:, 2:] <= box[2:]).all(axis=1)
     hit = (boxes[:, None, :2] < taken[None, :, 2:]).all(axis=2) & (boxes[:, None, 2:] > taken[None, :, :2]).all(axis=2)
-    free = boxes[inside & ~hit.any(axis=1)]
+    free = boxes[inside & ~np.any(hit, axis=1)]
     return free[0] if len(free) else None
 
 
 def _write(axes: Axes, label: Label, box: NDArray[np.float64], at: NDArray[np.float64], size: float) -> None:
-    scale = axes.figure.dpi / 72  # type: ignore[union-attr]
+    scale = root(axes).dpi / 72
     x, y = axes.transData.inverted().transform([(box[:2] + box[2:]) / 2 * scale])[0]
     axes.text(x, y, label.text, ha="center", va="center", fontsize=size, zorder=5, linespacing=1.1)
     end = np.clip(at, box[:2], box[2:])

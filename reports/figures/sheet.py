@@ -31,12 +31,10 @@ class Sheet:
     left: float
 
     def under(self, place: int, text: str, *, size: float = TEXT, lines: int = 1) -> None:
-        """What the x axis of a panel is, below numbers of so many ``lines``."""
+        """What the x axis of a panel is, below numbers of so many ``lines``, which are not measured."""
         axes = self.panels[place]
         axes.set_xlabel(text, fontsize=size, linespacing=1.0)
-        axes.xaxis.set_label_coords(
-            0.5, -(_NUMBERS + SMALL * _LINE * (lines - 1)) / self.size[1]
-        )  # nothing is measured
+        axes.xaxis.set_label_coords(0.5, -(_NUMBERS + SMALL * _LINE * (lines - 1)) / self.size[1])
 
     def beside(self, place: int, text: str, room: float | None = None) -> None:
         """What the y axis of a panel is, at the left end of the ``room`` beside it, that of its row unless told."""
@@ -70,8 +68,8 @@ def sheet(
     """A panel for each of ``names``, which stand above them, ``across`` in a row and ``high``; all sizes in points.
 
     keys: the handles of the legend at the foot, each with its label. left: for the labels beside the first panel of a
-    row; right: beside the last. apart: between two panels of a row. under: below a row, for the labels of its axes; below: the same, of the
-    lowest row of a column.
+    row; right: beside the last. apart: between two panels of a row. under: below a row, for the labels of its axes;
+    below: the same, of the lowest row of a column.
     """
     across = max(1, min(across, len(names)))
     down = ceil(len(names) / across)

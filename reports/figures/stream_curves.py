@@ -79,7 +79,7 @@ def _of_defense(axes: Axes, curves: dict[str, Curve]) -> None:
 def _scales(made: Sheet, curves: list[Curve]) -> None:
     up = span([value for _, robust in curves for value in robust], least=_LEAST_RA, gained=np.inf)
     for place, axes in enumerate(made.panels):
-        ends = [line.get_xdata() for line in axes.lines]
+        ends = [np.asarray(line.get_xdata()) for line in axes.lines]
         right = max((float(np.nanmax(x)) for x in ends if len(x)), default=1.0)
         axes.set(xlim=(0, 1.03 * right or 1), ylim=(up.low, up.high))
         axes.locator_params("x", nbins=4)

@@ -23,7 +23,7 @@ LEAST, SMALL, TEXT, HEAD = (
     6.5,
     7.0,
     8.0,
-)  # points: nothing is smaller; ticks and legends; labels; the figure's title
+)  # points: of nothing less; ticks and legends; labels; titles
 _DPI = 200
 
 _STYLE: Any = {

@@ -13,7 +13,7 @@ _GONE = re.compile(rb"<!--.*?-->|<metadata>.*?</metadata>|<defs>\s*<style.*?</st
 
 
 def compact(svg: bytes) -> bytes:
-    """The ``<svg>`` element of a file that matplotlib has written, drawn to a hundredth of a point, long lines to a tenth.
+    """The ``<svg>`` element of a file that matplotlib has written, to a hundredth of a point, long lines to a tenth.
 
     Without prolog, metadata, comments, and the style sheet, which would hold for the whole page. Ids that nothing
     refers to are left out; the others begin with a hash of the figure, for in a page they must not be those of another

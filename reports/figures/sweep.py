@@ -31,9 +31,9 @@ _ONE = 250  # points: the width of a figure of one panel
 def sweep_figure(block: Block, sweep: Sweep) -> Figure:
     """A panel for each attack with ACC, ASR and RA, the values on the x axis; with several lines, one for each of them.
 
-    Marks are means over seeds, dots the seeds, dashes the undefended network. Where lines or attacks are too many for that,
-    each line has a panel with a thin curve an attack, and their mean. Values that are no quantity are categories; of classes, the target is
-    named.
+    Marks are means over seeds, dots the seeds, dashes the undefended network. Where lines or attacks are too many for
+    that, each line has a panel with a thin curve an attack, and their mean. Values that are no quantity are categories;
+    of classes, the target is named.
     """
     shown, own_form = panels(sweep), form(sweep)
     metrics = [HEADS[metric] for metric in SHOWN]

@@ -93,13 +93,12 @@ def test_every_attack_has_a_colour_and_marker_of_its_own_and_those_that_work_are
 
 
 def test_what_lies_beyond_an_axis_is_told() -> None:
-    ruined = next(
-        name for name in block(25, 20).defenses if block(25, 20).cells["badnets", name].stat("acc").mean < 0.5
-    )
+    cells = block(25, 20).cells
+    ruined = next(name for name in block(25, 20).defenses if cells["badnets", name].stat("acc").mean < 0.5)
     [panel] = [axes for axes in figure(acc_asr, 25, 20).axes if axes.get_title(loc="left").replace("\n", " ") == ruined]
     assert panel.get_ylim()[0] > 50
     told = [text.get_text() for text in panel.texts if text.get_text().startswith("ACC ")]
-    accs = [100 * block(25, 20).cells[attack, ruined].stat("acc").mean for attack in block(25, 20).attacks[1:]]
+    accs = [100 * cells[attack, ruined].stat("acc").mean for attack in block(25, 20).attacks[1:]]
     assert told == [f"ACC {min(accs):.1f} to {max(accs):.1f}"]
     [over] = figure(overview, 25, 20).axes
     [label] = [text.get_text() for text in over.texts if text.get_text().startswith(ruined)]

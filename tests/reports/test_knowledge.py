@@ -112,7 +112,7 @@ def test_markdown_latex_and_the_page_show_what_each_group_was_given_and_the_best
 def test_the_map_of_ders_names_the_groups_and_has_the_best_of_each_first_and_bold() -> None:
     figure = der_map(blocks(TWO_GROUPS)[0])
     assert figure is not None
-    texts = figure.axes[0].texts
+    texts = sorted(figure.axes[0].texts, key=lambda text: text.get_position()[1])
     known = {"given 200 clean", "given 200 clean + 64 suspected", *"abcd"}
     rows = [
         text.get_text() for text in sorted(texts, key=lambda text: text.get_position()[1]) if text.get_text() in known
