@@ -41,7 +41,7 @@ def acc_asr(block: Block) -> Figure | None:
     before = key("before: where grey lines begin", _PATH, line="-") if many else hollow
     keys += [before, key("after (filled)", SOFT, "o")]
     high = {1: 200, 2: 150, 3: 115}.get(across, 95)
-    made = sheet(block.title, drawn, across, high, keys=keys, left=30, right=6, under=8, below=28)
+    made = sheet(block.title, drawn, across, high, keys=keys, left=30, right=6, under=11, below=28)
     cells = [block.before[attack] for attack in attacks] + [block.cells[attack, d] for attack in attacks for d in drawn]
     up = span([point[1] for cell in cells if (point := _point(cell))], least=_LEAST_ACC)
     for place_, (axes, defense) in enumerate(zip(made.panels, drawn, strict=True)):

@@ -18,6 +18,7 @@ _NOTHING_GAINED = 50  # DER in per cent of a defense that changes nothing
 _BRIGHT = 0.18  # luminance from which on black letters are read more easily than white ones
 _EDGE = 4  # points, as all lengths here
 _PAD = 5  # of a row, above and below its lines together
+_WIDE = WIDTH * 72 - 2 * _EDGE
 _SCALE = (110, 6)  # the bar of colours
 _TOLD = f"DER (%); {_NOTHING_GAINED}: nothing gained"
 _STEPS = 50  # of colours on the bar
@@ -32,10 +33,11 @@ def der_map(block: Block) -> Figure | None:
 
     Within a group the highest average stands first. The best of an attack is bold, in a frame. None without any DER.
     """
-    made = grid(block, WIDTH * 72 - 2 * _EDGE)
+    made = grid(block, _WIDE)
     if not made:
         return None
     across = max(made.label + made.field * max(map(len, made.parts)) + GAP, _SCALE[0] + width(_TOLD, SMALL) + 30)
+    across = min(_WIDE, max(across, *(width(heading, SMALL) for heading, _ in made.groups)))
     title = folded(block.title, across, HEAD)
     rows = sum(_high(made, name) for _, own in made.groups for name in own) + len(made.groups) * SMALL * 2
     notes = folded(_notes(made), across, LEAST, most=6)
@@ -81,7 +83,7 @@ def _part(axes: Axes, made: Grid, attacks: Sequence[str], top: float) -> float:
         )  # fmt: skip
     boxes: dict[tuple[str, str], Box] = {}
     for heading, defenses in made.groups:
-        axes.text(_EDGE, top + SMALL, heading, va="center", fontsize=SMALL, color=SOFT)
+        axes.text(_EDGE, top + SMALL, folded(heading, _WIDE, SMALL, most=1), va="center", fontsize=SMALL, color=SOFT)
         top += 2 * SMALL
         for name in defenses:
             bottom = top + _high(made, name)

@@ -6,6 +6,7 @@ from math import isnan
 import numpy as np
 
 from bench.reports.blocks import AVERAGE, Block
+from bench.reports.format import tally
 from bench.reports.stats import RowSet, Stat
 
 INTERVAL, OVER_ATTACKS, OVER_SEEDS = (
@@ -20,7 +21,7 @@ Bar = tuple[float, float]
 class Mean:
     """A defense's mean ASR and mean fall of ACC in per cent; what the bars span is said by ``kind``, "" for no bars.
 
-    ``missing``: "7/8" where the means are over seven of eight attacks, else "".
+    ``missing``: "7/8" where seven of eight attacks (of one attack: seeds) are done, else "".
     """
 
     name: str
@@ -41,10 +42,9 @@ def mean(block: Block, name: str) -> Mean | None:
 
     ACC falls from what the same victim had before the defense.
     """
-    falls, asrs, tried = dict[str, Stat](), dict[str, Stat](), 0
+    falls, asrs = dict[str, Stat](), dict[str, Stat]()
     for attack in block.attacks:
         rows = _counted(block, attack, name)
-        tried += bool(rows and (rows["attack"] != "none").any() and (rows["status"] != "not-applicable").any())
         if rows is None or not len(rows.done) or np.isnan(rows.done["asr"] + rows.done["acc"]).all():
             continue
         before = rows.done["acc_before"]
@@ -61,11 +61,15 @@ def mean(block: Block, name: str) -> Mean | None:
         kind, acc, own = INTERVAL, cell.stat("acc"), cell.stat("asr")
         fallen = fall.mean + 100 * (acc.mean - acc.high), fall.mean + 100 * (acc.mean - acc.low)
         bars = (100 * own.low, 100 * own.high), fallen
-    return Mean(name, asr.mean, fall.mean, *bars, kind, f"{len(falls)}/{tried}" if len(falls) < tried else "")
+    return Mean(name, asr.mean, fall.mean, *bars, kind, tally(cell))
 
 
 def front(means: list[Mean]) -> list[Mean]:
-    """Those that no other beats in one figure without being beaten in the other, by falling ACC."""
+    """Those that no other beats in one figure without being beaten in the other, by their ASR.
+
+    Means over other attacks than those of the others are no rivals.
+    """
+    means = [one for one in means if not one.missing]
     best = [
         one
         for one in means

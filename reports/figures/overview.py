@@ -48,7 +48,7 @@ def overview(block: Block) -> Figure | None:
     made.beside(0, "mean fall of ACC (points), lower is better")
     ruled(axes)
     axes.axhline(0, color=SOFT, lw=0.6, zorder=1)
-    marks(axes, [(across.held(before), up.held(0.0))], [("black", "*")], size=9, z=4)
+    marks(axes, [(across.held(before), up.held(0.0))], [("black", "*")], size=9, z=2.5)
     labels = [_label(axes, NO_DEFENSE, (before, 0.0), "black", across, up)]
     for (group, of_group), look in zip(drawn, own_looks, strict=True):
         labels += _draw(axes, of_group, group, look, across, up)
@@ -69,7 +69,7 @@ def _draw(axes: Axes, means: list[Mean], group: Group, look: Look, across: Span,
     marks(axes, points, [look] * len(points), hollow=group.oracles, size=6)
     bars = [bar for one in means if one.kind for bar in _bars(one, across, up)]
     lines(axes, bars, f"{colour}66", thick=0.8)  # pale: they cross each other
-    if group.ranked and len(means) > 1:
+    if _has_front(group, means):
         steps = [(across.held(one.asr), up.held(one.fall)) for one in front(means)]
         corners = [(x, y) for (x, _), (_, y) in zip(steps[1:], steps, strict=False)]
         joined = [point for pair in zip(steps, [*corners, steps[-1]], strict=True) for point in pair]
@@ -88,6 +88,11 @@ def _label(axes: Axes, text: str, at: tuple[float, float], colour: str, across: 
     return Label(held, text)
 
 
+def _has_front(group: Group, means: list[Mean]) -> bool:
+    """Whether there are two that can be compared."""
+    return group.ranked and sum(not one.missing for one in means) > 1
+
+
 def _bars(one: Mean, across: Span, up: Span) -> Iterable[list[tuple[float, float]]]:
     """The bars of a mark as far as the axes reach."""
     x, y = across.held(one.asr), up.held(one.fall)
@@ -102,7 +107,7 @@ def _keys(drawn: list[tuple[Group, list[Mean]]], own_looks: list[Look]) -> list[
         key(group.heading + " (oracles)" * group.oracles, *look, hollow=group.oracles)
         for (group, _), look in zip(drawn, own_looks, strict=True)
     ]
-    if any(group.ranked and len(own) > 1 for group, own in drawn):
+    if any(_has_front(group, own) for group, own in drawn):
         keys.append(key(_FRONT, SOFT, line="-"))
     kinds = dict.fromkeys(one.kind for _, own in drawn for one in own if one.kind)
     return [*keys, *(key(f"bars: {kind}", "#999999", line="-") for kind in kinds)]

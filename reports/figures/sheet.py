@@ -84,25 +84,28 @@ def sheet(
     columns, foot, texts = _foot(keys, wide - 2 * _EDGE)
     tall = head + sum(above) + down * high + (down - 1) * under + below + foot + 2 * _EDGE
     figure = Figure(figsize=(wide / _INCH, tall / _INCH))
-    panels = []
-    top = tall - _EDGE - head
-    for row in range(down):
-        top -= above[row]
-        for column in range(min(across, len(names) - row * across)):
-            at = (left + _EDGE + column * (own + apart)) / wide, (top - high) / tall
-            axes = figure.add_axes((*at, own / wide, high / tall))
-            axes.set_title(heads[row * across + column], loc="left")
-            panels.append(axes)
-        top -= high + under
+    panels, top = [], tall - _EDGE - head
+    for place, name in enumerate(heads):
+        row, column = divmod(place, across)
+        top -= 0 if column else above[row]
+        at = (left + _EDGE + column * (own + apart)) / wide, (top - high) / tall
+        panels.append(figure.add_axes((*at, own / wide, high / tall)))
+        panels[-1].set_title(name, loc="left")
+        top -= high + under if column == across - 1 else 0
     if title:
         figure.text(0.5, 1 - _EDGE / tall, title, ha="center", va="top", fontsize=HEAD)
     if keys:
-        figure.legend(
-            keys, texts, loc="lower center", bbox_to_anchor=(0.5, _EDGE / tall / 2), ncols=columns,
-            borderpad=0, borderaxespad=0, handlelength=1.8, handletextpad=0.6, columnspacing=_BETWEEN / SMALL,
-            labelspacing=0.35,
-        )  # fmt: skip
+        _legend(figure, keys, texts, columns)
     return Sheet(figure, panels, (own, high), across, left)
+
+
+def _legend(figure: Figure, keys: Sequence[Artist], texts: list[str], columns: int) -> None:
+    """The legend at the foot, of the size that ``_foot`` says."""
+    figure.legend(
+        keys, texts, loc="lower center", bbox_to_anchor=(0.5, _EDGE / 2 / _INCH / figure.get_figheight()),
+        ncols=columns, borderpad=0, borderaxespad=0, handlelength=1.8, handletextpad=0.6,
+        columnspacing=_BETWEEN / SMALL, labelspacing=0.35,
+    )  # fmt: skip
 
 
 def _foot(keys: Sequence[Artist], wide: float) -> tuple[int, float, list[str]]:
