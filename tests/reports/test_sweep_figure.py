@@ -113,7 +113,8 @@ def test_a_long_sweep_can_be_rendered() -> None:
 @pytest.mark.parametrize(("lines", "attacks"), [(9, 2), (2, 10)], ids=["lines", "attacks"])
 def test_of_many_lines_or_attacks_each_line_has_a_panel_with_all_attacks(lines: int, attacks: int) -> None:
     records = [
-        trial("sig", "tac", told={"beta": beta, "x": x}, asr=beta / 10 * attack / attacks, attack_label=f"a{attack}")
+        trial("sig", "tac", told={"beta": beta, "x": x}, asr=beta / 10 * attack / attacks)
+        | {"attack_label": f"a{attack}", "attack_params": f'{{"x": {attack}}}'}
         for attack in range(attacks) for x in range(lines) for beta in BETAS
     ]  # fmt: skip
     figure = drawn(records, "sweep:beta")
