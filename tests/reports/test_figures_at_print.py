@@ -25,8 +25,10 @@ from bench.reports.figures.style import styled
 
 PAGE = 17 / 2.54 * 72  # points
 LEAST = 6.0
-SIZES = [(2, 3), (25, 20)]
 FIGURES = [overview, acc_asr, der_map, class_statistics, activation_histograms, stream_curves]
+SMALL, LARGE = (2, 3), (25, 20)  # defenses and attacks
+CASES = [(draw, SMALL) for draw in FIGURES] + [(draw, LARGE) for draw in FIGURES[:3]]
+CASES += [pytest.param(draw, LARGE, marks=pytest.mark.slow) for draw in FIGURES[3:]]
 
 
 @cache
@@ -66,8 +68,7 @@ def touching(boxes: np.ndarray) -> np.ndarray:
     return np.argwhere(np.triu(under & under.T, 1))
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
+@pytest.mark.parametrize(("draw", "size"), CASES, ids=lambda given: getattr(given, "__name__", given))
 def test_a_figure_is_legible_at_the_width_of_a_page(
     draw: Callable[[Block], Figure | None], size: tuple[int, int]
 ) -> None:
