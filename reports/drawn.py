@@ -33,5 +33,5 @@ def draw(
             raise UnknownFigure(f"{name}: expected one of {', '.join(FIGURES)}, or a sweep such as sweep:beta")
     if figure is None:
         raise UnknownFigure(f"{name}: there is nothing to draw")
-    figure._repr_png_ = lambda: rendered(figure)["png"]  # type: ignore[attr-defined]
+    figure._repr_png_ = lambda: rendered(figure, "png")["png"]  # type: ignore[attr-defined]
     return figure

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from bench.records.outcomes import OutcomesOf
 from bench.reports.blocks import DAGGER, Block, blocks
-from bench.reports.chosen import Shown
+from bench.reports.chosen import Shown, WrongChoice
 from bench.reports.figures.acc_asr import acc_asr
 from bench.reports.figures.activation_histograms import activation_histograms
 from bench.reports.figures.class_statistics import class_statistics
 from bench.reports.figures.critical_difference import critical_difference
 from bench.reports.figures.der_map import der_map
 from bench.reports.figures.gallery import gallery
+from bench.reports.figures.overview import overview
 from bench.reports.figures.stream_curves import stream_curves
 from bench.reports.figures.style import rendered, styled
 from bench.reports.figures.sweep import sweep_figure
@@ -32,6 +33,7 @@ from bench.reports.tables.latex import latex_files
 from bench.reports.tables.markdown import markdown
 from bench.reports.tables.page import page
 from bench.reports.tables.sweep_csv import sweep_csv
+from bench.reports.uncertainty.differences import chosen_defense
 from bench.reports.uncertainty.record_limits import with_limits
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
@@ -39,16 +41,22 @@ Pictures = Callable[[str], Pair | None]
 """From a victim's key to its clean and triggered images, both (N, H, W, C) or (N, H, W) in [0, 1]; None for none."""
 
 FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
+    "overview": (
+        overview,
+        "What each defense costs, and what it leaves: the mean fall of accuracy against the mean attack success rate, "
+        "over the attacks of the average. The best place is bottom left. Lines join those that none who was given the "
+        "same beats in both; oracles are hollow.",
+    ),
     "acc_asr": (
         acc_asr,
-        "Accuracy on clean images against attack success rate: hollow before the defense, filled after it, "
-        "means over seeds; lines through a mark are one standard deviation. The best place is top left. "
-        "Defenses that only flag inputs have no panel.",
+        "Accuracy on clean images against attack success rate: before the defense hollow, or where a grey line begins, "
+        "after it filled, means over seeds; lines through a mark are one standard deviation. The best place is top "
+        "left. Defenses that only flag inputs have no panel.",
     ),
     "der": (
         der_map,
-        "Defense effectiveness rating (DER); 50 % means nothing gained. A star marks the best of a row among defenses "
-        "that were given the same. Grey: there is no DER.",
+        "Defense effectiveness rating (DER); 50 % means nothing gained. Within what they were given, defenses stand by "
+        "their average; bold and in a frame is the best among them. Grey: there is no DER.",
     ),
     "ranks": (
         critical_difference,
@@ -57,8 +65,8 @@ FIGURES: dict[str, tuple[Callable[[Block], Figure | None], str]] = {
     ),
     "class_statistics": (
         class_statistics,
-        "What a defense computed of every class, a dot a seed: true target classes as diamonds, "
-        "classes that the defense took for a target in a ring.",
+        "What a defense computed of every class, a dot a seed, or where there are many cells their range: true target "
+        "classes as diamonds, classes that the defense took for a target in a ring, or as the legend says.",
     ),
     "activations": (
         activation_histograms,
@@ -103,6 +111,9 @@ def write_report(
     names that the records do not have, and OSError where the folder cannot be written.
     """
     compared = blocks(frame, with_invalid=with_invalid, outcomes=outcomes, compare_with=compare_with, shown=shown)
+    if compare_with and not any(map(chosen_defense, compared)):
+        names = sorted({name for block in compared for name in block.defenses})
+        raise WrongChoice(f"against {compare_with}: expected one of {', '.join(names)}")
     swept = sweeps(compared, figures)
     sections = [section(block, published=published) for block in compared]
     paths = []

@@ -77,7 +77,7 @@ def test_figures_are_drawn_by_name(results):
     figure = results.plot("der")
     assert figure._repr_png_()[:4] == b"\x89PNG"
     for name, expected in {
-        "acc": "plot: acc: expected one of acc_asr, der",
+        "acc": "plot: acc: expected one of overview, acc_asr, der",
         "stream": "plot: stream: there is nothing to draw",
         "sweep:beta": "plot: sweep:beta",
     }.items():

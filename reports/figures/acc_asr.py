@@ -1,84 +1,99 @@
 """The figure of accuracy against attack success."""
 
-from itertools import cycle
-from math import ceil, isnan
+from math import isnan
 
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import FancyArrowPatch
 
 from bench.reports.blocks import Block, Cell
-from bench.reports.figures.style import COLOURS, MARKERS, fitting, headed, wrapped
+from bench.reports.figures.letters import folded
+from bench.reports.figures.marks import Look, Point, arrow, bare, key, lines, marks, ruled
+from bench.reports.figures.placing import Label, place
+from bench.reports.figures.sheet import sheet
+from bench.reports.figures.spans import Span, span
+from bench.reports.figures.style import LEAST, SOFT, looks
 
 _INVISIBLE = 1e-3  # percentage points; a smaller spread is not drawn
+_LEAST_ACC = 2.0  # per cent that the axis spans: a difference of a tenth of a point must not look like a collapse
+_MANY = 7  # with more attacks, those that still work are named in the panels, and what would hide them is left out
+_WORKS = 20  # ASR in per cent from which on an attack is named
+_NAMED = 6  # attacks in one panel
+_LABEL = 56  # points: how wide a label is at most
+_PATH, _SPREAD = "#bdbdbd", "#8c8c8c"
 
 
 def acc_asr(block: Block) -> Figure | None:
     """ACC against ASR in per cent, a panel for each defense: hollow before it, filled after it.
 
-    None where no attack and defense have both values. Defenses that only flag change neither and have no panel.
+    An ACC far below all others is drawn at the end of the axis, with an arrow and its value. None where no attack and
+    defense have both values. Defenses that only flag change neither and have no panel.
     """
     changing = [name for name in block.defenses if name not in block.detectors]
     drawn = [name for name in changing if any(_point(block.cells[attack, name]) for attack in block.attacks)]
     attacks = [attack for attack in block.attacks if _point(block.before[attack])]
     if not drawn or not attacks:
         return None
-    width = {1: 1, 2: 2, 4: 2}.get(len(drawn), 3 if len(drawn) < 10 else 5)
-    height = ceil(len(drawn) / width)
-    figure = Figure(figsize=(3.6 * width + 0.4, 3.2 * height + 0.9), layout="constrained")
-    panels = figure.subplots(height, width, sharex=True, sharey=True, squeeze=False)
-    looks = dict(zip(attacks, zip(cycle(COLOURS), cycle(MARKERS)), strict=False))
-    for axes, defense in zip(panels.flat, drawn, strict=False):
-        axes.set_title(wrapped(defense, 34), fontweight="bold")
-        for attack in attacks:
-            _arrow(axes, block.before[attack], block.cells[attack, defense], *looks[attack])
-    for axes in panels.flat[len(drawn) :]:
-        axes.set_axis_off()
-    for index, axes in enumerate(panels.flat[: len(drawn)]):
-        if index + width >= len(drawn):  # the lowest of its column
-            axes.set_xlabel("ASR (%), lower is better")
-            axes.tick_params(labelbottom=True)
-    for axes in panels[:, 0]:
-        axes.set_ylabel("ACC (%)")
-    panels[0, 0].autoscale_view()
-    panels[0, 0].set_xlim(-4, 104)
-    low, high = panels[0, 0].get_ylim()
-    panels[0, 0].set_ylim(min(low, high - 2), high)  # a difference of a tenth of a point must not look like a collapse
-    handles = [Line2D([], [], color=c, marker=m, ls="", label=block.marked(attack)) for attack, (c, m) in looks.items()]
-    handles.append(Line2D([], [], color="#555555", marker="o", mfc="white", ls="", label="before (hollow)"))
-    handles.append(Line2D([], [], color="#555555", marker="o", ls="", label="after (filled)"))
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=fitting([*map(block.marked, attacks), "before (hollow)"], figure),
-    )
-    headed(figure, block.title)
-    return figure
+    look = looks(attacks)
+    across = {1: 1, 2: 2, 4: 2}.get(len(drawn), 3 if len(drawn) <= 9 else 4 if len(drawn) <= 12 else 5)
+    keys = [key(block.marked(attack), *own) for attack, own in look.items()]
+    many = len(attacks) > _MANY
+    hollow = key("before (hollow)", SOFT, "o", hollow=True)
+    before = key("before: where grey lines begin", _PATH, line="-") if many else hollow
+    keys += [before, key("after (filled)", SOFT, "o")]
+    high = {1: 200, 2: 150, 3: 115}.get(across, 95)
+    made = sheet(block.title, drawn, across, high, keys=keys, left=30, right=6, under=11, below=28)
+    cells = [block.before[attack] for attack in attacks] + [block.cells[attack, d] for attack in attacks for d in drawn]
+    up = span([point[1] for cell in cells if (point := _point(cell))], least=_LEAST_ACC)
+    for place_, (axes, defense) in enumerate(zip(made.panels, drawn, strict=True)):
+        axes.set(xlim=(-4, 104), ylim=(up.low, up.high), xticks=[0, 25, 50, 75, 100] if across < 4 else [0, 50, 100])
+        axes.locator_params("y", nbins=5)
+        bare(axes, x=not made.below(place_), y=not made.first(place_))
+        ruled(axes)
+        if made.below(place_):
+            made.under(place_, "ASR (%)")
+        if made.first(place_):
+            made.beside(place_, "ACC (%)")
+        _panel(axes, block, defense, look, up)
+    return made.figure
 
 
-def _point(cell: Cell) -> tuple[float, float] | None:
+def _point(cell: Cell) -> Point | None:
     """(ASR, ACC) in per cent, or None where one of them is not defined."""
     asr, acc = 100 * cell.stat("asr").mean, 100 * cell.stat("acc").mean
     return None if isnan(asr) or isnan(acc) else (asr, acc)
 
 
-def _arrow(axes: Axes, before: Cell, after: Cell, colour: str, marker: str) -> None:
-    """One attack in one panel. Its artists are made by hand: annotate, plot and errorbar take five times as long."""
-    start, end = _point(before), _point(after)
-    if not start or not end:
-        return
-    arrow = FancyArrowPatch(
-        start, end, arrowstyle="->", mutation_scale=10, color=colour, alpha=0.55, shrinkA=4, shrinkB=4, zorder=3
-    )
-    arrow.set_clip_on(False)
-    arrow.set_in_layout(False)  # the layout needs no space for it: it lies between two marks
-    axes.add_artist(arrow)
-    axes.add_line(Line2D([start[0]], [start[1]], marker=marker, mfc="white", mec=colour, mew=1.4, ms=7, ls=""))
-    axes.add_line(Line2D([end[0]], [end[1]], color=colour, marker=marker, mec="white", ms=8, ls="", zorder=2.1))
+def _panel(axes: Axes, block: Block, defense: str, look: dict[str, Look], up: Span) -> None:
+    after = {attack: point for attack in look if (point := _point(block.cells[attack, defense]))}
+    before = {attack: point for attack in after if (point := _point(block.before[attack]))}
+    starts, ends = ([(x, up.held(y)) for x, y in own.values()] for own in (before, after))
+    lines(axes, zip(starts, ends, strict=True), _PATH, thick=0.6)
+    own = [look[attack] for attack in after]
+    if len(look) <= _MANY:
+        lines(axes, [bar for attack in after for bar in _bars(block.cells[attack, defense], up)], _SPREAD, z=2.5)
+        marks(axes, starts, own, hollow=True, size=4.2)
+    marks(axes, ends, own, size=5, z=3.5)
+    beyond = {attack: y for attack, (_, y) in after.items() if up.beyond(y)}
+    labels = []
+    for attack, y in beyond.items():
+        arrow(axes, (after[attack][0], up.held(y)), (0, up.beyond(y)), look[attack][0])
+    if beyond:
+        low, high = (f"{value:.1f}" for value in (min(beyond.values()), max(beyond.values())))
+        told = f"ACC {low}" if low == high else f"ACC {low} to {high}"
+        lowest = min(beyond, key=lambda attack: beyond[attack])
+        labels.append(Label((after[lowest][0], up.held(beyond[lowest])), told, first=True))
+    if len(look) > _MANY:
+        working = sorted((a for a in after if after[a][0] > _WORKS), key=lambda attack: -after[attack][0])[:_NAMED]
+        labels += [Label((after[a][0], up.held(after[a][1])), folded(a, _LABEL, LEAST, most=2)) for a in working]
+    place(axes, labels, starts + ends, far=False)
+
+
+def _bars(after: Cell, up: Span) -> list[list[Point]]:
+    """One standard deviation of both values, as far as the axis reaches."""
+    if not (end := _point(after)):
+        return []
     wide, high = (0 if isnan(std) else 100 * std for std in (after.stat("asr").std, after.stat("acc").std))
-    if max(wide, high) > _INVISIBLE:
-        bars = [[(end[0] - wide, end[1]), (end[0] + wide, end[1])], [(end[0], end[1] - high), (end[0], end[1] + high)]]
-        axes.add_collection(LineCollection(bars, colors=colour, linewidths=0.8, zorder=2), autolim=False)
-        axes.update_datalim([corner for bar in bars for corner in bar])
+    if max(wide, high) <= _INVISIBLE or up.beyond(end[1]):
+        return []
+    x, y = end
+    return [[(x - wide, y), (x + wide, y)], [(x, up.held(y - high)), (x, up.held(y + high))]]

@@ -7,41 +7,60 @@ from matplotlib.figure import Figure
 from bench.records.note_types import ChannelActivations
 from bench.reports.blocks import Block
 from bench.reports.diagnostics import activations
-from bench.reports.figures.style import COLOURS, fitting, headed, wrapped
+from bench.reports.figures.letters import folded
+from bench.reports.figures.marks import key, ruled
+from bench.reports.figures.sheet import sheet
+from bench.reports.figures.style import COLOURS, LEAST
 
 _KINDS = {"clean": COLOURS[0], "triggered": COLOURS[1], "aligned": COLOURS[2]}
 _NAMES = ["clean images", "with the estimated trigger", "the same, after the alignment"]
-_ACROSS = 4
 _MOST = 24  # panels: a report is no atlas
+_APART = 26  # points between two panels, for the numbers of an axis of its own
+
+Panel = tuple[str, ChannelActivations]
+"""A title, and what one channel answered."""
 
 
 def activation_histograms(block: Block) -> Figure | None:
     """A panel for each noted channel of each cell, of its first seed that noted some: three histograms.
 
-    None where no defense noted activations.
+    Of more than 24 channels, the first of some cells, so chosen that each attack and defense comes up as often as any
+    other; the title says how many there are. None where no defense noted activations.
     """
-    panels = [panel for attack in block.attacks for name in block.defenses for panel in _panels(block, attack, name)]
-    panels = panels[:_MOST]
+    cells = {
+        (row, column): own
+        for row, attack in enumerate(block.attacks)
+        for column, name in enumerate(block.defenses)
+        if (own := _panels(block, attack, name))
+    }
+    panels, count = _chosen(cells), sum(map(len, cells.values()))
     if not panels:
         return None
-    width = min(_ACROSS, max(2, len(panels)))
-    height = -(-len(panels) // width)
-    figure = Figure(figsize=(3.4 * width + 0.4, 2.5 * height + 1.0), layout="constrained")
-    axes = figure.subplots(height, width, squeeze=False)
-    for one, (title, channel) in zip(axes.flat, panels, strict=False):
-        _draw(one, channel)
-        one.set_title(wrapped(title, 36), loc="left")
-    for one in axes.flat[len(panels) :]:
-        one.set_axis_off()
-    for one in axes[:, 0]:
-        one.set_ylabel("% of activations")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=fitting(labels, figure))
-    headed(figure, block.title)
-    return figure
+    across = 4 if len(panels) > 6 else 3
+    title = block.title + f" · {len(panels)} of {count} channels" * (len(panels) < count)
+    keys = [key(name, colour, line="-") for name, colour in zip(_NAMES, _KINDS.values(), strict=True)]
+    high = 74 if across == 4 else 96
+    made = sheet(
+        title, [name for name, _ in panels], across, high, keys=keys, left=26, apart=_APART, under=22, below=28
+    )
+    for place, (axes, (_, channel)) in enumerate(zip(made.panels, panels, strict=True)):
+        _draw(axes, channel)
+        told = f"{channel.layer}, channel {channel.channel} (σ)"
+        made.under(place, folded(told, made.size[0] + _APART - 8, LEAST, most=1), size=LEAST)
+        if made.first(place):
+            made.beside(place, "% of activations")
+    return made.figure
 
 
-def _panels(block: Block, attack: str, defense: str) -> list[tuple[str, ChannelActivations]]:
+def _chosen(cells: dict[tuple[int, int], list[Panel]]) -> list[Panel]:
+    """All panels, or as many as there is room for, along the diagonals of attacks against defenses."""
+    each = [(cell, rank) for cell, own in cells.items() for rank in range(len(own))]
+    rows = 1 + max((row for row, _ in cells), default=0)
+    diagonal = sorted(each, key=lambda one: (one[1], (one[0][0] - one[0][1]) % rows, one[0][1]))
+    return [cells[cell][rank] for cell, rank in sorted(diagonal[:_MOST])]
+
+
+def _panels(block: Block, attack: str, defense: str) -> list[Panel]:
     """The channels of a cell's first seed that noted some, each under a title."""
     records = block.done_records(attack, defense)
     noted = next(filter(None, map(activations, records["diagnostics"])), {}) if records else {}
@@ -54,8 +73,8 @@ def _panels(block: Block, attack: str, defense: str) -> list[tuple[str, ChannelA
 
 def _draw(axes: Axes, channel: ChannelActivations) -> None:
     edges = channel.low + channel.width * np.arange(len(channel.clean) + 1)
-    for (kind, colour), name in zip(_KINDS.items(), _NAMES, strict=True):
+    for kind, colour in _KINDS.items():
         shares = 100 * np.array(getattr(channel, kind), dtype=np.float64)
-        axes.stairs(shares, edges, color=colour, fill=True, alpha=0.15)
-        axes.stairs(shares, edges, color=colour, lw=1.4, label=name)
-    axes.set_xlabel(wrapped(f"{channel.layer}, channel {channel.channel} (σ)", 40))
+        axes.stairs(shares, edges, fill=True, fc=f"{colour}26", ec=colour, lw=0.8)
+    axes.locator_params(nbins=4)
+    ruled(axes)

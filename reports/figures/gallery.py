@@ -6,60 +6,58 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.reports.figures.style import GRID, title_letters, wrapped
+from bench.reports.figures.letters import folded
+from bench.reports.figures.style import GRID, HEAD, LEAST, TEXT, WIDTH
 from bench.reports.records import natural
 
 Array = NDArray[Any]
-_SAMPLES = 2
-_CARD = (3.3, 2.75)  # inches
-_HEAD, _LINE = 0.45, 0.22  # inches, of a title of one line and of each further one
+_SAMPLES, _MANY = 2, 12  # images of an attack; one of each where there are more attacks than this
 _FACTORS = (0.5, 1, 2, 5, 10, 20, 50)
 _TITLE = "Triggers; the difference is drawn around mid-grey"
-_HEADS = ("clean", "triggered", "difference")
+_WIDE = WIDTH * 72  # points, as all lengths here
+_EDGE, _APART, _LINE = 4, 10, 1.25  # around a card; between cards; of the letters' size
 
 
 def gallery(pictures: Mapping[str, tuple[Array, Array]], title: str = "") -> Figure | None:
     """A card for each attack: up to two images, each clean, triggered, and their signed difference around mid-grey.
 
-    ``pictures`` maps an attack to clean and triggered images, both (N, H, W, C) or (N, H, W) in [0, 1].
-    ``title`` stands above the cards. None where no attack has an image.
+    Of many attacks one image each. ``pictures`` maps an attack to clean and triggered images, both (N, H, W, C) or
+    (N, H, W) in [0, 1]. ``title`` stands above the cards. None where no attack has an image.
     """
     shown = {attack: pictures[attack] for attack in sorted(pictures, key=natural) if len(pictures[attack][0])}
     if not shown:
         return None
-    across = min(len(shown), 4 if len(shown) > 6 else 3)
-    down = ceil(len(shown) / across)
-    above = f"{wrapped(title, title_letters(_CARD[0] * across))}\n{_TITLE}" if title else _TITLE
-    high = _HEAD + _LINE * above.count("\n")
-    figure = Figure(figsize=(_CARD[0] * across, _CARD[1] * down + high))
-    head, sheet = figure.subfigures(2, 1, height_ratios=[high, _CARD[1] * down], squeeze=False)[:, 0]
-    cards = sheet.subfigures(down, across, squeeze=False)
-    for card, (attack, (clean, triggered)) in zip(cards.flat, shown.items(), strict=False):
-        _draw(card, attack, clean, triggered)
-    head.text(0.5, 0.5, above, ha="center", va="center", fontsize=12)
+    across = min(max(len(shown), 2), 4 if len(shown) > 6 else 3)
+    samples = _SAMPLES if len(shown) <= _MANY else 1
+    wide = (_WIDE - 2 * _EDGE - _APART * (across - 1)) / across
+    image = (wide - 4) / 3
+    names = {attack: folded(attack, wide, TEXT) for attack in shown}
+    lines = max(name.count("\n") + 1 for name in names.values())
+    name_high, head_high = TEXT * _LINE * lines + 2, LEAST * _LINE + 2
+    high = name_high + head_high + samples * (image + 2) + 8
+    above = folded(f"{title} · {_TITLE}" if title else _TITLE, _WIDE - 2 * _EDGE, HEAD)
+    top = HEAD * _LINE * (above.count("\n") + 1) + 6 + _EDGE
+    tall = top + ceil(len(shown) / across) * high + _EDGE
+    figure = Figure(figsize=(WIDTH, tall / 72))
+    figure.text(0.5, 1 - _EDGE / tall, above, ha="center", va="top", fontsize=HEAD)
+    for place, (attack, (clean, triggered)) in enumerate(shown.items()):
+        left, upper = _EDGE + place % across * (wide + _APART), top + place // across * high
+        at = left / _WIDE, 1 - (upper + name_high) / tall
+        figure.text(*at, names[attack], va="bottom", fontsize=TEXT, linespacing=1.1)
+        by = factor(clean, triggered)
+        note = f"diff. × {by:g}" if np.any(clean != triggered) else "no diff."
+        upper += name_high + head_high
+        for column, head in enumerate(("clean", "triggered", note)):
+            x = left + column * (image + 2)
+            figure.text((x + image / 2) / _WIDE, 1 - (upper - 2) / tall, head, ha="center", va="bottom", fontsize=LEAST)
+            for sample in range(min(samples, len(clean))):
+                y = upper + (sample + 1) * (image + 2) - 2
+                axes = figure.add_axes((x / _WIDE, 1 - y / tall, image / _WIDE, image / tall))
+                _show(axes, _three(clean[sample], triggered[sample], by)[column])
     return figure
-
-
-def _draw(card: SubFigure, attack: str, clean: Array, triggered: Array) -> None:
-    by = factor(clean, triggered)
-    note = f"difference × {by:g}" if np.any(clean != triggered) else "no difference"
-    name = wrapped(attack, 34)
-    card.text(0.04, 0.97, name, ha="left", va="top", fontweight="bold", fontsize=10 if "\n" not in name else 8)
-    panels = card.subplots(
-        _SAMPLES, 3, squeeze=False,
-        gridspec_kw={"left": 0.04, "right": 0.96, "top": 0.8, "bottom": 0.02, "wspace": 0.05, "hspace": 0.06},
-    )  # fmt: skip
-    for sample, row in enumerate(panels):
-        images = _three(clean[sample], triggered[sample], by) if sample < len(clean) else ()
-        for axes in row:
-            axes.set_axis_off()
-        for axes, image in zip(row, images, strict=False):
-            _show(axes, image)
-    for axes, head in zip(panels[0], (*_HEADS[:2], note), strict=True):
-        axes.set_title(head, fontsize=8.5, pad=3)
 
 
 def factor(clean: Array, triggered: Array) -> float:
@@ -77,7 +75,6 @@ def _three(clean: Array, triggered: Array, by: float) -> tuple[Array, Array, Arr
 
 def _show(axes: Axes, image: Array) -> None:
     grey = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
-    axes.imshow(np.clip(grey, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_axis_on()
+    axes.imshow(np.clip(grey, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="none")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(visible=True, color=GRID, linewidth=0.8)  # shows where a white image ends

@@ -1,38 +1,64 @@
-"""What every figure shares: colours, sizes, and files that are the same each time they are written."""
+"""What every figure shares: colours, sizes at print, and files that are the same each time they are written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import cycle, islice
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from bench.records import printable
+from bench.reports.figures.letters import FAMILY
+from bench.reports.figures.svg import compact
 
 #: The palette of Okabe and Ito, distinguishable with any colour vision; black last
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "h"]
-TARGET, PLAIN, GRID = "#D55E00", "#0072B2", "#d9d9d9"
-_DPI = 150
-_BREAKS = {"[": "[\0", ",": ",\0", " (": " \0(", " + ": "\0 + ", " · ": " ·\0 "}  # where a line may end
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p", "*", "d"]  # 13, so that 91 pairs are different
+TARGET, PLAIN, GRID, SOFT = "#D55E00", "#0072B2", "#d9d9d9", "#555555"
+WIDTH = 17 / 2.54  # inches between the margins of a page of A4: figures are drawn at the size of print
+LEAST, SMALL, TEXT, HEAD = (
+    6.0,
+    6.5,
+    7.0,
+    8.0,
+)  # points: of nothing less; ticks and legends; labels; titles
+_DPI = 200
 
 _STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.labelsize": 10,
+    "font.family": FAMILY,
+    "font.size": TEXT,
+    "axes.titlesize": TEXT,
+    "axes.labelsize": TEXT,
+    "axes.titley": 1.0,  # else it is measured against all ticks
+    "axes.titlepad": 3,
+    "axes.labelpad": 2,
+    "axes.linewidth": 0.6,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.pad": 2,
+    "ytick.major.pad": 2,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
+    "axes.unicode_minus": False,
     "legend.frameon": False,
+    "legend.fontsize": SMALL,
     "figure.facecolor": "white",
-    "figure.constrained_layout.h_pad": 0.07,
     "pdf.fonttype": 42,  # letters stay letters: journals refuse Type 3 fonts
+    "svg.fonttype": "none",
+    "svg.hashsalt": "figure",  # else its ids are drawn by chance
+    "svg.image_inline": True,
     "text.parse_math": False,  # a dollar sign in a label is a dollar sign
+}
+_UNDATED: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
 }
 
 
@@ -45,51 +71,22 @@ def styled() -> Iterator[None]:
         yield
 
 
-def rendered(figure: Figure) -> dict[str, bytes]:
-    """The bytes of the figure as "png" and "pdf", with no date in either; its layout engine is gone afterwards."""
+def rendered(figure: Figure, *kinds: str) -> dict[str, bytes]:
+    """The bytes of the figure as "png", "pdf" and "svg", or as some of these kinds, with no date in any.
+
+    The SVG is made to stand inside a page: one element, whose ids are those of no other figure, with letters as text.
+    """
+    for text in figure.findobj(Text):
+        if hasattr(text, "set_fontfeatures"):  # from matplotlib 3.11 on
+            text.set_fontfeatures(("-liga",))  # letters can be searched for, and PDFs need no second font for "fi"
     files = {}
-    box = None if (engine := figure.get_layout_engine()) else "tight"
-    if engine:
-        figure.dpi = _DPI
-        engine.execute(figure)
-        figure.set_layout_engine(None)  # else savefig would lay it out again for each file
-    for kind, metadata in {"png": {"Software": None}, "pdf": {"CreationDate": None}}.items():
+    for kind in kinds or _UNDATED:
         buffer = BytesIO()
-        figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata, bbox_inches=box, pad_inches=0.1)
-        files[kind] = buffer.getvalue()
+        figure.savefig(buffer, format=kind, dpi=_DPI, metadata=_UNDATED[kind])
+        files[kind] = compact(buffer.getvalue()) if kind == "svg" else buffer.getvalue()
     return files
 
 
-def wrapped(label: str, width: int) -> str:
-    """A label on lines of ``width`` letters, broken at brackets, commas, pluses and dots, or twice as long without any.
-
-    Of a very long label, only the beginning.
-    """
-    lines, line = [], ""
-    label = printable(label, 12 * width)
-    for before, after in _BREAKS.items():
-        label = label.replace(before, after)
-    for part in label.split("\0"):
-        if line and len(line) + len(part) > width:
-            lines.append(line.strip())
-            line = ""
-        line += part if line else part.lstrip()
-    longest = 2 * width
-    pieces = [whole[at : at + longest] for whole in [*lines, line.strip()] for at in range(0, len(whole) or 1, longest)]
-    return "\n".join(pieces)
-
-
-def headed(figure: Figure, title: str) -> None:
-    """Put a title above a figure, on as many lines as its width needs."""
-    figure.suptitle(wrapped(title, title_letters(figure.get_figwidth())), fontsize=11)
-
-
-def title_letters(inches: float) -> int:
-    """How many letters of a title fit a width."""
-    return max(1, int(11 * inches))
-
-
-def fitting(labels: list[str], figure: Figure) -> int:
-    """How many columns of a legend with these labels fit the width of the figure; at least 1."""
-    inches = 0.7 + 0.085 * max(map(len, labels))  # a mark and its gaps, and a letter's mean width
-    return max(1, int(figure.get_figwidth() / inches))
+def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a marker for each name; no two of 91 have the same pair."""
+    return dict(zip(names, islice(zip(cycle(COLOURS), cycle(MARKERS), strict=False), len(names)), strict=True))

@@ -4,12 +4,14 @@ from io import StringIO
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_hex
 from report_frames import grid, one_attack, printed
 
 from bench.reports import terminal_table
 from bench.reports.blocks import AVERAGE, blocks
 from bench.reports.figures.acc_asr import acc_asr
 from bench.reports.figures.der_map import der_map
+from bench.reports.figures.style import GRID
 from bench.reports.legend import legend
 from bench.reports.tables.csv import csv
 
@@ -55,19 +57,23 @@ def test_the_map_of_ders_has_a_grey_field_with_a_dash_for_a_detector() -> None:
     [block] = blocks(with_a_detector())
     figure = der_map(block)
     assert figure is not None
-    column = block.defenses.index("bna")
-    texts = [text.get_text() for text in figure.axes[0].texts if text.get_position()[0] == column]
-    assert texts
-    assert {text.split(" ")[0] for text in texts} == {"–"}
-    fields = np.asarray(figure.axes[0].collections[0].get_array())
-    assert (fields[:, column, 3] == 0).all()  # the grey behind is seen
-    assert (fields[:, block.defenses.index("tac[beta=1.0]"), 3] == 1).all()
+    texts = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
+    rows = {text: place[1] for place, text in texts.items() if text in block.defenses}
+    own = {place: text for place, text in texts.items() if place[1] == rows["bna"] and text != "bna"}
+    assert own
+    assert {text.split(" ")[0] for text in own.values()} == {"–"}
+    fields = figure.axes[0].collections[0]
+    colours = {path.vertices[:4].mean(axis=0).round(3).tolist()[1]: set() for path in fields.get_paths()}
+    for path, colour in zip(fields.get_paths(), fields.get_facecolors(), strict=True):
+        colours[path.vertices[:4].mean(axis=0).round(3).tolist()[1]].add(to_hex(colour))
+    assert colours[round(rows["bna"], 3)] == {GRID}
+    assert GRID not in colours[round(rows["tac[beta=1.0]"], 3)]
 
 
 def test_accuracy_against_attack_success_has_no_panel_of_a_detector() -> None:
     figure = acc_asr(blocks(with_a_detector())[0])
     assert figure is not None
-    titles = {axes.get_title() for axes in figure.axes}
+    titles = {axes.get_title(loc="left") for axes in figure.axes}
     assert "fire" in titles
     assert "bna" not in titles
 

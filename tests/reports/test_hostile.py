@@ -18,8 +18,9 @@ from bench.reports import diagnostics, terminal_table, write_report
 from bench.reports.blocks import blocks
 from bench.reports.figures.activation_histograms import activation_histograms
 from bench.reports.figures.class_statistics import class_statistics
+from bench.reports.figures.letters import folded
 from bench.reports.figures.stream_curves import stream_curves
-from bench.reports.figures.style import styled, wrapped
+from bench.reports.figures.style import styled
 from bench.reports.side_tables import reconstruction_table
 from bench.reports.tables.csv import csv, plain
 from bench.reports.tables.markdown import markdown
@@ -149,7 +150,7 @@ def test_a_formula_is_a_text_in_csv(formula: str) -> None:
 
 
 def test_an_endless_label_still_fits_a_figure(tmp_path: Path) -> None:
-    assert len(wrapped("x" * 1_000_000, 20)) < 300
+    assert len(folded("x" * 1_000_000, 80, 7)) < 100
     label = "x[" + "y=1," * 5000
     write_report(one_attack(a=0.9).assign(attack_label=label), tmp_path, lambda key: PICTURE)
     assert (tmp_path / "figures" / "gallery.png").is_file()
