@@ -3,8 +3,15 @@
 from matplotlib.figure import Figure
 
 from bench.reports.blocks import Block
-from bench.reports.figures.style import COLOURS, headed, wrapped
+from bench.reports.figures.letters import folded, width
+from bench.reports.figures.sheet import sheet
+from bench.reports.figures.style import COLOURS, SMALL
 from bench.reports.uncertainty.ranks import Ranking, nemenyi, ranking
+
+_LINE = 13  # points from one name to the next
+_NAME = 120  # points of a name
+_RANK = 34  # points of the mean rank beside it
+_TICKS = 14  # points of the numbers above the line
 
 
 def critical_difference(block: Block) -> Figure | None:
@@ -15,21 +22,28 @@ def critical_difference(block: Block) -> Figure | None:
     found = [(group.heading, one) for group in block.groups if (one := ranking(block, group)) and one.testable]
     if not found:
         return None
-    heights = [1.2 + 0.22 * len(one.defenses) for _, one in found]
-    figure = Figure(figsize=(8, 0.5 + sum(heights)), layout="constrained")
-    axes = figure.subplots(len(found), squeeze=False, height_ratios=heights)[:, 0]
-    for own, (heading, one) in zip(axes, found, strict=True):
-        _draw(own, one)
-        own.set_title(f"{heading}, {len(one.ratings)} victims", loc="left")
-    headed(figure, block.title)
-    return figure
+    high = _LINE * (4 + max(len(one.defenses) for _, one in found)) + _TICKS
+    names = [f"{heading}, {len(one.ratings)} victims" for heading, one in found]
+    room = _RANK + max(width(name, SMALL) for _, one in found for name in _names(one))
+    drawn = sheet(block.title, names, 1, high, left=room, right=room, under=6, below=4)
+    for axes, (_, one) in zip(drawn.panels, found, strict=True):
+        left, low, wide, tall = axes.get_position().bounds
+        axes.set_position((left, low, wide, tall * (1 - _TICKS / high)))
+        axes.set_title(axes.get_title(loc="left"), loc="left", pad=3 + _TICKS)
+        _draw(axes, one)
+    return drawn.figure
+
+
+def _names(one: Ranking) -> list[str]:
+    """The defenses' headings, each on one line and no two alike."""
+    labels = [folded(name, _NAME, SMALL, most=1) for name in one.defenses]
+    return [label if labels.count(label) == 1 else f"{label} ({at})" for at, label in enumerate(labels, 1)]
 
 
 def _draw(axes, one: Ranking) -> None:  # type: ignore[no-untyped-def]
     from scikit_posthocs import critical_difference_diagram
 
-    labels = [wrapped(name, 30).replace("\n", " ") for name in one.defenses]
-    labels = [label if labels.count(label) == 1 else f"{label} ({at})" for at, label in enumerate(labels, 1)]
+    labels = _names(one)
     ranks = dict(zip(labels, one.ranks.mean(axis=0).tolist(), strict=True))
     apart = nemenyi(one)
     apart.index = apart.columns = labels
