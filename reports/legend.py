@@ -109,7 +109,7 @@ def _ranking(block: Block, best: str) -> list[str]:
     lines = []
     if any(group.ranked for group in block.groups):
         lines.append(
-            f"{best}: best DER of the row among defenses that were given the same; none where there is only one, or "
+            f"{best}: best DER against an attack among defenses that were given the same; none where there is only one, or "
             f"where DER is {HELPS} % or less."
         )
         if marked := how_marked(block):

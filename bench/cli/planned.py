@@ -102,9 +102,21 @@ def planned_lines(found: Planned, summaries: Mapping[str, str], *, keep: bool = 
         *(f"{label}: {summary}" for label, summary in summaries.items()),
         *_aligned(rows),
         f"{len(plan.cells)} cells ({', '.join(f'{count} {state}' for state, count in states.items())}); "
-        f"{len(found.missing)} of {len(plan.victims)} victims to train{triggers}",
+        f"{_victims(plan, found)}{triggers}",
         *found.changed.lines(keep=keep),
     ]
+
+
+def _victims(plan: "Plan", found: Planned) -> str:
+    """How many victims are still to be trained, and how many that were made elsewhere to be read."""
+    from bench.plan.stages import ImportedVictim
+
+    elsewhere = [victim for victim in plan.victims if isinstance(victim, ImportedVictim)]
+    to_read = sum(isinstance(victim, ImportedVictim) for victim in found.missing)
+    own = len(plan.victims) - len(elsewhere)
+    parts = [f"{len(found.missing) - to_read} of {own} victims to train"] if own else []
+    parts += [f"{to_read} of {len(elsewhere)} victims from elsewhere to read"] if elsewhere else []
+    return ", ".join(parts)
 
 
 def planned_json(

@@ -16,16 +16,20 @@ _NAMES = {  # of the files, by the first words of a table's title
     "Knowledge and cost": "cost",
     "Not done": "unfinished",
     "Said by": "messages",
+    "Differences": "differences",
+    "Ranks": "ranks",
+    "Stability": "stability",
 }
+_ELSEWHERE = "95 % intervals"  # they stand under the figures of the float "intervals"
 _REPEATED = ("attack", "defense")  # columns that every part of a table begins with
 _CITED = 60.0  # points for the numbers of a plugin's citations, such as [12, 13]
 
 
 def side_tables(section: Section, names: DisplayNames) -> dict[str, tuple[SideTable, Grid]]:
-    """Every table beside the results that has a line, by the name of its file."""
+    """Every table beside the results that has a line, by the name of its file, but for that of the intervals."""
     made: dict[str, tuple[SideTable, Grid]] = {}
     for plain in [*section.side_tables, section.unfinished, section.messages]:
-        if plain.lines:
+        if plain.lines and not plain.title.startswith(_ELSEWHERE):
             name = file_name(plain.title)
             while name in made:
                 name += "-other"

@@ -228,7 +228,8 @@ def test_a_study_names_victims_relative_to_itself(tmp_path, splits, net, capsys)
     status, out, _ = command(capsys, "plan", study, "--store", tmp_path / "store")
     assert status == 0
     assert "badnet" in out
-    assert "1 of 1 victims to train" in out
+    assert "1 of 1 victims from elsewhere to read" in out
+    assert "to train" not in out
 
 
 def test_its_network_can_be_exported_and_comes_back_by_our_own_form(run, splits, net, tmp_path, capsys):

@@ -127,6 +127,6 @@ def test_the_map_of_ders_names_the_groups_and_has_the_best_of_each_first_and_bol
 
 def test_the_legend_says_what_a_star_means_and_what_was_given() -> None:
     told = " ".join(legend(blocks(TWO_GROUPS)[0], best="*"))
-    assert "*: best DER of the row among defenses that were given the same" in told
+    assert "*: best DER against an attack among defenses that were given the same" in told
     assert "clean, the reference set; suspected, believed to be triggered." in told
     assert "pairs" not in told
