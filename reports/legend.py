@@ -109,8 +109,8 @@ def _ranking(block: Block, best: str) -> list[str]:
     lines = []
     if any(group.ranked for group in block.groups):
         lines.append(
-            f"{best}: best DER against an attack among defenses that were given the same; none where there is only one, or "
-            f"where DER is {HELPS} % or less."
+            f"{best}: best DER against an attack among defenses that were given the same; none where there is only "
+            f"one, or where DER is {HELPS} % or less."
         )
         if marked := how_marked(block):
             lines.append(marked)
