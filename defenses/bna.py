@@ -96,6 +96,12 @@ class BNA(Runtime):
         exclude_if=lambda ratio: ratio is None,
         description="ratio for warps, whose smallest norms scatter more; as ratio if not given",
     )
+    warp_stretch: float | None = Field(
+        1,
+        gt=0,
+        exclude_if=lambda stretch: stretch is None,
+        description="stretch for warps, whose doubled change is no warp; as stretch if not given",
+    )
     members: Literal["clean", "stamped", "none"] = later(
         "clean",
         description="the target's own images in the alignment: without the trigger on both sides; with it, to "
@@ -232,9 +238,9 @@ class BNA(Runtime):
             images = torch.cat((clean, of_classes(reference, further, self.refine_images, context.generator)))
             triggered = triggers.apply(images[None])[0]
             before += [images, members]
-            after += [self._stretched(images, triggered), members]
+            after += [self._stretched(images, triggered, kind), members]
             if self.members == "stamped" and len(members):
-                after[-1] = self._stretched(members, triggers.apply(members[None])[0])
+                after[-1] = self._stretched(members, triggers.apply(members[None])[0], kind)
             notes[kind] = {"norm": triggers.norms.item(), "success": triggers.success.item(), "further": further}
         aligned = self._alignment.align(model, torch.cat(before), torch.cat(after), context.generator)
         if aligned.divergences:
@@ -242,9 +248,10 @@ class BNA(Runtime):
         context.note(f"target_{target}", notes)
         return aligned.network, altered_channels(model, aligned.network, before[0], after[0])
 
-    def _stretched(self, images: Tensor, triggered: Tensor) -> Tensor:
-        """``images`` (N, C, H, W) plus ``stretch`` times what the trigger changes in them."""
-        return (images + self.stretch * (triggered - images)).clamp(0, 1)
+    def _stretched(self, images: Tensor, triggered: Tensor, kind: str) -> Tensor:
+        """``images`` (N, C, H, W) plus ``stretch`` times what a trigger of this ``kind`` changes in them."""
+        stretch = self.warp_stretch if kind == "warp" and self.warp_stretch else self.stretch
+        return (images + stretch * (triggered - images)).clamp(0, 1)
 
     @torch.no_grad()
     def _further_sources(

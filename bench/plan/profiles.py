@@ -57,7 +57,7 @@ SHIFT_TUNING_OF_FEW = {
     "schedule": "constant",
 }
 # digits: few steps are enough, but some searches fail, and a failed search for a warp leaves a norm like any
-SEARCH_OF_FEW = {"images": 16, "steps": 60, "judged": "all", "ratio": 3.0, "warp_ratio": None}
+SEARCH_OF_FEW = {"images": 16, "steps": 60, "judged": "all", "ratio": 3.0, "warp_ratio": None, "warp_stretch": None}
 IDENTIFICATION_OF_FEW = {"decide": "together", "controls": 2, "control_epochs": 40, "distance_images": 200}
 
 PROFILES = {

@@ -54,6 +54,15 @@ def test_a_warp_is_held_to_a_ratio_of_its_own() -> None:
     assert BNA(warp_ratio=None)._judge(norms, "warp")[1].tolist() == outlying["patch"]
 
 
+def test_what_a_patch_changes_is_doubled_and_a_warp_stays_a_warp() -> None:
+    images, triggered = torch.full((2, 1, 2, 2), 0.2), torch.full((2, 1, 2, 2), 0.3)
+    changed = {kind: BNA()._stretched(images, triggered, kind).unique() for kind in ("patch", "additive", "warp")}
+    torch.testing.assert_close(changed["patch"], torch.tensor([0.4]))
+    assert torch.equal(changed["additive"], changed["patch"])
+    torch.testing.assert_close(changed["warp"], torch.tensor([0.3]))
+    assert torch.equal(BNA(warp_stretch=None)._stretched(images, triggered, "warp").unique(), changed["patch"])
+
+
 def test_a_planted_target_is_flagged_and_repaired() -> None:
     network, test = column_victim(), SIX_COLUMNS.draw(60, 5)
     before = copy.deepcopy(network.state_dict())
