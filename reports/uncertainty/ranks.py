@@ -20,7 +20,7 @@ ALPHA = 0.05
 _NOTE = (
     "Ranks of DER among defenses that were given the same, 1 the best, as means over the victims that all of them have "
     "results for; from five victims on with 95 % intervals over them. Won, tied, lost: against each of the others on "
-    "each victim, with one decimal. Worst: over attacks, of the means over seeds."
+    "each victim, with one decimal. Lowest and highest: over attacks, of the means over seeds."
 )
 
 
@@ -70,8 +70,9 @@ def ranks_table(block: Block) -> SideTable:
             lines += _lines(block, found)
             notes.append(f"{group.heading[0].upper()}{group.heading[1:]}: {tested(found)}")
     notes.append(enough(block))
-    heads = ["defense", "victims", "mean rank", "won, tied, lost", "mean DER", "worst DER", "worst ASR"]
-    return SideTable("Ranks", heads, lines, 1, " ".join(filter(None, notes)))
+    heads = ["defense", "lowest DER by", "highest ASR by", "victims", "mean rank", "won, tied, lost"]
+    heads += ["mean DER", "lowest DER", "highest ASR"]
+    return SideTable("Ranks", heads, lines, 3, " ".join(filter(None, notes)))
 
 
 def tested(found: Ranking) -> str:
@@ -142,20 +143,20 @@ def _lines(block: Block, found: Ranking) -> list[list[str]]:
         if not isnan(half[place]):
             text += f" [{max(1, mean[place] - half[place]):.2f}, {min(len(mean), mean[place] + half[place]):.2f}]"
         record = f"{(gaps > 0).sum()}, {(gaps == 0).sum()}, {(gaps < 0).sum()}"
-        worst = [_worst(block, name, metric) for metric in ("der", "asr")]
-        lines.append([name, str(count), text, record, f"{100 * found.ratings[:, place].mean():.1f}", *worst])
+        attacks, worst = zip(*(_worst(block, name, metric) for metric in ("der", "asr")), strict=True)
+        lines.append([name, *attacks, str(count), text, record, f"{100 * found.ratings[:, place].mean():.1f}", *worst])
     return lines
 
 
-def _worst(block: Block, defense: str, metric: str) -> str:
-    """The lowest DER, or the highest ASR, of the attacks that count, with the attack."""
+def _worst(block: Block, defense: str, metric: str) -> tuple[str, str]:
+    """The attack with the lowest DER, or the highest ASR, of those that count, and the figure."""
     counted = [block.samples.attacks[attack] for attack, _ in block.averaged] if block.samples else []
     means = {attack: block.cells[attack, defense].stat(metric).mean for attack in counted}
     known = {attack: mean for attack, mean in means.items() if not isnan(mean)}
     if not known:
-        return UNDEFINED
+        return UNDEFINED, UNDEFINED
     attack = (min if metric == "der" else max)(known, key=lambda name: known[name])
-    return f"{100 * known[attack]:.1f} ({attack})"
+    return attack, f"{100 * known[attack]:.1f}"
 
 
 def _p_text(p: float) -> str:

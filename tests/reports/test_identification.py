@@ -88,7 +88,8 @@ def test_oracles_and_defenses_that_look_for_no_class_have_no_column() -> None:
 def test_every_format_has_the_table() -> None:
     frame = named(SEVERAL)
     made = sections(frame)
-    texts = [markdown(made), latex(made), page(made, [[]], []), "\n".join(printed(terminal_table(frame, 80), 80))]
+    html = page(made, [[]], [[]], lambda _: b"").split("</nav>")[-1]
+    texts = [markdown(made), latex(made), html, "\n".join(printed(terminal_table(frame, 80), 80))]
     for text in texts:
         part = text.split("Target classes named", 1)[1].split("Knowledge and cost")[0]
         assert "1 right, 1 wrong, 1 none" in part

@@ -107,9 +107,10 @@ def test_markdown_latex_and_the_page_show_what_each_group_was_given_and_the_best
     for known, defenses in (("given 200 clean", 2), ("given 200 clean + 64 suspected", 2)):
         assert sum(int(width) for width, given in spans if given == known) == 5 * defenses
     assert text.count(r"\textbf{") == marked(made[0].block) == 2
-    html = page(made, [[]], [])
-    assert '<th class="edge given" colspan="10">given 200 clean + 64 suspected</th>' in html
-    assert html.count('class="best"') == 2
+    html = page(made, [[]], [[]], lambda _: b"")
+    matrix = html.split('class="matrix"')[1].split("</table>")[0]
+    assert matrix.count("200 clean + 64 suspected") == 2
+    assert html.split('class="long"')[1].split("</table>")[0].count('class="best"') == 2
 
 
 def test_the_map_of_ders_names_the_groups_and_has_the_best_of_each_first_and_bold() -> None:

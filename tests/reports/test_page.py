@@ -115,7 +115,10 @@ def test_an_interval_is_a_title_in_a_matrix_and_a_line_in_the_long_form() -> Non
     text = page([replace(section, block=changed(section.block, low=0.1234, high=0.4567))], [[]], [[]], lambda _: png())
     assert 'title="95 % interval: 12.3 to 45.7"' in between(text, 'class="matrix"', "</table>")
     assert "<small>12.3 to 45.7</small>" in between(text, 'class="long"', "</table>")
-    assert "interval:" not in made(one_attack(a=0.9, b=0.8))
+    nan = float("nan")
+    text = page([replace(section, block=changed(section.block, low=nan, high=nan))], [[]], [[]], lambda _: png())
+    assert "interval: nan" not in text
+    assert text.count("% interval:") < made(one_attack(a=0.9, b=0.8)).count("% interval:")
 
 
 def test_the_second_best_is_underlined_and_only_its_der() -> None:

@@ -134,7 +134,8 @@ def test_the_page_has_the_tags_of_a_harmless_one(written: tuple[Path, pd.DataFra
     assert {name for name, _ in seen.attributes} == {name for name, _ in harmless.attributes}
     links = [value or "" for name, value in seen.attributes if name in ("href", "src")]
     assert links
-    assert all(re.fullmatch(r"(figures/)?[\w.-]+", link) for link in links)
+    inside = r"#[\w.-]+|data:image/(png|jpeg);base64,[\w+/=]+"
+    assert all(re.fullmatch(rf"(figures/)?[\w.-]+|{inside}", link) for link in links)
     if written[2] == HTML:
         assert " ".join(HTML.split()) in seen.text
 
