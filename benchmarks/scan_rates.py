@@ -87,8 +87,10 @@ def _measured(setting: Setting, victims: list[dict[str, Record]], methods: list[
 
 
 def _counts(answers: Mapping[str, Record]) -> bool:
-    """Whether a victim says something: its attack had worked, and not every class is a target."""
+    """Whether a victim says something: there is one, its attack had worked, and not every class is a target."""
     record = next(iter(answers.values()))
+    if all(one.status == "not-applicable" for one in answers.values()):
+        return False  # such as an attack that declines the data set
     if record.attack == "none":
         return True
     return record.valid is not False and identification([], json.loads(record.targets), _classes(answers)) != ""
