@@ -63,10 +63,10 @@ class BNA(Runtime):
         "esd", description="test of abnormally small norms: Rosner's on log norms, or 1/norm in MADs (the paper's)"
     )
     significance: float = Field(0.05, gt=0, lt=1, description="esd: of Rosner's test, for each trigger model")
-    ratio: float = Field(1.5, ge=1, description="esd: a target's norm is also this many times below the median")
+    ratio: float = Field(3, ge=1, description="esd: a target's norm is also this many times below the median")
     threshold: float = Field(7, gt=0, description="mad: a target's 1/norm exceeds the median by this many MADs")
-    images: int = Field(64, ge=1, description="reference images for each trigger in the search")
-    steps: int = Field(300, ge=1, description="steps of the search")
+    images: int = Field(16, ge=1, description="reference images for each trigger in the search")
+    steps: int = Field(60, ge=1, description="steps of the search")
     goal: float = Field(0.95, gt=0, le=1, description="share of the images that a trigger must lead to its target")
     refine_images: int = Field(100, ge=1, description="reference images for a detected target's trigger")
     refine_steps: int = Field(100, ge=1, description="steps for a detected target's trigger")
@@ -85,21 +85,17 @@ class BNA(Runtime):
     )
     batch: int = Field(64, ge=1, description="images a step of the alignment")
     samples: int = Field(2048, ge=1, description="activations of a channel that a step draws")
-    judged: Literal["all", "successful"] = Field(
-        "successful",
-        exclude_if=lambda judged: judged == "all",  # what was done before there was this parameter
-        description="searches that enter the statistic: all, or those that reached the goal",
+    judged: Literal["all", "successful"] = later(
+        "all", description="searches that enter the statistic: all, or those that reached the goal"
     )
-    warp_ratio: float | None = Field(
-        3,
+    warp_ratio: float | None = later(
+        None,
         ge=1,
-        exclude_if=lambda ratio: ratio is None,
         description="ratio for warps, whose smallest norms scatter more; as ratio if not given",
     )
-    warp_stretch: float | None = Field(
-        1,
+    warp_stretch: float | None = later(
+        None,
         gt=0,
-        exclude_if=lambda stretch: stretch is None,
         description="stretch for warps, whose doubled change is no warp; as stretch if not given",
     )
     members: Literal["clean", "stamped", "none"] = later(

@@ -48,19 +48,21 @@ def test_a_norm_is_too_small_only_if_it_is_also_small_in_relation_to_the_median(
 def test_a_warp_is_held_to_a_ratio_of_its_own() -> None:
     """The smallest warps of classes that are no targets scatter by a factor of two on real images."""
     norms = torch.tensor([2.0, 2.2, 2.1, 1.0, 1.9, 2.05, 2.15, 1.95]).double()
-    outlying = {kind: BNA()._judge(norms, kind)[1].tolist() for kind in ("patch", "additive", "warp")}
+    own = BNA(ratio=1.5, warp_ratio=3)
+    outlying = {kind: own._judge(norms, kind)[1].tolist() for kind in ("patch", "additive", "warp")}
     assert outlying["patch"] == outlying["additive"] == [False] * 3 + [True] + [False] * 4
     assert not any(outlying["warp"])
-    assert BNA(warp_ratio=None)._judge(norms, "warp")[1].tolist() == outlying["patch"]
+    assert BNA(ratio=1.5)._judge(norms, "warp")[1].tolist() == outlying["patch"]
 
 
 def test_what_a_patch_changes_is_doubled_and_a_warp_stays_a_warp() -> None:
     images, triggered = torch.full((2, 1, 2, 2), 0.2), torch.full((2, 1, 2, 2), 0.3)
-    changed = {kind: BNA()._stretched(images, triggered, kind).unique() for kind in ("patch", "additive", "warp")}
+    own = BNA(warp_stretch=1)
+    changed = {kind: own._stretched(images, triggered, kind).unique() for kind in ("patch", "additive", "warp")}
     torch.testing.assert_close(changed["patch"], torch.tensor([0.4]))
     assert torch.equal(changed["additive"], changed["patch"])
     torch.testing.assert_close(changed["warp"], torch.tensor([0.3]))
-    assert torch.equal(BNA(warp_stretch=None)._stretched(images, triggered, "warp").unique(), changed["patch"])
+    assert torch.equal(BNA()._stretched(images, triggered, "warp").unique(), changed["patch"])
 
 
 def test_a_planted_target_is_flagged_and_repaired() -> None:

@@ -14,8 +14,8 @@ WRITTEN_OUT = {  # as docs/published-settings.csv has them
     "tac": "decide=together,evidence=latent,quantile=1,logarithm=false,test=extreme,targets=1,pairs=false,controls=0,"
     "objective=suppress,beta=1,stretch=1,epochs=20,batch_size=256,augment=true,schedule=constant,"
     "distance_images=50,control_epochs=10",
-    "bna": "trigger_models=patch+additive,search=pairs,prune=0,rule=mad,ratio=1.5,warp_ratio=3,warp_stretch=1,"
-    "images=100,steps=300,judged=successful,refine_images=900,refine_steps=300,stretch=1,joint=false,bin_width=0.1,tau=150,learning_rate=0.01,"
+    "bna": "trigger_models=patch+additive,search=pairs,prune=0,rule=mad,images=100,steps=300,judged=successful,"
+    "refine_images=900,refine_steps=300,stretch=1,joint=false,bin_width=0.1,tau=150,learning_rate=0.01,"
     "align_steps=160,members=stamped",
     "teco": "centred=false",
     "fire": "apply=all,baseline=images",
