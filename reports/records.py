@@ -20,6 +20,8 @@ STRATIFIED = ", in equal numbers of all classes"
 BLOCK = ["dataset_label", "model_label", "profile", "recipe"]
 HEADS = {"acc": "ACC", "acc_target": "ACC(t)", "asr": "ASR", "ra": "RA", "der": "DER"}  # the columns of a main table
 METRICS = list(HEADS)
+RANKED = "der"  # the metric that a reader sees first, if it is shown
+LOWER_IS_BETTER = {"asr"}
 BEFORE = [name for name in METRICS if name != "der"]  # the metrics of the undefended network
 STEALTH = ["psnr", "ssim", "l0", "l2", "linf"]
 DETECTION = ["auroc", "average_precision", "tpr_at_1_fpr", "tpr", "fpr", "tpr_assigned", "fpr_assigned"]

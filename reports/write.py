@@ -1,6 +1,5 @@
 """The report directory: tables, figures, a page, and the records themselves."""
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from io import BytesIO
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.records.outcomes import OutcomesOf
+from bench.records.whole_file import write_whole
 from bench.reports.blocks import DAGGER, Block, blocks
 from bench.reports.chosen import Shown, WrongChoice
 from bench.reports.figures.acc_asr import acc_asr
@@ -119,7 +119,7 @@ def write_report(
     paths = []
 
     def write(name: str, data: bytes) -> None:
-        paths.append(_replace(folder / name, data))
+        paths.append(write_whole(folder / name, [data]))
 
     with styled():
         named = list(zip(compared, suffixes(compared), strict=True))
@@ -197,10 +197,3 @@ def _parquet(frame: pd.DataFrame) -> bytes:
     buffer = BytesIO()
     frame.to_parquet(buffer)
     return buffer.getvalue()
-
-
-def _replace(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    return temporary.replace(path)

@@ -65,8 +65,8 @@ def report(
     results = _selected(request, results)
     try:
         choice = shown(order=order, rename=rename, metrics=metrics, rows=rows, given=results.given)
-        how = {"with_invalid": with_invalid, "figures": figure, "published": published, "compare_with": against}
-        paths = write(results, out, name_damaged, **how, shown=choice)
+        asked = {"with_invalid": with_invalid, "figures": figure, "published": published, "compare_with": against}
+        paths = write(results, out, name_damaged, **asked, shown=choice)
     except UnknownFigure as error:
         raise RequestError(f"--figure {error}") from None
     except WrongChoice as error:

@@ -1,6 +1,5 @@
 """Records in files: lines of JSON, Parquet, and tables of means. What is read is checked as a store's records are."""
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from bench.records.means import MeansError, records_of_table
 from bench.records.record import Record
 from bench.records.texts import printable
+from bench.records.whole_file import write_whole
 
 RECORD_FILES = ("records.jsonl", "results.parquet", "table.csv")  # in a directory, the first that is there
 RECORD_SUFFIXES = frozenset(Path(name).suffix for name in RECORD_FILES)
@@ -59,14 +59,7 @@ def write_records(records: Iterable[Record], path: Path) -> Path:
 
     The file is complete or as it was. Raises OSError where it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("wb") as file:
-            file.writelines(record.model_dump_json().encode() + b"\n" for record in records)
-        return draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    return write_whole(path, (record.model_dump_json().encode() + b"\n" for record in records))
 
 
 def _rank(record: Record) -> tuple[bool, str]:

@@ -104,6 +104,23 @@ def read(path: str) -> bytes:
         os.close(descriptor)
 
 
+def beginning(path: Path, most: int) -> bytes | None:
+    """The first ``most`` bytes of a file that is only for people, and may be anything; None where there is none.
+
+    Follows no link and waits for no pipe.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        return os.read(descriptor, most)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
 def largest(name: str) -> int:
     """The most bytes that a file of this name may have."""
     return LARGEST_TENSORS if name.endswith((".safetensors", ".pt")) else LARGEST_TEXT

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.records.texts import neutral
 from bench.store import paths
+from bench.store.files import beginning
 
 FOLDER = "logs"
 LARGEST = 2**19  # bytes of one that are read
@@ -40,16 +41,8 @@ def put(store: Path, key: str, content: bytes) -> Path | None:
 
 def read(store: Path, key: str) -> str | None:
     """What it says, without what would steer a terminal; None where there is nothing."""
-    try:
-        descriptor = os.open(path(store, key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        return neutral(os.read(descriptor, LARGEST).decode(errors="replace")) or None
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
+    content = beginning(path(store, key), LARGEST)
+    return neutral(content.decode(errors="replace")) or None if content is not None else None
 
 
 def files(store: Path) -> Iterator[tuple[str, Path]]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.records.texts import printable
 from bench.store import locks, paths
+from bench.store.files import beginning
 
 EVERY = 5.0  # seconds between two writings
 LONGEST = 4000  # bytes of a file
@@ -71,17 +72,14 @@ def written(store: Path, key: str, title: str, epochs: int = 0) -> Iterator[Call
 
 def read(store: Path, key: str) -> Progress | None:
     """How far a stage is, as far as that was written down and can be read."""
-    try:
-        descriptor = os.open(_path(store, key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+    content = beginning(_path(store, key), LONGEST)
+    if content is None:
         return None
     try:
-        found = Progress.model_validate_json(os.read(descriptor, LONGEST))
-        return found.model_copy(update={"title": printable(found.title, 1000)})
-    except (OSError, ValidationError):
+        found = Progress.model_validate_json(content)
+    except ValidationError:
         return None
-    finally:
-        os.close(descriptor)
+    return found.model_copy(update={"title": printable(found.title, 1000)})
 
 
 def sweep(store: Path) -> None:

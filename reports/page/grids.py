@@ -5,13 +5,11 @@ from math import isnan
 
 from bench.reports.blocks import DECIMALS, Block
 from bench.reports.format import NO_DEFENSE, UNDEFINED
-from bench.reports.records import HEADS
+from bench.reports.records import HEADS, LOWER_IS_BETTER, RANKED
 from bench.reports.rows import CellText, Row
 from bench.reports.stats import Stat
 
 SHADES = 10  # from 0, no shade, to the darkest
-_FIRST = "der"  # the metric that a reader sees first, if it is shown
-_LOWER_IS_BETTER = {"asr"}
 _NOTHING = {"der": 0.5}  # the value that is as good as nothing; of others it is the worst that there is
 
 
@@ -91,7 +89,7 @@ def grid(block: Block, rows: list[Row]) -> Grid:
     across = sorted(range(len(rows)), key=lambda place: not rows[place].average)
     columns = [Column(rows[place].heading, _place(rows, place)) for place in across]
     names = _names(block)
-    first = _FIRST if _FIRST in block.metrics else block.metrics[0]
+    first = RANKED if RANKED in block.metrics else block.metrics[0]
     matrices = []
     for number, metric in enumerate(block.metrics):
         lines = [
@@ -154,12 +152,12 @@ def _shade(value: float, metric: str) -> int | None:
     if isnan(value):
         return None
     nothing = _NOTHING.get(metric, 0.0)
-    good = 1 - value if metric in _LOWER_IS_BETTER else (value - nothing) / (1 - nothing)
+    good = 1 - value if metric in LOWER_IS_BETTER else (value - nothing) / (1 - nothing)
     return round(SHADES * min(1.0, max(0.0, good)))
 
 
 def _scale(metric: str) -> str:
     """How the shades of a metric are to be read."""
-    if metric in _LOWER_IS_BETTER:
+    if metric in LOWER_IS_BETTER:
         return "Lower is better: darkest at 0, no shade at 100"
     return f"Higher is better: darkest at 100, no shade at {100 * _NOTHING.get(metric, 0.0):.0f}"

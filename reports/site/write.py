@@ -1,11 +1,11 @@
 """The site as files: every page, the style, the records, and their metadata."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench.records import Record
+from bench.records.whole_file import write_whole
 from bench.reports.site import addresses, pages
 from bench.reports.site.contents import Contents, contents
 from bench.reports.site.croissant import About, croissant
@@ -28,7 +28,7 @@ def write_site(
     Raises OSError where the folder cannot be written.
     """
     made = contents(records, with_invalid=with_invalid, published=published)
-    return [_replace(folder / name, data) for name, data in _files(made, about or About())]
+    return [write_whole(folder / name, [data]) for name, data in _files(made, about or About())]
 
 
 def _files(made: Contents, about: About) -> Iterator[tuple[str, bytes]]:
@@ -42,10 +42,3 @@ def _files(made: Contents, about: About) -> Iterator[tuple[str, bytes]]:
 
 def _plain(record: Record) -> dict[str, object]:
     return record.model_dump(mode="json")
-
-
-def _replace(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    return temporary.replace(path)

@@ -13,12 +13,10 @@ from rich.text import Text
 
 from bench.reports.blocks import AVERAGE, Block
 from bench.reports.format import NO_DEFENSE, UNDEFINED, percent, tally, word
-from bench.reports.records import HEADS
+from bench.reports.records import HEADS, LOWER_IS_BETTER, RANKED
 from bench.reports.rows import cell_text
 from bench.reports.stats import Stat
 
-RANKED = "der"  # the metric that is shown, unless it is not among the block's
-LOWER_IS_BETTER = {"asr"}
 BEST = "*"
 SHORTEST, NAMES = 8, 16  # cells that the heading of an attack and the names of defenses have at least
 _BETWEEN, _EDGES = 2, 2  # cells between two columns, and at both sides
@@ -33,7 +31,8 @@ def matrices(block: Block, width: int) -> tuple[list[Table], list[str]]:
     """The block as tables of at most ``width`` cells, without title or caption; and what a reader must know of them."""
     metric = shown_metric(block)
     columns = _columns(block, metric)
-    bodies = {name: [_cell(block, name, defense, metric) for defense in _names(block, metric)] for name in columns}
+    defenses = _names(block, metric)
+    bodies = {name: [_cell(block, name, defense, metric) for defense in defenses] for name in columns}
     widest = {name: max([cell_len(text.plain) for text in body], default=1) for name, body in bodies.items()}
     names = min(max(map(cell_len, [*block.defenses, NO_DEFENSE])) + 2, max(NAMES, width // 3))
     heads = {name: block.marked(name) for name in columns}
@@ -42,7 +41,7 @@ def matrices(block: Block, width: int) -> tuple[list[Table], list[str]]:
         heads = _shortened(heads, max(SHORTEST, *widest.values()) if widest else SHORTEST)
     sizes = {name: max(widest[name], cell_len(heads[name])) for name in columns}
     parts = _parts(columns, sizes, room)
-    tables = [_table(block, metric, part, heads, bodies, names) for part in parts]
+    tables = [_table(block, metric, defenses, part, heads, bodies, names) for part in parts]
     return tables, _told(block, metric, heads, len(parts))
 
 
@@ -123,28 +122,27 @@ def _parts(columns: list[str], sizes: dict[str, int], room: int) -> list[list[st
 def _table(
     block: Block,
     metric: str,
+    defenses: list[str | None],
     columns: list[str],
     heads: dict[str, str],
     bodies: dict[str, list[Text]],
     names: int,
 ) -> Table:
     several = len(block.groups) > 1
-    first_of = {_first(block, metric, group.defenses): group.heading for group in block.groups} if several else {}
+    first_of = {
+        next(name for name in defenses if name in group.defenses): group.heading for group in block.groups if several
+    }
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     given = f" ({block.groups[0].heading})" if len(block.groups) == 1 else ""
     table.add_column(Text(f"{HEADS[metric]} in %{given}"), overflow="fold", width=names)
     for name in columns:
         table.add_column(Text(heads[name]), justify="right", no_wrap=True)
-    for index, defense in enumerate(_names(block, metric)):
+    for index, defense in enumerate(defenses):
         if defense in first_of:
             table.add_row(Padding(Text(first_of[defense], style="dim italic", overflow="fold"), (0, 0, 0, 0)))
         shown = Text(defense or NO_DEFENSE, style="" if defense else "bold", overflow="fold")
         table.add_row(Padding(shown, (0, 0, 0, 1)), *(bodies[name][index] for name in columns))
     return table
-
-
-def _first(block: Block, metric: str, defenses: list[str]) -> str | None:
-    return next((name for name in _names(block, metric) if name in defenses), None)
 
 
 def _told(block: Block, metric: str, heads: dict[str, str], parts: int) -> list[str]:

@@ -19,11 +19,11 @@ from bench.reports.format import NO_DEFENSE, UNDEFINED
 from bench.reports.happened import plugin_messages
 from bench.reports.identification import identification_table
 from bench.reports.legend import legend
-from bench.reports.records import METRICS
+from bench.reports.records import METRICS, RANKED
 from bench.reports.rows import CellText, Row, rows
 from bench.reports.side_table import SideTable
 from bench.reports.side_tables import cost_table, detection_table
-from bench.reports.tables.matrix import BEST, RANKED, matrices
+from bench.reports.tables.matrix import BEST, matrices
 
 if TYPE_CHECKING:
     import pandas as pd
