@@ -5,10 +5,13 @@
 Each grid in the TOML file is one parameter of one defense. Its victims have seeds from 100 on and other target classes
 than 0, and all figures are of the validation part: no test image is loaded into a stage, so none decides anything.
 
-The rule: of the values that cost benign victims at most 1 point of ACC on average and raise no more alarms there than
-the published value, the one with the highest mean DER over the attacked victims (those whose attack worked). Values
-whose DER agrees to a tenth of a percent are equal: the published one wins, then the one nearest to it in the grid. A
-value with a cell that failed cannot be chosen. If no value is left, the published one stays.
+The rule: of the values that cost benign victims at most 5 points of ACC on average and raise no more alarms there than
+the published value, the one with the highest mean DER over the attacked victims (those whose attack worked). DER counts
+the loss of ACC already; the bound, which a victim's attack must keep as well, leaves out what nobody would use. With a
+bound of 1 point fine-tuning on 200 images keeps its published rate, which hardly changes a victim (DER 52 %), and a
+baseline that is made weak flatters what it is compared with. Values whose DER agrees to a tenth of a percent are equal:
+the published one wins, then the one nearest to it in the grid. A value with a cell that failed cannot be chosen. If no
+value is left, the published one stays.
 
 Writes NAME.json, with every figure that the choice was made from, and NAME.md. Run again, it takes what the store has.
 """
@@ -24,6 +27,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 import bench
+from bench.cell.validity import MAX_ACC_LOSS
 from bench.errors import RequestError
 from bench.plan.registry import Registry
 from bench.plan.selection import parse
@@ -31,7 +35,6 @@ from bench.plugin.parameters import explained, written
 
 HERE = Path(__file__).parent
 FIRST_SEED = 100  # those below are for tables
-MOST_LOSS = 0.01  # of ACC, on average over benign victims
 DECIMALS = 1  # of a percentage, in which equal DERs agree
 
 Value = bool | int | float | str
@@ -210,7 +213,7 @@ def chosen(figures: list[dict[str, Any]], published: Value) -> Value:
     allowed = [
         (round(100 * figure["der"], DECIMALS), -abs(number - place), figure["value"])
         for number, figure in enumerate(figures)
-        if figure["fall"] <= MOST_LOSS
+        if figure["fall"] <= MAX_ACC_LOSS
         and figure["alarms"] <= most_alarms
         and not figure["not_done"]
         and figure["der"] == figure["der"]

@@ -31,8 +31,8 @@ def figure(value, der, fall=0.0, alarms=0, not_done=0):
     ("figures", "expected"),
     [
         ([figure(1, 0.80), figure(2, 0.90), figure(3, 0.70)], 2),
-        ([figure(1, 0.80), figure(2, 0.90, fall=0.011)], 1),  # costs a benign model more than a point
-        ([figure(1, 0.80), figure(2, 0.90, fall=0.01)], 2),
+        ([figure(1, 0.80), figure(2, 0.90, fall=0.051)], 1),  # costs a benign model more than five points
+        ([figure(1, 0.80), figure(2, 0.90, fall=0.05)], 2),
         ([figure(1, 0.80), figure(2, 0.90, alarms=1)], 1),
         ([figure(1, 0.80, alarms=1), figure(2, 0.90, alarms=1)], 2),  # no more than the published value
         ([figure(1, 0.80), figure(2, 0.8004)], 1),  # a tie goes to the published value
