@@ -8,7 +8,6 @@ import numpy as np
 from bench.reports.blocks import Block
 from bench.reports.format import UNDEFINED
 from bench.reports.side_table import SideTable
-from bench.reports.uncertainty.quantiles import quantile
 from bench.reports.uncertainty.spread import Rows, spread
 from bench.reports.uncertainty.tests import adjusted, p_values
 
@@ -101,9 +100,9 @@ def _of_victims(block: Block, rows: Rows, other: int, columns: list[int]) -> lis
         found = spread(block.samples, metric, rows)
         errors = found.differences()
         gaps = found.mean[columns] - found.mean[other]
-        half = quantile(errors.df[columns, other]) * errors.se[columns, other]
-        texts.append([_interval(gap, width) for gap, width in zip(gaps, half, strict=True)])
-        p = p_values(gaps, errors.se[columns, other], errors.df[columns, other])
+        own = errors.of((columns, other))
+        texts.append([_interval(gap, width) for gap, width in zip(gaps, own.half, strict=True)])
+        p = p_values(gaps, own)
     return list(zip(map(list, zip(*texts, strict=True)), p.tolist(), strict=True))
 
 

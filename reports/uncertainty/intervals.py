@@ -1,6 +1,6 @@
 """The 95 % intervals of a block's main table."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -19,25 +19,29 @@ Limits = dict[str, tuple[Array, Array]]
 def limits_of_attack(samples: Samples, attack: int) -> Limits:
     """The intervals of one attack's row of figures, whether its victims count in averages or not.
 
-    With several seeds, Student's from their spread, and from the test images where their outcomes are known. With one
-    seed, Wilson's of a share, from its test images; of DER, from their outcomes, or none where these are not known.
+    With several seeds, from their spread, and from the test images where their outcomes are known: Wilson's of a share
+    (``of_share``), Student's of DER. With one seed, Wilson's of a share, from its test images; of DER, from their
+    outcomes, or none where these are not known.
     """
     limits: Limits = {}
     for metric in METRICS:
-        values = samples.figures[metric][attack]
-        if samples.victims:
-            low, high = _student(samples, metric, [(attack, range(len(samples.seeds)))])
-        else:
-            low, high = _over_seeds(values)
-        if metric in PARTS:
-            low, high = _with_wilson(samples, metric, attack, low, high)
-        limits[metric] = low, high
+        found = _of_row(samples, metric, attack)
+        limits[metric] = _ends(found) if metric not in PARTS else _ends_of_row(samples, metric, attack, found)
     return limits
 
 
 def limits_of_average(samples: Samples, rows: Rows) -> Limits:
     """The intervals of the averages over the victims in ``rows``; none without victims."""
-    return {metric: _student(samples, metric, rows) for metric in METRICS if rows}
+    limits: Limits = {}
+    for metric in METRICS if rows else ():
+        found = _of_victims(samples, metric, rows)
+        if metric not in PARTS:
+            limits[metric] = _ends(found)
+            continue
+        counts = [samples.image_count(metric, attack, seed) for attack, seeds in rows for seed in seeds]
+        fewest = min(filter(None, counts), default=0)
+        limits[metric] = _ends_of_share(found, np.where(found.half == 0, fewest, 0))
+    return limits
 
 
 def bounded(stats: dict[str, Stat], limits: Limits, column: int) -> dict[str, Stat]:
@@ -57,39 +61,72 @@ def wilson(share: Array, count: Array) -> tuple[Array, Array]:
     return np.asarray(low), np.asarray(high)
 
 
-def _student(samples: Samples, metric: str, rows: Sequence[tuple[int, Sequence[int]]]) -> tuple[Array, Array]:
-    found = spread(samples, metric, rows)
-    errors = found.own()
-    half = np.where(errors.se > 0, quantile(errors.df) * errors.se, np.nan)
+def of_share(share: Array, half: Array) -> tuple[Array, Array]:
+    """Wilson's interval of a share with as many images as give it a symmetric interval of half-width ``half``.
+
+    So it has Wilson's form whatever the error is from: seeds, images or both. NaN where ``half`` is not above 0, or the
+    share is 0 or 1. Dean and Pagano, Statistics in Medicine 34 (2015), compare such intervals of clustered data.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(half > 0, half**2 / (share * (1 - share)), np.nan)
+        ratio[~np.isfinite(ratio)] = np.nan
+        middle = (share + ratio / 2) / (1 + ratio)
+        wide = np.sqrt(ratio * share * (1 - share) + ratio**2 / 4) / (1 + ratio)
+    return middle - wide, middle + wide
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Means of one metric and half their symmetric intervals' widths, (C,); 0 where nothing varies, NaN where it is
+    not known."""
+
+    mean: Array
+    half: Array
+
+
+def _ends(found: _Found) -> tuple[Array, Array]:
+    half = np.where(found.half > 0, found.half, np.nan)
     return np.clip(found.mean - half, 0, 1), np.clip(found.mean + half, 0, 1)
 
 
-def _over_seeds(values: Array) -> tuple[Array, Array]:
-    """Student's interval of each row's mean; values (C, S)."""
+def _ends_of_row(samples: Samples, metric: str, attack: int, found: _Found) -> tuple[Array, Array]:
+    """A share of one seed, or of seeds that all agree, has the interval of its images; these are of all seeds alike."""
+    present = ~np.isnan(samples.figures[metric][attack])
+    count = present.sum(axis=1)
+    images = np.array([samples.image_count(metric, attack, seed) for seed in range(len(samples.seeds))])
+    alone = (count == 1) | ((count > 1) & (found.half == 0))
+    return _ends_of_share(found, np.where(alone, images[np.argmax(present, axis=1)], 0))
+
+
+def _ends_of_share(found: _Found, images: Array) -> tuple[Array, Array]:
+    """``images`` (C,) is above 0 for the shares that are judged by so many images alone."""
+    low, high = of_share(found.mean, found.half)
+    if not images.any():
+        return low, high
+    alone = wilson(found.mean, images)
+    return np.where(images > 0, alone[0], low), np.where(images > 0, alone[1], high)
+
+
+def _of_row(samples: Samples, metric: str, attack: int) -> _Found:
+    if samples.victims:
+        return _of_victims(samples, metric, [(attack, range(len(samples.seeds)))])
+    return _over_seeds(samples.figures[metric][attack])
+
+
+def _of_victims(samples: Samples, metric: str, rows: Rows) -> _Found:
+    found = spread(samples, metric, rows)
+    return _Found(found.mean, found.own().half)
+
+
+def _over_seeds(values: Array) -> _Found:
+    """Student's of each row; values (C, S)."""
     present = ~np.isnan(values)
     count = present.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.nansum(values, axis=1) / count
         gaps = np.where(present, values - mean[:, None], 0)
         half = _quantiles(values.shape[1])[count] * np.sqrt((gaps**2).sum(axis=1) / (count - 1) / count)
-    half[~(half > 0)] = np.nan
-    return np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
-
-
-def _with_wilson(samples: Samples, metric: str, attack: int, low: Array, high: Array) -> tuple[Array, Array]:
-    """Wilson's interval for a share of one seed, and for one whose seeds all have the same value.
-
-    All seeds have the same test images, so that in the latter case these count once.
-    """
-    values = samples.figures[metric][attack]
-    count = (~np.isnan(values)).sum(axis=1)
-    alone = (count == 1) | ((count > 1) & np.isnan(low))
-    if not alone.any():
-        return low, high
-    images = np.array([samples.image_count(metric, attack, seed) for seed in range(len(samples.seeds))])
-    first = np.argmax(~np.isnan(values), axis=1)
-    ends = wilson(np.take_along_axis(values, first[:, None], axis=1)[:, 0], images[first])
-    return np.where(alone, ends[0], low), np.where(alone, ends[1], high)
+    return _Found(mean, half)
 
 
 @lru_cache(100)

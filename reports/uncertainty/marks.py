@@ -67,12 +67,11 @@ def _not_told(block: "Block", attack: str, names: list[str]) -> set[str]:
     assert block.samples is not None
     found = block.spread(attack, "der")
     columns = [block.samples.columns.index(name) for name in names]
-    among = np.ix_(columns, columns)
-    errors = found.differences()
-    means = found.mean[columns]
-    p = p_values(means[:, None] - means[None], errors.se[among], errors.df[among])
     upper = np.triu_indices(len(names), 1)
-    corrected = np.full(p.shape, np.nan)
-    corrected[upper] = adjusted(p[upper])
+    first, second = (np.array(columns)[places] for places in upper)
+    p = p_values(found.mean[first] - found.mean[second], found.differences().of((first, second)))
+    corrected = np.full((len(names), len(names)), np.nan)
+    corrected[upper] = adjusted(p)
     corrected = np.fmax(corrected, corrected.T)
-    return {name for name, value in zip(names, corrected[int(np.argmax(means))], strict=True) if value > ALPHA}
+    highest = int(np.argmax(found.mean[columns]))
+    return {name for name, value in zip(names, corrected[highest], strict=True) if value > ALPHA}

@@ -1,13 +1,18 @@
-"""Student's quantiles for intervals at 95 %, and back."""
+"""Quantiles for intervals and tests of which only a part of the variance is uncertain, and back.
 
-from functools import lru_cache
+A sum of two variances, of which one is known from few seeds and the other from many images, has the mean of Student's
+and the normal quantile, weighted by the variances. Cochran, Biometrics 20 (1964).
+"""
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
+from scipy.stats import norm
 from scipy.stats import t as student
 
 from bench.reports.uncertainty.samples import Array
 
 LEVEL = 0.95
+_HALVINGS = 30  # of an interval of logarithms of p: to a millionth of what it is
 
 
 def quantile(df: Array | float) -> Array:
@@ -15,13 +20,28 @@ def quantile(df: Array | float) -> Array:
     return np.asarray(student.ppf((1 + LEVEL) / 2, df))
 
 
-def freedom_of(value: Array) -> Array:
-    """The degrees of freedom of which ``value`` is the ``quantile``, from 1 to 1e6, interpolated."""
-    quantiles, df = _table()
-    return np.asarray(1 / np.interp(-value, -quantiles, 1 / df))
+def weighted_quantile(df: Array, weight: Array) -> Array:
+    """The quantile for an interval at ``LEVEL`` where ``weight`` of the variance, in [0, 1], has ``df`` degrees of
+    freedom, and the rest is known."""
+    return np.asarray(weight * np.where(weight > 0, quantile(df), 0) + (1 - weight) * quantile(np.inf))
 
 
-@lru_cache(1)
-def _table() -> tuple[Array, Array]:
-    df = np.concatenate([np.geomspace(1, 100, 2000), np.geomspace(101, 1e6, 500)])
-    return quantile(df), df
+def weighted_p(ratio: Array, df: Array, weight: Array) -> Array:
+    """The two-sided p value at which ``weighted_quantile`` would be ``ratio``, which is at least 0; NaN stays."""
+    p = np.where(weight > 0, 2 * student.sf(ratio, df), 2 * norm.sf(ratio))
+    mixed = (weight > 0) & (weight < 1) & (ratio > 0) & np.isfinite(ratio)
+    if mixed.any():
+        p[mixed] = _solved(ratio[mixed], df[mixed], weight[mixed])
+    return np.asarray(p)
+
+
+def _solved(ratio: Array, df: Array, weight: Array) -> Array:
+    """By halving, between the p values of the normal distribution and of Student's."""
+    low = np.log(2) + norm.logsf(ratio)
+    high = np.log(2 * student.sf(ratio, df))
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        half = np.exp(middle) / 2
+        above = -(weight * stdtrit(df, half) + (1 - weight) * ndtri(half)) > ratio
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    return np.asarray(np.exp((low + high) / 2))

@@ -2,31 +2,45 @@
 
 Two things vary: the victims, from seed to seed, and the test images, which all victims share. So the error of a mean
 is that of a crossed design. Its variance is the sum of what the means of the seeds tell (within each attack, since the
-attacks are chosen and not drawn) and of what the images tell, less what both of them count: the interaction. A
-bootstrap over so few seeds is far too narrow, so quantiles are Student's, with the degrees of freedom of Welch and
-Satterthwaite. Where one attack has two to four seeds, they would be too narrow, and the half-widths of seeds and images
-are added by their squares (docs/findings/statistics.md has the coverage of all).
+attacks are chosen and not drawn) and of what the images tell, less what both of them count: the interaction. That is
+the variance that a cluster bootstrap over seeds and images has, with n / (n - 1) for the seeds, and without counting
+the interaction twice (Owen, Ann. Appl. Stat. 1 (2007)). What the seeds tell has the degrees of freedom of Welch
+(Biometrika 34 (1947), as Stata's ``ttest, welch``). docs/findings/statistics.md has what other rules do.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from bench.reports.uncertainty.quantiles import freedom_of, quantile
-from bench.reports.uncertainty.samples import Array, Samples, Victim
+from bench.reports.uncertainty.quantiles import weighted_quantile
+from bench.reports.uncertainty.samples import PARTS, Array, Samples, Victim
 
 Rows = Sequence[tuple[int, Sequence[int]]]
 """Which victims a mean is over: places of attacks, each with the places of its seeds."""
-ENOUGH = 4  # degrees of freedom, over all attacks, for Satterthwaite's approximation
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Standard errors and degrees of freedom of figures, or of their differences; NaN where they are not known."""
+    """Standard errors ``se`` of figures, or of their differences; NaN where they are not known.
+
+    ``weight`` of the variance, in [0, 1], is known from the seeds, with ``df`` degrees of freedom; the rest is from the
+    test images.
+    """
 
     se: Array
     df: Array
+    weight: Array
+
+    @property
+    def half(self) -> Array:
+        """Half the width of the 95 % interval around the figure."""
+        return weighted_quantile(self.df, self.weight) * self.se
+
+    def of(self, places: Any) -> "Errors":
+        """Those at some places, which index all of the arrays."""
+        return Errors(self.se[places], self.df[places], self.weight[places])
 
 
 @dataclass(frozen=True)
@@ -35,8 +49,8 @@ class Spread:
 
     victims (A, C, C): from the spread over seeds, each attack's part, NaN where there is one seed; ``freedom`` (A, C,
     C) are its degrees of freedom. images (C, C): from the test images, NaN where they are not known; ``both`` (C, C):
-    what the two have in common; ``count`` is the number of images. ``floor``: the variance that is left where all
-    images agree.
+    what the two have in common. ``floor``: the variance of a difference that is left where all images agree;
+    ``own_floor`` that of a mean, 0 for a share, whose interval asks for none.
     """
 
     mean: Array
@@ -44,19 +58,20 @@ class Spread:
     freedom: Array
     images: Array
     both: Array
-    count: int
     floor: float
+    own_floor: float
 
     def own(self) -> Errors:
         """The errors of the means, (C,)."""
         places = np.arange(len(self.mean))
         chosen = (..., places, places)
-        return _errors(self, self.victims[chosen], self.freedom[chosen], self.images[chosen], self.both[chosen])
+        images = self.images[chosen] + self.own_floor
+        return _errors(self.victims[chosen], self.freedom[chosen], images, self.both[chosen])
 
     def differences(self) -> Errors:
         """The errors of the differences between any two means, (C, C)."""
         victims, images, both = map(_of_differences, (self.victims, self.images, self.both))
-        return _errors(self, victims, self.freedom, images, both)
+        return _errors(victims, self.freedom, images + self.floor, both)
 
 
 def spread(samples: Samples, metric: str, rows: Rows) -> Spread:
@@ -77,8 +92,8 @@ def _spread(samples: Samples, metric: str, rows: Rows) -> Spread:
         weights = np.where(counts > 0, 1 / (counts > 0).sum(axis=0), 0)
         mean = np.where((counts > 0).any(axis=0), (weights * np.nan_to_num(means)).sum(axis=0), np.nan)
     victims, freedom = _over_seeds(values, means, weights)
-    images, both, count, floor = _over_images(samples, metric, rows, weights)
-    return Spread(mean, victims, freedom, images, both, count, floor)
+    images, both, floor = _over_images(samples, metric, rows, weights)
+    return Spread(mean, victims, freedom, images, both, floor, 0.0 if metric in PARTS else floor)
 
 
 def _over_seeds(values: list[Array], means: Array, weights: Array) -> tuple[Array, Array]:
@@ -101,12 +116,12 @@ def _over_seeds(values: list[Array], means: Array, weights: Array) -> tuple[Arra
     return covariance, np.where(known, common - 1, np.inf)
 
 
-def _over_images(samples: Samples, metric: str, rows: Rows, weights: Array) -> tuple[Array, Array, int, float]:
-    """Covariance from the test images, the part of it that the seeds tell too, the number of images, and the floor."""
+def _over_images(samples: Samples, metric: str, rows: Rows, weights: Array) -> tuple[Array, Array, float]:
+    """Covariance from the test images, the part of it that the seeds tell too, and the floor."""
     size = len(samples.columns)
     unknown = np.zeros(size, dtype=bool)
     sums: dict[int, Array] = {}  # by number of images: victims with as many share them
-    both, floor, fewest = np.zeros((size, size)), 0.0, 0
+    both, floor = np.zeros((size, size)), 0.0
     for (attack, seeds), weight in zip(rows, weights, strict=True):
         values = samples.figures[metric][attack]
         victims = [(samples.victims.get((attack, seed)), ~np.isnan(values[:, seed])) for seed in seeds]
@@ -124,13 +139,12 @@ def _over_images(samples: Samples, metric: str, rows: Rows, weights: Array) -> t
         )
         both += within * weight[:, None] * weight[None]
         floor += (1.0 if metric == "der" else 2.0) / (counted + 2) ** 2 / len(rows) ** 2
-        fewest = min(number, fewest or number)
     images = sum((total @ total.T / number**2 for number, total in sums.items()), np.zeros((size, size)))
     images = images.astype(float)
     if not sums:
         unknown[:] = True
     images[unknown], images[:, unknown] = np.nan, np.nan
-    return images, both, fewest, floor
+    return images, both, floor
 
 
 def _of_attack(metric: str, known: list[tuple[Victim, Array]]) -> tuple[Array, Array, int]:
@@ -154,31 +168,30 @@ def _of_attack(metric: str, known: list[tuple[Victim, Array]]) -> tuple[Array, A
     return mean, np.where(common > 1, within, 0), counted
 
 
-def _errors(spread: Spread, victims: Array, freedom: Array, images: Array, both: Array) -> Errors:
+def _errors(victims: Array, freedom: Array, images: Array, both: Array) -> Errors:
     """From the variances of figures of any shape (…); ``victims`` and ``freedom`` have the attacks before it."""
     seen, shown = ~np.isnan(victims).any(axis=0), ~np.isnan(images)
     of_seeds = np.where(seen, victims, 0)
-    of_images = np.where(shown, np.nan_to_num(images) + spread.floor, 0)
+    of_images = np.where(shown, images, 0)
     more = np.where(seen, np.maximum(of_images - both, 0), of_images)
-    variance = np.where(seen | shown, of_seeds.sum(axis=0) + more, np.nan)
     total = of_seeds.sum(axis=0)
+    variance = np.where(seen | shown, total + more, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
-        wide = np.where(total > 0, quantile(_freedom(of_seeds, freedom)) ** 2 * total, 0)
-        squares = freedom_of(np.sqrt((wide + quantile(np.inf) ** 2 * more) / variance))
-        satterthwaite = variance**2 / ((of_seeds**2 / freedom).sum(axis=0) + more**2 / max(spread.count, 1))
-        df = np.where(_least(freedom) < ENOUGH, squares, satterthwaite)
-    df = np.where(variance > 0, df, np.where(seen, _least(freedom), np.inf))
-    return Errors(np.sqrt(np.maximum(variance, 0)), df)
+        weight = np.where(variance > 0, total / variance, seen.astype(float))
+    return Errors(np.sqrt(np.maximum(variance, 0)), _freedom(of_seeds, freedom), weight)
 
 
 def _freedom(victims: Array, freedom: Array) -> Array:
+    """Welch's degrees of freedom of a sum of variances: between those of one attack and those of all together.
+
+    Satterthwaite's have no 2 in them, and are far too few where each attack has one or two.
+    """
+    known = np.isfinite(freedom)
+    most = np.where(known, freedom, 0).sum(axis=0)
+    least = np.where(known, freedom, np.inf).min(axis=0, initial=np.inf)
     with np.errstate(invalid="ignore", divide="ignore"):
-        df = victims.sum(axis=0) ** 2 / (victims**2 / freedom).sum(axis=0)
-    return np.asarray(np.where(np.isnan(df), _least(freedom), df))
-
-
-def _least(freedom: Array) -> Array:
-    return np.asarray(np.where(np.isinf(freedom), 0, freedom).sum(axis=0))
+        df = victims.sum(axis=0) ** 2 / (victims**2 / (freedom + 2)).sum(axis=0) - 2
+    return np.asarray(np.where(np.isnan(df), most, np.clip(df, np.minimum(least, most), most)))
 
 
 def _of_differences(covariance: Array) -> Array:

@@ -1,16 +1,20 @@
 """Tests of differences, and the correction for many of them."""
 
 import numpy as np
-from scipy.stats import t as student
 
+from bench.reports.uncertainty.quantiles import weighted_p
 from bench.reports.uncertainty.samples import Array
+from bench.reports.uncertainty.spread import Errors
 
 
-def p_values(differences: Array, se: Array, df: Array) -> Array:
-    """Two-sided p values of Student's test that ``differences`` are zero; NaN where the standard error is not known."""
+def p_values(differences: Array, errors: Errors) -> Array:
+    """Two-sided p values that ``differences`` are zero; NaN where the standard error is not known.
+
+    p is below 0.05 where the interval of ``errors`` around the difference leaves out zero.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.where((se == 0) & (differences == 0), 0, np.abs(differences) / se)
-    return np.where(np.isnan(se), np.nan, 2 * np.asarray(student.sf(ratio, df)))
+        ratio = np.where((errors.se == 0) & (differences == 0), 0, np.abs(differences) / errors.se)
+    return np.where(np.isnan(errors.se), np.nan, weighted_p(ratio, errors.df, errors.weight))
 
 
 def adjusted(p: Array) -> Array:
