@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from bench.records.outcomes import OutcomesOf
     from bench.reports import Shown
 
 _NOTEBOOK_WIDTH = 140  # characters of a table
@@ -122,9 +123,8 @@ class Results:
             return Text("no results")
         console = Console(file=io.StringIO(), width=width or Console().width, color_system=None, force_jupyter=False)
         with console.capture() as captured, _said_by("table: "):
-            for table in terminal_table(
-                self.frame, console.width, with_invalid=with_invalid, long=long, shown=_shown(shown, self.given)
-            ):
+            how: dict[str, Any] = {"outcomes": known_outcomes(self, _warn), "shown": _shown(shown, self.given)}
+            for table in terminal_table(self.frame, console.width, with_invalid=with_invalid, long=long, **how):
                 console.print(table)
         return Text("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
@@ -245,16 +245,26 @@ def write(results: Results, folder: Path, damaged: Callable[[Damaged], object], 
     ``damaged`` is called with what is left out of a store. how: what ``bench.reports.write_report`` takes, which says
     too what is raised.
     """
-    from bench.cell.outcomes import outcomes
     from bench.cell.pictures import pictures
     from bench.reports import write_report
     from bench.store.store import Store
 
     if results.store is not None:
-        store = Store(results.store, create=False)
-        how |= {"pictures": pictures(store, damaged), "outcomes": outcomes(store, damaged)}
+        how["pictures"] = pictures(Store(results.store, create=False), damaged)
+    how["outcomes"] = known_outcomes(results, damaged)
     *paths, page = write_report(results.frame, folder, **how)
     return [*paths, write_records(results.records, folder / RECORD_FILES[0]), page]
+
+
+def known_outcomes(results: Results, damaged: Callable[[Damaged], object]) -> "OutcomesOf | None":
+    """What gives the outcome of every test image of some results; None where they are not from a store.
+
+    ``damaged`` is called with what of the store cannot be read.
+    """
+    from bench.cell.outcomes import outcomes
+    from bench.store.store import Store
+
+    return None if results.store is None else outcomes(Store(results.store, create=False), damaged)
 
 
 def _warn(error: Damaged) -> None:

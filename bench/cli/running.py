@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import provenance
 from bench.cli.options import EVERY, merge_options, with_options
-from bench.cli.output import Neutral, complain
+from bench.cli.output import Neutral, complain, name_damaged
 from bench.cli.printed_options import Log, Long, Quiet, Verbose, WithInvalid
 from bench.engine.options import RunOptions
 from bench.errors import RequestError, shortened
@@ -50,6 +50,7 @@ def run(
     from bench.api import run_request
     from bench.engine.printed import to_stderr
     from bench.reports import terminal_table
+    from bench.results import known_outcomes
 
     request, how = merge_options(study, options)
     if quiet and verbose:
@@ -64,7 +65,8 @@ def run(
             return INTERRUPTED
     last = [_failure(record, how) for record in results.failed]
     try:
-        for table in terminal_table(results.frame, with_invalid=with_invalid, long=long):
+        known = known_outcomes(results, name_damaged)
+        for table in terminal_table(results.frame, with_invalid=with_invalid, long=long, outcomes=known):
             out.print(Neutral(table))
     except SystemExit:  # rich, when nobody reads any more: what failed is said in any case
         if not last:

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bench.records.outcomes import OutcomesOf
 from bench.reports.blocks import Block, blocks
 from bench.reports.chosen import Shown
 from bench.reports.format import NO_DEFENSE, UNDEFINED
@@ -41,17 +42,19 @@ def terminal_table(
     *,
     with_invalid: bool = False,
     long: bool = False,
+    outcomes: OutcomesOf | None = None,
     shown: Shown | None = None,
 ) -> list[Table]:
     """The tables of each block of ``frame``: results, detection, identification, cost, and what the plugins said.
 
     A table with nothing to show is left out. ``width`` is in characters; by default that of the console.
     ``with_invalid``: attacks that did not work count in the averages too. ``long``: every metric of every pair, however
-    many there are. ``shown``: which metrics, in which order.
+    many there are. ``outcomes`` gives what became of every test image: with it what cannot be told from the best is
+    marked too, as in a report. ``shown``: which metrics, in which order.
     """
     width = width or Console().width
     tables: list[Table] = []
-    for block in blocks(frame, with_invalid=with_invalid, shown=shown):
+    for block in blocks(frame, with_invalid=with_invalid, outcomes=outcomes, shown=shown):
         beside = [make(block) for make in (detection_table, identification_table, cost_table, plugin_messages)]
         beside = [table for table in beside if table.lines]
         if long or len(block.attacks) * len(block.defenses) <= MOST_PAIRS:

@@ -33,6 +33,20 @@ class Errors:
     df: Array
     weight: Array
 
+    @classmethod
+    def of_sum(cls, victims: Array, freedom: Array, images: Array, both: Array) -> "Errors":
+        """From the variances of figures (…): of ``victims``, those of each attack (A, …) with their degrees of
+        ``freedom``, and of the ``images``, less what ``both`` tell; NaN where they are not known."""
+        seen, shown = ~np.isnan(victims).any(axis=0), ~np.isnan(images)
+        of_seeds = np.where(seen, victims, 0)
+        of_images = np.where(shown, images, 0)
+        more = np.where(seen, np.maximum(of_images - both, 0), of_images)
+        total = of_seeds.sum(axis=0)
+        variance = np.where(seen | shown, total + more, np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            weight = np.where(variance > 0, total / variance, seen.astype(float))
+        return cls(np.sqrt(np.maximum(variance, 0)), _freedom(of_seeds, freedom), weight)
+
     @property
     def half(self) -> Array:
         """Half the width of the 95 % interval around the figure."""
@@ -66,12 +80,12 @@ class Spread:
         places = np.arange(len(self.mean))
         chosen = (..., places, places)
         images = self.images[chosen] + self.own_floor
-        return _errors(self.victims[chosen], self.freedom[chosen], images, self.both[chosen])
+        return Errors.of_sum(self.victims[chosen], self.freedom[chosen], images, self.both[chosen])
 
     def differences(self) -> Errors:
         """The errors of the differences between any two means, (C, C)."""
         victims, images, both = map(_of_differences, (self.victims, self.images, self.both))
-        return _errors(victims, self.freedom, images + self.floor, both)
+        return Errors.of_sum(victims, self.freedom, images + self.floor, both)
 
 
 def spread(samples: Samples, metric: str, rows: Rows) -> Spread:
@@ -166,19 +180,6 @@ def _of_attack(metric: str, known: list[tuple[Victim, Array]]) -> tuple[Array, A
     with np.errstate(invalid="ignore", divide="ignore"):
         within = (products - common * (mean @ mean.T) / total.shape[1]) / (common - 1) / (total.shape[1] * common)
     return mean, np.where(common > 1, within, 0), counted
-
-
-def _errors(victims: Array, freedom: Array, images: Array, both: Array) -> Errors:
-    """From the variances of figures of any shape (…); ``victims`` and ``freedom`` have the attacks before it."""
-    seen, shown = ~np.isnan(victims).any(axis=0), ~np.isnan(images)
-    of_seeds = np.where(seen, victims, 0)
-    of_images = np.where(shown, images, 0)
-    more = np.where(seen, np.maximum(of_images - both, 0), of_images)
-    total = of_seeds.sum(axis=0)
-    variance = np.where(seen | shown, total + more, np.nan)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        weight = np.where(variance > 0, total / variance, seen.astype(float))
-    return Errors(np.sqrt(np.maximum(variance, 0)), _freedom(of_seeds, freedom), weight)
 
 
 def _freedom(victims: Array, freedom: Array) -> Array:

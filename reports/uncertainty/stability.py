@@ -13,7 +13,8 @@ from bench.reports.sweeps import PREFIX, Line, Value, sweeps, swept_parameters
 _METRICS = ("acc", "asr", "der")
 _NOTE = (
     "In points: the absolute difference of a metric between two values of a parameter, everything else equal, as the "
-    "mean over all pairs of values in the records and over victims. SoK: The Last Line of Defense, arXiv 2511.13143."
+    "mean over all pairs of values in the records and over victims. SoK: The Last Line of Defense (arXiv 2511.13143) "
+    "has a score of this name, with which this one has not been compared."
 )
 
 

@@ -2,7 +2,8 @@
 
 from bench.reports.blocks import AVERAGE, Block
 
-_SEEDS = "Student's, over the seeds of each attack"
+_SEEDS = "from the spread over the seeds of each attack, with Student's quantiles"
+_FORM = "Shares have Wilson's form, which stays between 0 and 100 %."
 _IMAGES = "the test images, whose outcomes are paired across seeds, attacks and defenses"
 
 
@@ -10,17 +11,20 @@ def how_made(block: Block) -> list[str]:
     """A sentence for each kind of figure: from what its interval was made, and what has none."""
     several, known = len(block.seeds) > 1, bool(block.samples and block.samples.victims)
     if several and known:
-        lines = [f"95 % intervals: {_SEEDS}, and over {_IMAGES}: for other seeds and other images."]
+        lines = [f"95 % intervals: {_SEEDS}, and from {_IMAGES}: for other seeds and other images. {_FORM}"]
     elif several:
-        lines = [f"95 % intervals: {_SEEDS}, for these test images. Average: attacks as they are, seeds varying."]
+        lines = [
+            f"95 % intervals: {_SEEDS}, for these test images. {_FORM}",
+            "Average: attacks as they are, seeds vary.",
+        ]
     elif known:
-        lines = [f"95 % intervals: of shares Wilson's; of DER and averages over {_IMAGES}. For this one seed."]
+        lines = [f"95 % intervals: of shares Wilson's; of DER and averages from {_IMAGES}. For this one seed."]
     else:
         lines = ["95 % intervals: of shares Wilson's, from the number of test images, for this one seed. DER"
                  f"{' and averages have' if AVERAGE in block.row_names else ' has'} none: that takes the stored "
                  "predictions."]  # fmt: skip
     if several:
-        lines.append("A share with one seed, or alike in all, has Wilson's.")
+        lines.append("A share with one seed, or alike in all, has that of its images alone.")
     if len(block.seeds) == 2:
         lines.append("Two seeds tell little of the spread, so these intervals are wide.")
     return lines

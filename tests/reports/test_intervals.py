@@ -3,20 +3,26 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
+from outcome_frames import with_outcomes
 from report_frames import grid, one_attack, record
 from scipy import stats
+from scipy.special import expit
+from statsmodels.stats.proportion import proportion_confint
 
 from bench.records.outcomes import MASKS, Outcomes
 from bench.reports.blocks import AVERAGE, blocks
 from bench.reports.uncertainty.interval_table import interval_table
+from bench.reports.uncertainty.intervals import of_share
 from bench.reports.uncertainty.record_limits import with_limits
-from bench.reports.uncertainty.spread import spread
+from bench.reports.uncertainty.spread import Errors, spread
+from bench.reports.uncertainty.tests import p_values
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +32,11 @@ def coverage() -> Iterator[ModuleType]:
     sys.path.insert(0, folder)
     import coverage
 
-    coverage.MANY = 1000
+    sys.modules["invented_victims"].MANY = 1000
     yield coverage
     sys.path.remove(folder)
-    del sys.modules["coverage"]
+    for name in ("coverage", "interval_rules", "invented_victims"):
+        del sys.modules[name]
 
 
 def test_over_seeds_the_interval_is_student_s() -> None:
@@ -53,45 +60,66 @@ def test_seeds_that_all_agree_have_the_interval_of_their_images() -> None:
     assert stat.high == pytest.approx(stats.binomtest(0, 900).proportion_ci(method="wilson").high)
 
 
+def two_attacks() -> pd.DataFrame:
+    """Of three seeds each."""
+    rows = [record(*names, seed) for seed in range(3) for names in product(("sig", "wanet"), ("none", "bna"))]
+    return pd.DataFrame(rows)
+
+
 def test_an_average_over_attacks_has_the_interval_of_stratified_seeds() -> None:
-    frame = pd.concat(
-        [
-            pd.DataFrame([record(attack, name, seed) for name in ("none", "bna")])
-            for attack in ("sig", "wanet")
-            for seed in range(3)
-        ]
-    )
-    [block] = blocks(frame)
-    own = [frame[(frame["attack"] == attack) & (frame["defense"] == "bna")]["asr"] for attack in ("sig", "wanet")]
-    expected = stats.ttest_ind(own[0], -own[1], equal_var=False).confidence_interval(0.95)  # half their sum
-    stat = block.cells[AVERAGE, "bna"].stat("asr")
-    assert (stat.low, stat.high) == pytest.approx((max(0, expected.low / 2), expected.high / 2), rel=1e-6)
+    frame = two_attacks()
+    own = frame[frame["defense"] == "bna"].groupby("attack")["der"]
+    variances = own.var() / 3 / 4
+    df = min(4, variances.sum() ** 2 / (variances**2 / 4).sum() - 2)  # Welch's: two and two for each attack
+    stat = blocks(frame)[0].cells[AVERAGE, "bna"].stat("der")
+    expected = stats.t.interval(0.95, df, own.mean().mean(), variances.sum() ** 0.5)
+    assert (stat.low, stat.high) == pytest.approx((expected[0], min(1, expected[1])), rel=1e-6)
 
 
-def images(shares: dict[str, float], before: dict[str, float], seed: int, size: int = 400) -> Outcomes:
-    rng = np.random.default_rng(seed)
-    found = {name: np.random.default_rng(i).random(size) < share for i, (name, share) in enumerate(before.items())}
-    found |= {name: rng.random(size) < share for name, share in shares.items()}
-    eligible = np.arange(size) % 10 != 0
-    return Outcomes.of({"eligible": eligible, "of_target": ~eligible} | {name: found[name] for name in found})
+def test_shares_over_seeds_have_wilson_s_interval_of_as_many_images_as_they_vary_like() -> None:
+    frame = two_attacks()
+    own = frame[(frame["defense"] == "bna") & (frame["attack"] == "sig")]["asr"]
+    images = own.mean() * (1 - own.mean()) / (own.var() / 3)
+    beyond = 2 * stats.norm.sf(stats.t.isf(0.025, 2))  # at which the normal quantile is Student's
+    expected = proportion_confint(own.mean() * images, images, beyond, method="wilson")
+    stat = blocks(frame)[0].cells["sig", "bna"].stat("asr")
+    assert (stat.low, stat.high) == pytest.approx(expected)
+    assert 0 < stat.low < own.mean() < stat.high < 1
 
 
-BEFORE = {"right_before": 0.95, "hit_before": 0.97, "robust_before": 0.02}
+@pytest.mark.parametrize(("low", "seeds"), [(0.01, 3), (0.01, 5), (0.1, 3), (0.9, 4)])
+def test_intervals_of_shares_cover_where_seeds_differ_strongly(low: float, seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    odds = np.log(low / (1 - low)) + rng.normal(size=(3000, seeds))
+    shares = rng.binomial(450, expit(odds)) / 450
+    truth = expit(np.log(low / (1 - low)) + rng.normal(size=100_000)).mean()
+    half = stats.t.isf(0.025, seeds - 1) * shares.std(axis=1, ddof=1) / seeds**0.5
+    ends = of_share(shares.mean(axis=1), half)
+    known = ~np.isnan(ends[0])
+    assert np.mean(((ends[0] <= truth) & (truth <= ends[1]))[known]) > 0.9  # Student's cover 0.84 to 0.89
 
 
-def with_outcomes(**asr: float) -> tuple[pd.DataFrame, dict[str, Outcomes]]:
-    """One attack, one seed, with a defense for each ASR, and what became of its test images."""
-    rows, found = [], {}
-    for number, (name, share) in enumerate(asr.items()):
-        own = images({"right": 0.9, "hit": share, "robust": 0.5}, BEFORE, 10 + number)
-        chosen = own["eligible"] > 0
-        acc, acc_before = own["right"].mean(), own["right_before"].mean()
-        figures = {part: own[mask][chosen].mean() for part, mask in (("asr", "hit"), ("asr_before", "hit_before"))}
-        der = (figures["asr_before"] - figures["asr"] - max(0, acc_before - acc) + 1) / 2
-        changed = {"acc": acc, "acc_before": acc_before, "der": der, "n_test": 400, "n_triggered": 360, **figures}
-        rows.append(record("blend", "bna", 0, **changed) | {"defense": name, "defense_label": name, "key": name})
-        found[name] = own
-    return pd.DataFrame(rows), found
+@pytest.mark.parametrize("images", [0.0, 0.25, 1.0, 4.0])
+@pytest.mark.parametrize(("attacks", "seeds"), [(1, 2), (1, 3), (2, 2), (4, 2), (4, 3)])
+def test_seeds_and_images_together_cover_neither_too_rarely_nor_too_often(
+    attacks: int, seeds: int, images: float
+) -> None:
+    rng, size = np.random.default_rng(0), 4000
+    figures = rng.normal(size=(attacks, seeds, size)) * (attacks * seeds) ** 0.5
+    mean = figures.mean(axis=(0, 1)) + rng.normal(size=size) * images**0.5
+    victims = figures.var(axis=1, ddof=1) / seeds / attacks**2
+    freedom = np.full(victims.shape, seeds - 1.0)
+    errors = Errors.of_sum(victims, freedom, np.full(size, images), np.zeros(size))
+    assert 0.93 < np.mean(np.abs(mean) <= errors.half) < 0.983
+    assert ((p_values(mean, errors) < 0.05) == (np.abs(mean) > errors.half)).mean() > 0.999
+
+
+def test_p_values_are_scipy_s_where_seeds_or_images_alone_are_known() -> None:
+    gaps, df = np.array([0.0, 0.5, 2.0, 30.0]), np.full(4, 3.0)
+    of_seeds, of_images = (Errors(np.ones(4), df, np.full(4, weight)) for weight in (1.0, 0.0))
+    assert p_values(gaps, of_seeds) == pytest.approx(2 * stats.t.sf(gaps, 3))
+    assert p_values(gaps, of_images) == pytest.approx(2 * stats.norm.sf(gaps))
+    assert np.isnan(p_values(np.ones(1), Errors(np.full(1, np.nan), np.ones(1), np.zeros(1)))).all()
 
 
 def test_with_one_seed_der_and_differences_are_judged_by_resampling_the_paired_images() -> None:
@@ -130,14 +158,20 @@ def test_a_defense_that_gains_nothing_is_not_marked(highest: float) -> None:
 
 @pytest.mark.parametrize(("seeds", "attacks"), [(1, 1), (3, 1), (3, 2)])
 def test_intervals_cover_and_tests_err_as_often_as_they_say(coverage: ModuleType, seeds: int, attacks: int) -> None:
-    world = coverage.WORLDS["middling"]
-    own = replace(world, attacks=coverage.ATTACKS[4][:attacks], seeds=world.seeds * (seeds > 1))
-    shares = coverage.covered(own, seeds, 200, 50, np.random.default_rng(seeds))
+    world = replace(coverage.CHOICE["middling"], images=200)
+    own = coverage.with_attacks(world, coverage.CHOICE_ATTACKS[4][:attacks], seeds)
+    shares = coverage.covered(own, seeds, 50, np.random.default_rng(seeds))
     # 50 repeats tell 95 % from 80 %, which a bootstrap over three seeds would have; benchmarks/coverage.py has the rest
     assert all(share >= 0.85 for share in shares.values()), shares
     assert np.mean(list(shares.values())) < 0.99
-    equal = replace(coverage.EQUAL, attacks=own.attacks, seeds=own.seeds, after=coverage.EQUAL.after[:3])
-    assert max(coverage.rejected(equal, seeds, 200, 50, np.random.default_rng(seeds))) <= 0.14
+    equal = coverage.with_equal_defenses(own, 3)
+    assert max(coverage.rejected(equal, seeds, 50, np.random.default_rng(seeds))) <= 0.14
+
+
+def test_rules_are_compared_on_other_worlds_than_the_report_s(coverage: ModuleType) -> None:
+    assert not set(coverage.CHOICE.values()) & set(coverage.FRESH.values())
+    found = coverage.compared(coverage.CHOICE["middling"], 2, 1, np.random.default_rng(0))
+    assert set(found["ASR"]) == set(coverage.OF_SHARES)
 
 
 def test_a_record_has_wilson_s_interval_of_its_own() -> None:

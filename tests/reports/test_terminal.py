@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from outcome_frames import with_outcomes
 from report_frames import ATTACKS, HOSTILE, grid, one_attack, printed, with_logs
 
 from bench.reports import terminal_table
@@ -25,6 +26,22 @@ def test_a_terminal_of_any_width_shows_every_figure_whole(seeds: int, width: int
         assert expected in " ".join(text.split())
     assert "badnets[poisoning_rate=0.05]" in text  # brackets are not taken for mark-up
     assert sum(line.count("*") for line in lines) == 1 + sum(len(block.best(attack)) for attack in block.row_names)
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_with_outcomes_a_terminal_marks_what_a_report_marks_and_says_what_that_means(
+    long: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.reports.tables.terminal.MOST_PAIRS", 1)
+    frame, found = with_outcomes(a=0.10, b=0.11, c=0.4)
+    for outcomes in (None, lambda key, victim: found[key]):
+        [block] = blocks(frame, outcomes=outcomes)
+        lines = printed(terminal_table(frame, 100, long=long, outcomes=outcomes)[:1], 100)
+        marked = {line.split()[0] for line in lines if line.rstrip().endswith("*")}
+        assert marked == block.best("blend")
+        assert len(marked) == (2 if outcomes else 1)
+        said = " ".join(" ".join(lines).split())
+        assert ("Also marked: what cannot be told from it" in said) == bool(outcomes)
 
 
 def test_a_wide_terminal_gets_one_line_an_attack() -> None:
