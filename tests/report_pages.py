@@ -1,4 +1,4 @@
-"""Pages of reports for tests, and what a parser finds in them."""
+"""Pages of reports for tests, and what a parser finds in any page."""
 
 from html.parser import HTMLParser
 from io import BytesIO
@@ -10,7 +10,7 @@ from report_frames import sections
 from bench.reports.page.pictures import FigureLinks
 from bench.reports.tables.page import page
 
-_VOID = ("meta", "img", "input", "wbr")
+_VOID = ("meta", "link", "img", "input", "br", "wbr")
 
 
 class Page(HTMLParser):
@@ -24,6 +24,7 @@ class Page(HTMLParser):
         self.scripts: list[str] = []
         self.feed(text.replace("<wbr>", ""))
         self.close()
+        assert not self.open
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
@@ -35,6 +36,16 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         (self.scripts if self.open and self.open[-1] == "script" else self.seen).append(data)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts without the spaces around them."""
+        return [text.strip() for text in self.seen]
+
+    @property
+    def links(self) -> list[str]:
+        """The addresses of what the page leads to or has in it."""
+        return [value or "" for _, attrs in self.tags for name, value in attrs.items() if name in ("href", "src")]
 
     def having(self, tag: str, name: str, value: str) -> list[dict[str, str | None]]:
         """The attributes of the tags of which one has this value."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from site_records import Page, changed, made
+from report_pages import Page
+from site_records import changed, made
 
 from bench.records import Record, printable
 from bench.reports.blocks import AVERAGE
@@ -95,7 +96,7 @@ def test_a_site_shows_nothing_but_its_own_files_and_runs_nothing(site: Path) -> 
 def test_a_cell_has_a_page_with_every_field_of_its_record(site: Path) -> None:
     for record in made():
         key = (record.dataset_label, record.model_label, record.profile, record.recipe)
-        seen = Page((site / addresses.of_cell(key, record.attack_label, record.defense_label)).read_text()).seen
+        seen = Page((site / addresses.of_cell(key, record.attack_label, record.defense_label)).read_text()).texts
         assert set(Record.model_fields) <= set(seen)
         assert seen[seen.index("key") + 1] == record.key
         assert f"seed {record.seed}: {record.status}" in seen
@@ -138,8 +139,8 @@ def test_results_that_failed_are_shown_with_their_reason() -> None:
     broken = changed(made()[0], status="failed", reason="LinAlgError: <b>did not converge</b>", key="f" * 32)
     built = dict(pages.written(contents([*made()[1:], broken]), About()))
     page = addresses.of_setting(broken.dataset_label, broken.model_label)
-    assert "LinAlgError: <b>did not converge</b>" in Page(built[page]).seen
-    assert "failed" in Page(built[page]).seen
+    assert "LinAlgError: <b>did not converge</b>" in Page(built[page]).texts
+    assert "failed" in Page(built[page]).texts
 
 
 def test_a_long_note_is_cut_on_the_page_and_whole_in_the_file(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_whatever_texts_records_have_they_are_only_shown(label: str, name: str, 
                 for link in page.links
             )
     cell = next(text for address, text in built.items() if address.startswith("cells/"))
-    assert printable(said).strip() in Page(cell).seen
+    assert printable(said).strip() in Page(cell).texts
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
