@@ -4,7 +4,7 @@ import html
 import io
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from bench.errors import Damaged, RequestError
+from bench.notebook import Text
 from bench.plan.option_types import directory_named
 from bench.records import (
     RECORD_FILES,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from bench.records.outcomes import OutcomesOf
     from bench.reports import Shown
+    from bench.reports.site.about import Stated
 
 _NOTEBOOK_WIDTH = 140  # characters of a table
 
@@ -108,12 +110,11 @@ class Results:
 
     def table(
         self, width: int | None = None, *, with_invalid: bool = False, long: bool = False, **shown: Unpack[Words]
-    ) -> "Text":
+    ) -> Text:
         """The tables that ``bench run`` prints, as one text: ``print(results.table())``.
 
         width: in characters; by default the terminal's. with_invalid: attacks that did not work count in averages.
-        long: every metric also where there are more than 40 pairs of an attack and a defense. The rest is as for
-        ``report``.
+        long: every metric also where there are more than 40 pairs. The rest is as for ``report``.
         """
         from rich.console import Console
 
@@ -149,9 +150,8 @@ class Results:
         self._expect_some("report")
         folder = directory_named("out", out)
         with _said_by("report: "):
-            chosen = _shown(shown, self.given)
-            how = {"with_invalid": with_invalid, "figures": figures, "published": published, "shown": chosen}
-            return write(self, folder, _warn, **how, compare_with=compare_with)[-1]
+            how = {"with_invalid": with_invalid, "figures": figures, "published": published}
+            return write(self, folder, _warn, **how, compare_with=compare_with, shown=_shown(shown, self.given))[-1]
 
     def plot(
         self, figure: str = "acc_asr", *, block: int = 0, with_invalid: bool = False, **shown: Unpack[Words]
@@ -167,36 +167,43 @@ class Results:
         with _said_by("plot: "):
             return draw(self.frame, figure, block, with_invalid=with_invalid, shown=_shown(shown, self.given))
 
+    def site(
+        self,
+        out: str | Path = "bench-site",
+        *,
+        with_invalid: bool = False,
+        published: bool = False,
+        **stated: "Unpack[Stated]",
+    ) -> Path:
+        """Write a static site to a directory, as ``bench site``; return the path of its index.
+
+        title, url, license, creator: of the site and its results. The rest is as for ``report``. Raises RequestError if
+        there are no results, and for a url that is no address.
+        """
+        from bench.reports.site.about import about
+        from bench.reports.site.write import write_site
+
+        self._expect_some("site")
+        folder = directory_named("out", out)
+        with _said_by("site: "):
+            return write_site(self.records, folder, about(**stated), with_invalid=with_invalid, published=published)[-1]
+
     def _expect_some(self, what: str) -> None:
         if not self.records:
             raise RequestError(f"{what}: there are no results")
 
 
-class Text(str):
-    """A text that is shown as it is, also by Python's prompt and by a notebook."""
+def load(source: str | Path = "bench-store", *more: str | Path) -> Results:
+    """All results of stores and of files of records (``records.jsonl``, ``results.parquet``, ``table.csv``), each once.
 
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return f'<pre style="line-height:1.2">{html.escape(self)}</pre>'
-
-
-def load(source: str | Path = "bench-store") -> Results:
-    """All results of a store, or of a file of records (``records.jsonl``, ``results.parquet``, ``table.csv``).
-
-    ``source`` may also be a directory with such a file. A damaged result of a store is left out with a warning. Raises
+    A source may also be a directory with such a file. A damaged result of a store is left out with a warning. Raises
     RequestError if there is no such store, and for a file that is damaged.
     """
-    path = directory_named("store", source) if not Path(source).is_file() else Path(source)
-    if is_records(path):
-        records, notes = from_files([path])
-        for line in notes:
-            warnings.warn(line, stacklevel=2)
-        return Results(records)
-    return from_store(path, _warn)
+    named = (Path(one) if Path(one).is_file() else directory_named("store", one) for one in (source, *more))
+    results, notes = from_sources(list(named), _warn)
+    for line in notes:
+        warnings.warn(line, stacklevel=2)
+    return results
 
 
 def is_records(path: Path) -> bool:
@@ -213,6 +220,21 @@ def from_store(path: Path, damaged: Callable[[Damaged], object]) -> Results:
 
     store = Store(path, create=False)
     return Results(judged_records(store, damaged), store.root)
+
+
+def from_sources(paths: Sequence[Path], damaged: Callable[[Damaged], object]) -> tuple[Results, list[str]]:
+    """All results of some stores and files, each cell once, and lines about what the files do not hold.
+
+    Verdicts are as ``from_files`` says. ``store`` is that of a single source. Raises what the two below raise.
+    """
+    from bench.cell.validity import judged_again
+
+    files = [path for path in paths if is_records(path)]
+    stores = [from_store(path, damaged) for path in paths if path not in files]
+    records, notes = from_files(files) if files else ([], [])
+    if len(stores) == len(paths) == 1:
+        return stores[0], notes
+    return Results(judged_again(once(record for some in (records, *stores) for record in some))), notes
 
 
 def from_files(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:

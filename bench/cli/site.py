@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from bench.cli.output import name_damaged
+from bench.cli.output import complain, name_damaged
 from bench.cli.printed_options import Published, WithInvalid
-from bench.errors import RequestError, shortened
+from bench.errors import RequestError
 from bench.plan.option_types import directory_named
-from bench.records.texts import printable
 
 
 def site(
@@ -25,7 +24,8 @@ def site(
     Parameters
     ----------
     sources
-        Stores, and files records.jsonl with a record a line. Of a cell that is in several, the newest is taken.
+        Stores, and files of records, or directories that have one: records.jsonl, results.parquet, or table.csv, which
+        holds only means over seeds. Of a cell that is in several, the newest that is done is taken.
     out
         The directory to write to; made if it does not exist. Files of other names in it are left alone.
     title
@@ -40,15 +40,23 @@ def site(
     if not sources:
         raise RequestError("site: expected a store or a file of records, such as bench-store or records.jsonl")
     folder = directory_named("out", out)
-    if url and not url.startswith(("https://", "http://")):
-        raise RequestError(f"--url {shortened(url)}: expected an address that begins with https://")
-    from bench.cli.site_sources import records_of
-    from bench.reports.site.croissant import About
+    from bench.reports import WrongChoice
+    from bench.reports.site.about import about
     from bench.reports.site.write import write_site
+    from bench.results import from_sources
 
-    records = [record for source in sources for record in records_of(source, name_damaged)]
-    if not records:
+    try:
+        said = about(title=title, url=url, license=license, creator=creator)
+    except WrongChoice as error:
+        raise RequestError(f"--{error}") from None
+    try:
+        results, notes = from_sources(sources, name_damaged)
+    except RequestError as error:  # a store speaks of the option that usually names it
+        reason = str(error).replace("--store ", "site ", 1).replace("an empty place", "records *.jsonl or *.parquet")
+        raise RequestError(reason) from None
+    for line in notes:
+        complain(line)
+    if not results.records:
         raise RequestError(f"site: no results in {', '.join(map(str, sources))}")
-    about = About(*map(printable, (title, url, license, creator)))
-    paths = write_site(records, folder, about, with_invalid=with_invalid, published=published)
+    paths = write_site(results.records, folder, said, with_invalid=with_invalid, published=published)
     print(f"{len(paths)} files; open {paths[-1]}")  # noqa: T201

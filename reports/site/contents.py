@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.records import Record, printable, to_frame
+from bench.records import Record, once, printable, to_frame
 from bench.reports.blocks import Block, blocks
 from bench.reports.records import BLOCK
 from bench.reports.sections import Section, section
@@ -82,11 +82,8 @@ class Contents:
 
 
 def contents(records: Iterable[Record], *, with_invalid: bool = False, published: bool = False) -> Contents:
-    """The contents for ``records``, in any order. Of several with one key the newest stays."""
-    of_key: dict[str, Record] = {}
-    for record in sorted(records, key=lambda one: (one.finished, one.model_dump_json())):
-        of_key[record.key] = record
-    own = [of_key[key] for key in sorted(of_key)]
+    """The contents for ``records``, in any order. Of several with one key one stays, by ``bench.records.once``."""
+    own = sorted(once(sorted(records, key=Record.model_dump_json)), key=lambda one: one.key)
     made = [section(block, published=published) for block in blocks(to_frame(own), with_invalid=with_invalid)]
     return Contents(own, [_shown(one) for one in made])
 

@@ -4,22 +4,26 @@ Source: the Croissant Format Specification 1.0, http://mlcommons.org/croissant/1
 """
 
 import json
-from dataclasses import dataclass
+from datetime import date
 from hashlib import sha256
 from types import NoneType
 from typing import Any, get_args
 
 from bench.records import Record
 from bench.reports.site import addresses
+from bench.reports.site.about import UNKNOWN, About
+from bench.reports.tables.latex_text import escape_latex
 
-UNKNOWN = "not stated"
-_DIRECT = "citeAs column extract field fileProperty fileObject fileSet format includes isLiveDataset jsonPath key md5"
-_DIRECT += " parentField path recordSet references regex repeated replace separator source subField transform"
+NAME = "backdoor-defense-results"
+_DIRECT = "citeAs column equivalentProperty extract field fileProperty fileObject fileSet format includes isLiveDataset"
+_DIRECT += " jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator"
+_DIRECT += " source subField transform"
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
     "sc": "https://schema.org/",
     "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
     "dct": "http://purl.org/dc/terms/",
     "conformsTo": "dct:conformsTo",
     "data": {"@id": "cr:data", "@type": "@json"},
@@ -30,19 +34,13 @@ _CONTEXT: dict[str, Any] = {
 _TYPES = {bool: "sc:Boolean", int: "sc:Integer", float: "sc:Float"}
 
 
-@dataclass(frozen=True)
-class About:
-    """What a site says of itself and no record knows. ``url`` is where it will lie, "" where that is not decided."""
-
-    title: str = "Backdoor defenses compared"
-    url: str = ""
-    license: str = UNKNOWN
-    creator: str = UNKNOWN
-
-
 def croissant(about: About, records: bytes, newest: str) -> str:
-    """The metadata as JSON-LD. ``records``: the file of records; ``newest``: when the last of them was finished."""
+    """The metadata as JSON-LD. ``records``: the file of records; ``newest``: when the last of them was finished.
+
+    The version is the day of the newest result and the beginning of the file's hash: others with other records.
+    """
     base = about.url if about.url.endswith("/") or not about.url else f"{about.url}/"
+    day, digest = _day(newest), sha256(records).hexdigest()
     file = {
         "@type": "cr:FileObject",
         "@id": addresses.RECORDS,
@@ -51,26 +49,43 @@ def croissant(about: About, records: bytes, newest: str) -> str:
         "contentUrl": f"{base}{addresses.RECORDS}",
         "contentSize": f"{len(records)} B",
         "encodingFormat": "application/jsonlines",
-        "sha256": sha256(records).hexdigest(),
+        "sha256": digest,
     }
     dataset = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": "backdoor-defense-results",
+        "name": NAME,
         "alternateName": about.title,
         "description": "Results of defenses against backdoor attacks on image classifiers: ACC, ASR, RA and DER of "
         "every attack against every defense, with the parameters, seeds, code and machine that they were made with.",
         "url": base or addresses.INDEX,
         "license": about.license,
         "creator": {"@type": "sc:Organization", "name": about.creator},
-        "datePublished": newest[:10] or UNKNOWN,
+        **({"datePublished": day.isoformat()} if day else {}),
+        "version": f"{f'{day.year}.{day.month}.{day.day}' if day else '0.0.0'}+{digest[:12]}",
+        "citeAs": _citation(about, day),
         "isLiveDataset": False,
         "keywords": ["backdoor attacks", "backdoor defenses", "benchmark", "image classification"],
         "distribution": [file],
         "recordSet": [_record_set()],
     }
     return json.dumps(dataset, indent=1) + "\n"
+
+
+def _day(moment: str) -> date | None:
+    try:
+        return date.fromisoformat(moment[:10])
+    except ValueError:  # a table of means does not say when its results were made
+        return None
+
+
+def _citation(about: About, day: date | None) -> str:
+    """How the results are cited, in BibTeX, as far as it was stated."""
+    fields = {"title": about.title, "author": "" if about.creator == UNKNOWN else about.creator, "url": about.url}
+    plain = {name: text.translate({ord("{"): "(", ord("}"): ")"}) for name, text in fields.items()}
+    said = [f"{name} = {{{escape_latex(text)}}}" for name, text in plain.items() if text]
+    return f"@misc{{{', '.join([NAME, *said, *([f'year = {{{day.year}}}'] if day else [])])}}}"
 
 
 def _record_set() -> dict[str, Any]:

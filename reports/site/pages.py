@@ -8,9 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from bench.reports.legend import legend, origins
 from bench.reports.site import addresses, tables
+from bench.reports.site.about import About
 from bench.reports.site.cells import cell_pages
 from bench.reports.site.contents import Contents, Shown
-from bench.reports.site.croissant import About
 
 
 def written(contents: Contents, about: About) -> Iterator[tuple[str, str]]:

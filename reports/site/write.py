@@ -7,8 +7,9 @@ from pathlib import Path
 from bench.records import Record
 from bench.records.whole_file import write_whole
 from bench.reports.site import addresses, pages
+from bench.reports.site.about import About
 from bench.reports.site.contents import Contents, contents
-from bench.reports.site.croissant import About, croissant
+from bench.reports.site.croissant import croissant
 from bench.reports.tables.csv import csv
 
 
@@ -22,7 +23,8 @@ def write_site(
 ) -> list[Path]:
     """Write the site of ``records`` to ``folder``; return the paths written, the index last.
 
-    The same records give the same bytes, in whatever order they come. Of several with one key the newest is taken.
+    The same records give the same bytes, in whatever order they come. Of several with one key one is taken, as
+    ``bench.records.once`` says.
     ``with_invalid``: attacks that did not work count in the averages too; ``published``: with published figures beside
     the measured ones. A file is complete or not there; one of the same name is replaced, and others are left alone.
     Raises OSError where the folder cannot be written.

@@ -7,14 +7,21 @@ import pytest
 import torch
 from site_records import lines, made
 
+import bench
 from bench.cli.main import main
+from bench.errors import RequestError
+from bench.results import Results
 from bench.store.store import Store
 
 
-def site(*arguments: object) -> int:
+def call(*arguments: object) -> int:
     with pytest.raises(SystemExit) as ended:
-        main(["site", *map(str, arguments)])
+        main([*map(str, arguments)])
     return int(ended.value.code or 0)
+
+
+def site(*arguments: object) -> int:
+    return call("site", *arguments)
 
 
 @pytest.fixture
@@ -49,6 +56,37 @@ def test_a_store_and_a_file_give_one_site_and_what_both_hold_stands_once(tmp_pat
     assert capsys.readouterr().out.splitlines()[-1].endswith(str(tmp_path / "stored" / "index.html"))
 
 
+def test_python_makes_the_same_site_of_the_same_sources(tmp_path, records) -> None:
+    stored = store_of(tmp_path / "store")
+    said = {"title": "Ours", "url": "https://example.org", "license": "CC-BY-4.0", "creator": "Us"}
+    options = [word for name, text in said.items() for word in (f"--{name}", text)]
+    assert site(stored, records, "--out", tmp_path / "typed", "--with-invalid", *options) == 0
+    index = bench.load(stored, records).site(tmp_path / "called", with_invalid=True, **said)
+    assert index == tmp_path / "called" / "index.html"
+    assert files(tmp_path / "called") == files(tmp_path / "typed")
+
+
+def test_wrong_words_of_a_site_are_refused_in_python_too_and_nothing_is_written(tmp_path, records) -> None:
+    for results, stated, expected in (
+        (bench.load(records), {"url": "javascript:alert(1)"}, "site: url javascript.*: expected an address"),
+        (Results([]), {}, "site: there are no results"),
+    ):
+        with pytest.raises(RequestError, match=expected):
+            results.site(tmp_path / "out", **stated)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_site_is_made_of_all_files_that_a_report_reads(tmp_path, capsys, records) -> None:
+    (tmp_path / "report").mkdir()
+    bench.load(records).frame.to_parquet(tmp_path / "report" / "results.parquet")
+    assert site(records, "--out", tmp_path / "lines") == 0
+    assert site(tmp_path / "report", "--out", tmp_path / "rows") == 0
+    assert files(tmp_path / "rows") == files(tmp_path / "lines")
+    capsys.readouterr()
+    assert site(tmp_path / "lines" / "table.csv", "--out", tmp_path / "means") == 0
+    assert "holds means over seeds, not records" in capsys.readouterr().err
+
+
 def test_what_is_said_of_a_site_stands_in_it(tmp_path, records) -> None:
     said = ["--title", "<Ours>\x1b", "--license", "CC-BY-4.0", "--creator", "Us", "--url", "https://example.org"]
     assert site(records, "--out", tmp_path, *said) == 0
@@ -60,31 +98,34 @@ def test_what_is_said_of_a_site_stands_in_it(tmp_path, records) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"{}", "line 1: expected a record"),
-        (b"\n\n[1]\n", "line 3: expected a record"),
-        (b"\xff\xfe", "expected a text of records, one a line, in UTF-8"),
-        (re.sub('"acc": ?0', '"acc": 7', lines(), count=1).encode(), "line 1: expected a record: acc"),
-        (b"", "no results in"),
-        (None, "no store there yet"),
+        (b"{}", "line 1: has no key"),
+        (b"\n\n[1]\n", "line 3: "),
+        (b"\xff\xfe", "line 1: "),
+        (re.sub('"acc": ?0', '"acc": 7', lines(), count=1).encode(), "line 1: acc: "),
+        (b"", "holds no records"),
+        (None, "cannot be read: No such file"),
     ],
 )
-def test_what_is_no_record_is_named_and_nothing_is_written(tmp_path, capsys, content, expected) -> None:
+def test_what_is_no_record_is_named_as_a_report_names_it_and_nothing_is_written(
+    tmp_path, capsys, content, expected
+) -> None:
     source = tmp_path / "records.jsonl"
     if content is not None:
         source.write_bytes(content)
     assert site(source, "--out", tmp_path / "out") == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("bench: site")
+    assert line.startswith(f"bench: {source}")
     assert expected in line
-    assert str(source) in line
     assert not (tmp_path / "out").exists()
+    assert call("report", source, "--out", tmp_path / "out") == 2
+    assert capsys.readouterr().err.splitlines() == [line]
 
 
 def test_a_folder_that_is_no_store_and_no_source_at_all_are_refused(tmp_path, capsys, records) -> None:
     (tmp_path / "something").mkdir()
     (tmp_path / "something" / "else.txt").write_text("mine")
     assert site(tmp_path / "something", "--out", tmp_path / "out") == 2
-    assert "expected a store or a file of records" in capsys.readouterr().err
+    assert "expected a store or records *.jsonl or *.parquet; this is something else" in capsys.readouterr().err
     assert site("--out", tmp_path / "out") == 2
     assert "expected a store or a file of records" in capsys.readouterr().err
     assert site(records, "--url", "javascript:alert(1)", "--out", tmp_path / "out") == 2

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from report_pages import Page
 from site_records import changed, made
 
-from bench.records import Record, printable
+from bench.records import Record, once, printable
 from bench.reports.blocks import AVERAGE
 from bench.reports.site import addresses, pages, tables
+from bench.reports.site.about import About
 from bench.reports.site.contents import Contents, contents
-from bench.reports.site.croissant import About
 from bench.reports.site.write import write_site
 
 TAGS = {
@@ -77,8 +77,20 @@ def test_there_is_a_page_for_each_setting_defense_attack_and_cell(site: Path) ->
 
 def test_the_same_records_give_the_same_bytes_in_any_order_and_number(site: Path, tmp_path: Path) -> None:
     older = [changed(record, finished="2001-01-01T00:00:00+00:00", acc=0.999) for record in made()]
-    write_site([*reversed(made()), *older, *made()], tmp_path, About("Ours"), published=True)
+    newer = [changed(record, finished="2999-01-01T00:00:00+00:00", status="failed", reason="no") for record in made()]
+    write_site([*reversed(made()), *older, *newer, *made()], tmp_path, About("Ours"), published=True)
     assert files(tmp_path) == files(site)
+
+
+def test_a_site_takes_the_record_of_a_cell_that_a_report_takes() -> None:
+    done, *others = made()[:3]
+    again = [changed(done, finished=f"20{year}-01-01T00:00:00+00:00", acc=year / 100) for year in (10, 30, 20)]
+    failed = changed(done, finished="2999-01-01T00:00:00+00:00", status="failed", reason="no")
+    for some in (again, [failed, *again], [*reversed(again), failed], [failed, changed(failed, reason="why")]):
+        shown = {record.key: record for record in contents([*others, *some]).records}[done.key]
+        [taken] = once(some) if len(some) > 2 else [shown]
+        assert shown == taken
+        assert shown == {record.key: record for record in contents([*reversed(some), *others]).records}[done.key]
 
 
 def test_a_site_shows_nothing_but_its_own_files_and_runs_nothing(site: Path) -> None:
