@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bench.plan.blame import Undoing
     from bench.plan.plan import Plan
     from bench.plan.plugin_files import PluginFile
+    from bench.plan.refresh import Refresh
     from bench.plan.registry import Registry
     from bench.store.store import Store
 
@@ -58,7 +59,6 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
     from bench.engine.outstanding import outstanding
     from bench.plan.plan import make_plan
     from bench.plan.refresh import refreshing
-    from bench.store.store import Store
 
     listener = listener or Silent()
     connect = _connector(options, listener.note)
@@ -70,10 +70,8 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
     for line in plan.notes:
         listener.note(line)
     refresh = None if options.refresh is None else refreshing(plan, options.refresh)
-    store = Store(options.store)
-    _sweep(store)
-    if refresh is not None:
-        refresh.drop(store)
+    with_data = cache(lambda: check_data(plan, data))
+    store = _prepared(options.store, with_data, refresh)
     work, records = outstanding(
         plan,
         store,
@@ -87,13 +85,26 @@ def run_request(request: Request, options: RunOptions, listener: "Listener | Non
         listener.note(line)
     tried = {stage.key for stage in work.stages}
     if work:
-        check_data(plan, data)
+        with_data()
         known = [*records.values(), *others(store, records)] if hasattr(listener, "clock") else list(records.values())
         listener.known(known)
         settings = _settings(options, store.root.resolve(), data, registry.files)
-        forecast = partial(_forecast, plan, work, known, data, options, listener)
+        forecast = partial(_forecast, plan, work, data, options, listener)
         records |= _execute(work, lambda: connect(settings, len(work.stages)), store, listener, forecast)
     return collect(plan, store, records, listener.note, tried)
+
+
+def _prepared(root: Path, with_data: Callable[[], None], refresh: "Refresh | None") -> "Store":
+    """The store, without what is to be computed again. Nothing is made or removed while a data set may be missing."""
+    from bench.store.store import Store
+
+    if refresh is not None or not Store.is_there(root):
+        with_data()
+    store = Store(root)
+    _sweep(store)
+    if refresh is not None:
+        refresh.drop(store)
+    return store
 
 
 def _connector(options: RunOptions, note: Callable[[str], None]) -> "Callable[[WorkerSettings, int], Executor]":
@@ -155,26 +166,17 @@ def _settings(options: RunOptions, store: Path, data: Path, plugin_files: "tuple
 
 
 def _forecast(
-    plan: "Plan",
-    work: "Work",
-    known: Sequence[Record],
-    data: Path,
-    options: RunOptions,
-    listener: "Listener",
-    executor: "Executor",
+    plan: "Plan", work: "Work", data: Path, options: RunOptions, listener: "Listener", executor: "Executor"
 ) -> None:
     """Say how long this may take, to a listener that follows the time; others learn it from what they are told."""
-    from bench.engine.estimate import Estimate
+    from bench.engine.estimate import estimate
 
     clock = getattr(listener, "clock", None)
-    if clock is None:
-        return
-    estimate = Estimate(clock)
-    estimate.records = len([record for record in known if record.status == "done"])
-    if options.executor != "ray" and set(executor.devices) == {"cpu"}:
-        estimate.time_steps(plan, work.stages, data, options.threads)
-    if line := estimate.line(work.stages, executor.slots):
-        listener.note(line)
+    if clock is not None:
+        places = [] if options.executor == "ray" else executor.devices
+        made = estimate(clock, plan, work.stages, data, places, options.threads)
+        if line := made.line(work.stages, executor.slots):
+            listener.note(line)
 
 
 def _execute(

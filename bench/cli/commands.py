@@ -1,6 +1,5 @@
 """The commands on whole stores: parse, call, print. Heavy imports wait until a command needs them."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +7,7 @@ from cyclopts import App, Parameter
 
 from bench import __version__
 from bench.cli.options import merge_options, with_options
-from bench.cli.output import complain, name_damaged, print_lines
+from bench.cli.output import agreed, complain, name_damaged, print_lines
 from bench.errors import Damaged, RequestError
 
 app = App(
@@ -104,9 +103,5 @@ def clean(*, yes: Annotated[bool, Parameter(negative="", show_default=False)] = 
     damaged: list[Damaged] = []
     unneeded = waste(store, damaged)
     print_lines(waste_lines(unneeded, damaged))
-    if unneeded and not yes:
-        if not sys.stdin.isatty():
-            raise RequestError("gc: not a terminal: pass --yes to remove this")
-        yes = input("remove this? [y/N] ").strip().lower() in ("y", "yes")
-    if unneeded and yes:
+    if unneeded and (yes or agreed("gc")):
         discard(store, unneeded)

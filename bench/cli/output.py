@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import Damaged
+from bench.errors import Damaged, RequestError
 from bench.records.texts import neutral, printable
 
 if TYPE_CHECKING:
@@ -23,6 +23,17 @@ def complain(line: str) -> None:
 def write_out(text: str) -> None:
     """A text on the standard output."""
     print(text)  # noqa: T201
+
+
+def agreed(command: str) -> bool:
+    """Whether a person wants what was listed to be removed; Ctrl-D is no. Raises RequestError where nobody can say."""
+    if not sys.stdin.isatty():
+        raise RequestError(f"{command}: not a terminal: pass --yes to remove this")
+    try:
+        return input("remove this? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D, which ends no line
+        write_out("")
+        return False
 
 
 def name_damaged(error: Damaged) -> None:

@@ -150,7 +150,8 @@ def planned_json(
             "seconds": None if seconds is None or not math.isfinite(seconds) else round(seconds, 1),
             "stages": len(found.stages),
             "slots": slots,
-            "source": guess.source,
+            "or_more": guess.open_ended(found.stages),
+            "source": guess.source(found.stages),
         },
     }
 
@@ -158,18 +159,17 @@ def planned_json(
 def estimated(found: Planned, store: "Store | None", data: Path, how: "RunOptions") -> "tuple[Estimate, int]":
     """How long a run may take with these options, and with how many stages at a time."""
     from bench.engine import devices
-    from bench.engine.estimate import Estimate, others
+    from bench.engine.clock import Clock
+    from bench.engine.estimate import estimate, others
 
-    stages, estimate = found.stages, Estimate()
+    stages, clock = found.stages, Clock()
     on_a_cluster = how.executor == "ray"
     places = ["?"] if on_a_cluster else devices.slots(how.device, how.workers, how.threads, how.gpu_share)
     slots = (how.workers or 1) if on_a_cluster else 1 if how.executor == "inline" else len(places)
     if stages:
-        beside = others(store, found.records) if store else []
-        estimate.look_at([*found.records.values(), *beside])
-        if set(places) == {"cpu"}:
-            estimate.time_steps(found.plan, stages, data, how.threads)
-    return estimate, max(1, min(slots, len(stages)))
+        clock.remember([*found.records.values(), *(others(store, found.records) if store else [])])
+    made = estimate(clock, found.plan, stages, data, places, how.threads)
+    return made, max(1, min(slots, len(stages)))
 
 
 def _records_of(plan: "Plan", store: "Store | None") -> "tuple[dict[str, Record], set[str]]":

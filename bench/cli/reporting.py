@@ -1,6 +1,5 @@
 """``bench report`` and ``bench rm``: some of a store's results, shown or removed."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from bench.cli.options import REQUEST, merge_options, with_options
-from bench.cli.output import complain, name_damaged, print_lines
+from bench.cli.output import agreed, complain, name_damaged, print_lines
 from bench.cli.printed_options import Against, Figures, Metrics, Order, Published, Rename, Rows, WithInvalid
 from bench.errors import Damaged, RequestError, shortened
 from bench.plan.option_types import directory_named
@@ -105,22 +104,12 @@ def rm(*targets: str, yes: Annotated[bool, Parameter(negative="", show_default=F
     for error in damaged:
         name_damaged(error)
     print_lines(_removal_lines(removal))
-    if not yes:
-        if not sys.stdin.isatty():
-            raise RequestError("rm: not a terminal: pass --yes to remove this")
-        if not _agreed():
-            return 0
+    if not yes and not agreed("rm"):
+        return 0
     left = remove(store, removal)
     for line in left:
         complain(line)
     return 1 if left else 0
-
-
-def _agreed() -> bool:
-    try:
-        return input("remove this? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:  # Ctrl-D
-        return False
 
 
 @dataclass

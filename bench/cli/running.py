@@ -13,7 +13,7 @@ from bench.cli.options import EVERY, merge_options, with_options
 from bench.cli.output import Neutral, complain, name_damaged
 from bench.cli.printed_options import Log, Long, Quiet, Verbose, WithInvalid
 from bench.engine.options import RunOptions
-from bench.errors import RequestError, shortened
+from bench.errors import RequestError
 from bench.records.texts import printable
 
 if TYPE_CHECKING:
@@ -79,19 +79,13 @@ def run(
 @contextmanager
 def _listening(err: "Console", log: Path | None, *, quiet: bool, verbose: bool) -> "Iterator[Silent | Lines | Several]":
     """Who is told what happens: whoever looks at ``err``, and the file ``log``."""
-    from rich.console import Console
-
+    from bench.cli.log_file import log_to
     from bench.engine.display import Lines, Screen, Several, Silent
 
     with ExitStack() as stack:
         told: list[Silent | Lines] = []
         if log is not None:
-            try:
-                file = stack.enter_context(log.open("a", buffering=1, encoding="utf-8", errors="backslashreplace"))
-            except (OSError, ValueError) as error:
-                why = getattr(error, "strerror", None) or str(error)
-                raise RequestError(f"--log {shortened(str(log))}: cannot be written to: {why}") from None
-            told.append(Lines(Console(file=file, width=200, color_system=None), verbose=verbose, dated=True))
+            told.append(stack.enter_context(log_to(log, verbose=verbose)))
         if err.is_terminal and not quiet:
             told.insert(0, stack.enter_context(Screen(err, verbose=verbose)))
         elif not quiet:

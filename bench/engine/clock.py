@@ -1,14 +1,16 @@
-"""How long stages may take, by what others have taken; and how long all that is left may take.
+"""How long stages may take, by what others have taken.
 
 Victims of one setting (data set, architecture, recipe) take about equally long, whatever attacks them. A defense takes
 a share of its victim's training that differs between defenses more than between settings: so a defense that was seen
-in another setting is expected to take the same share, and one that was never seen the usual share.
+in another setting is expected to take the same share, and one that was never seen the usual share. The parameters of a
+defense may change its duration a hundredfold: what it took with others is a guess, and is said to be one.
+
+What ended in this run counts alone beside what records say of its like, and says how fast this run is against them.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from copy import copy
-from heapq import heapify, heappop, heappush
 from math import isnan
 
 from bench import provenance
@@ -19,18 +21,24 @@ from bench.records import Record
 # sets of records in docs/results are 0.08 and 0.21; it is nearer to the larger one, for there one defense took 0.6.
 USUAL_SHARE = 0.17
 CONTROL = "none"  # the defense that changes nothing says nothing of what others take
-OVERDUE = 1.5  # times as long as it has run so far: what a stage takes that has run longer than it was thought
-KNOWN = 0.05  # share of a stage from which on its own progress says how long it takes
+
+OR_MORE = " or more"  # behind a duration of which some is a guess
 
 Setting = tuple[str, str, str]
+Variant = tuple[str, str]  # the name of a defense; its parameters and what it is given
 
 
 class _Mean:
-    def __init__(self) -> None:
-        self.total, self.count = 0.0, 0
+    """A mean of durations. ``own``: they are of this run; they take the place of others."""
 
-    def add(self, value: float) -> None:
-        self.total, self.count = self.total + value, self.count + 1
+    def __init__(self) -> None:
+        self.total, self.count, self.own = 0.0, 0, False
+
+    def add(self, value: float, *, own: bool) -> None:
+        if own and not self.own:
+            self.total, self.count, self.own = 0.0, 0, True
+        if own == self.own:
+            self.total, self.count = self.total + value, self.count + 1
 
     @property
     def value(self) -> float:
@@ -38,27 +46,33 @@ class _Mean:
 
 
 class Clock:
-    """Learns what stages take, in seconds, and says what others may take."""
+    """Learns what stages take, in seconds, and says what others may take. ``records``: how many it has learned from."""
 
     def __init__(self) -> None:
+        self.records = 0
         self._victims: dict[tuple[Setting, str], _Mean] = defaultdict(_Mean)  # by the name of the attack
-        self._cells: dict[tuple[Setting, str], _Mean] = defaultdict(_Mean)  # by the name of the defense
+        self._cells: dict[tuple[Setting, Variant], _Mean] = defaultdict(_Mean)
         self._natural = _Mean()
         self._assumed: dict[Setting, float] = {}
-        self._answers: dict[tuple[str, Setting, str], float | None] = {}  # until something is learned
+        self._expected_by_records, self._taken = 0.0, 0.0  # by stages whose like the records have
+        self._answers: dict[tuple[str, Setting, Variant], float | None] = {}  # until something is learned
 
     def learn(self, stage: Stage, seconds: float) -> None:
-        """Take in what a stage has taken."""
+        """Take in what a stage of this run has taken."""
         self._answers.clear()
         if isinstance(stage, NaturalStage):
-            self._natural.add(seconds)
+            mean = self._natural
         elif isinstance(stage, CellStage):
-            self._cells[setting_of(stage.victim), stage.defense.name].add(seconds)
+            mean = self._cells[setting_of(stage.victim), variant_of(stage)]
         else:
-            self._victims[setting_of(stage), stage.attack.name].add(seconds)
+            mean = self._victims[setting_of(stage), stage.attack.name]
+        if mean.count and not mean.own:
+            self._expected_by_records += mean.value
+            self._taken += seconds
+        mean.add(seconds, own=True)
 
-    def remember(self, records: Collection[Record]) -> int:
-        """Take in what stages of earlier runs have taken, by the records of their cells; how many of these were used.
+    def remember(self, records: Collection[Record]) -> None:
+        """Take in what stages of earlier runs have taken, by the records of their cells.
 
         A victim counts once. Records of other machines count only where there are none of this one.
         """
@@ -68,11 +82,11 @@ class Clock:
         for record in own:
             seconds = record.defense_seconds + record.inference_seconds
             if not isnan(seconds):
-                self._cells[_setting_of_record(record), record.defense].add(seconds)
+                self._cells[_setting_of_record(record), _variant_of_record(record)].add(seconds, own=False)
         for record in {record.victim_key: record for record in own}.values():
             if not isnan(record.train_seconds):
-                self._victims[_setting_of_record(record), record.attack].add(record.train_seconds)
-        return len(own)
+                self._victims[_setting_of_record(record), record.attack].add(record.train_seconds, own=False)
+        self.records += len(own)
 
     def assume(self, setting: Setting, seconds: float) -> None:
         """What a victim of this setting may take, as long as none was seen."""
@@ -90,96 +104,86 @@ class Clock:
         return setting in self._assumed or any(known == setting for known, _ in self._victims)
 
     def has_seen(self, cell: CellStage) -> bool:
-        """Whether a cell of this setting and this defense has ended."""
-        return (setting_of(cell.victim), cell.defense.name) in self._cells
+        """Whether a cell of this setting and this defense, with its parameters, has ended."""
+        return (setting_of(cell.victim), variant_of(cell)) in self._cells
+
+    def has_seen_otherwise(self, cell: CellStage) -> bool:
+        """Whether a cell of this defense has ended, with whatever parameters."""
+        return any(name == cell.defense.name for _, (name, _) in self._cells)
+
+    def guesses(self, stage: Stage) -> bool:
+        """Whether nothing like this stage has ended anywhere: it may take far longer than is expected."""
+        if isinstance(stage, CellStage):
+            own = variant_of(stage)
+            return own[0] != CONTROL and not any(variant == own for _, variant in self._cells)
+        return isinstance(stage, VictimStage) and not self.knows(setting_of(stage))
 
     def expect(self, stage: Stage) -> float | None:
         """Seconds, or None before anything was learned from which this could follow."""
+        asked: tuple[str, Setting, Variant]
         if isinstance(stage, NaturalStage):
-            asked = "natural", setting_of(stage.victim), ""
+            asked = "natural", setting_of(stage.victim), (CONTROL, "")
         elif isinstance(stage, CellStage):
-            asked = "cell", setting_of(stage.victim), stage.defense.name
+            asked = "cell", setting_of(stage.victim), variant_of(stage)
         else:
-            asked = "victim", setting_of(stage), stage.attack.name
+            asked = "victim", setting_of(stage), (stage.attack.name, "")
         if asked not in self._answers:
             self._answers[asked] = self._expected(*asked)
         return self._answers[asked]
 
-    def _expected(self, kind: str, setting: Setting, name: str) -> float | None:
+    def _expected(self, kind: str, setting: Setting, variant: Variant) -> float | None:
         if kind == "victim":
-            return self._victim(setting, name)
-        if kind == "natural":
-            return self._natural.value if self._natural.count else self._cell(setting, CONTROL)
-        return self._cell(setting, name)
+            return self._victim(setting, variant[0])
+        if kind == "natural" and self._natural.count:
+            return self._natural.value
+        return self._cell(setting, variant)
 
     def _victim(self, setting: Setting, attack: str = "") -> float | None:
         if (setting, attack) in self._victims:
-            return self._victims[setting, attack].value
-        own = [mean.value for (known, _), mean in self._victims.items() if known == setting]
-        if own:
-            return sum(own) / len(own)
+            return self._now(self._victims[setting, attack])
+        own = self._seen(setting)
+        if own is not None:
+            return own
         if setting in self._assumed:
             return self._assumed[setting]
-        return _mean(mean.value for mean in self._victims.values())
+        return _mean(map(self._now, self._victims.values()))
 
-    def _cell(self, setting: Setting, defense: str) -> float | None:
-        if (setting, defense) in self._cells:
-            return self._cells[setting, defense].value
-        victim = self._victim(setting)
+    def _cell(self, setting: Setting, variant: Variant) -> float | None:
+        name, victim = variant[0], self._victim(setting)
+        if (setting, variant) in self._cells:
+            return self._now(self._cells[setting, variant])
+        share = _mean(self._shares(lambda other: other == variant))
+        if victim is not None and share is not None:
+            return share * victim
+        own = _mean(
+            self._now(mean) for (known, other), mean in self._cells.items() if (known, other[0]) == (setting, name)
+        )
+        if own is not None:
+            return own
         if victim is None:
-            return _mean(mean.value for (_, name), mean in self._cells.items() if name != CONTROL)
-        share = _mean(self._shares(defense))
-        if share is None and defense == CONTROL:
+            return _mean(self._now(mean) for (_, other), mean in self._cells.items() if other[0] != CONTROL)
+        share = _mean(self._shares(lambda other: other[0] == name))
+        if share is None and name == CONTROL:
             share = 0.0
         if share is None:
-            share = max(USUAL_SHARE, _mean(self._shares()) or 0.0)
+            share = max(USUAL_SHARE, _mean(self._shares(lambda other: other[0] != CONTROL)) or 0.0)
         return share * victim
 
-    def _shares(self, defense: str = "") -> list[float]:
+    def _shares(self, counts: Callable[[Variant], bool]) -> list[float]:
         """What cells have taken, as shares of the training of a victim of their setting."""
-        shares = []
-        for (setting, name), mean in self._cells.items():
-            if (name == defense or (not defense and name != CONTROL)) and (victim := self._seen(setting)):
-                shares.append(mean.value / victim)
-        return shares
+        return [
+            self._now(mean) / victim
+            for (setting, variant), mean in self._cells.items()
+            if counts(variant) and (victim := self._seen(setting))
+        ]
 
     def _seen(self, setting: Setting) -> float | None:
-        return _mean(mean.value for (known, _), mean in self._victims.items() if known == setting)
+        return _mean(self._now(mean) for (known, _), mean in self._victims.items() if known == setting)
 
-
-def time_left(
-    clock: Clock, stages: Collection[Stage], slots: int, running: Mapping[str, tuple[float, float]] | None = None
-) -> float | None:
-    """Expected seconds until ``stages`` are done, as many at a time as there are slots; None if nothing is known.
-
-    stages: victims first. running: of those that run, by key, the seconds so far and the share that is done. The stages
-    are given to slots as these become free, none before its victim is made.
-    """
-    running = running or {}
-    clock = _with_progress(clock, stages, running)
-    longer, seconds = _longer_than_thought(clock, stages, running), {}
-    for stage in stages:
-        expected = clock.expect(stage)
-        if expected is None:
-            return None
-        if longer and isinstance(stage, CellStage):
-            expected = max(expected, longer.get((setting_of(stage.victim), stage.defense.name), 0.0))
-        seconds[stage.key] = _rest(expected, *running.get(stage.key, (0.0, 0.0)))
-    begun = [seconds[stage.key] for stage in stages if stage.key in running]
-    free = begun + [0.0] * (slots - len(begun))
-    heapify(free)
-    ready = {stage.key: seconds[stage.key] for stage in stages if stage.key in running}
-    last = max(begun, default=0.0)
-    for stage in stages:
-        if stage.key in running:
-            continue
-        begins = max([heappop(free), *(ready.get(parent.key, 0.0) for parent in stage.parents)])
-        end = begins + seconds[stage.key]
-        heappush(free, end)
-        last = max(last, end)
-        if isinstance(stage, VictimStage):
-            ready[stage.key] = end
-    return last
+    def _now(self, mean: _Mean) -> float:
+        """A mean in seconds of this run, which may be slower or faster than those that the records are of."""
+        known = self._expected_by_records > 0 and not mean.own
+        return mean.value * (self._taken / self._expected_by_records if known else 1.0)
 
 
 def setting_of(victim: VictimStage) -> Setting:
@@ -187,38 +191,17 @@ def setting_of(victim: VictimStage) -> Setting:
     return victim.dataset.label, victim.model.label, victim.recipe
 
 
+def variant_of(cell: CellStage) -> Variant:
+    """What cells that take about equally long in one setting have in common."""
+    return cell.defense.name, f"{cell.defense.spelled} {cell.reference} {cell.suspects}"
+
+
+def _variant_of_record(record: Record) -> Variant:
+    return record.defense, f"{record.defense_params} {record.reference} {record.suspects}"
+
+
 def _setting_of_record(record: Record) -> Setting:
     return record.dataset_label, record.model_label, record.recipe
-
-
-def _with_progress(clock: Clock, stages: Iterable[Stage], running: Mapping[str, tuple[float, float]]) -> Clock:
-    """The clock; or one that goes by the progress of the victims that run now, where it knows none of their setting."""
-    for stage in stages if running else ():
-        spent, share = running.get(stage.key, (0.0, 0.0))
-        if isinstance(stage, VictimStage) and share >= KNOWN and not clock.knows(setting_of(stage)):
-            clock = clock.assuming(setting_of(stage), spent / share)
-    return clock
-
-
-def _longer_than_thought(
-    clock: Clock, stages: Iterable[Stage], running: Mapping[str, tuple[float, float]]
-) -> dict[tuple[Setting, str], float]:
-    """What cells may take whose defense was never seen to end, by those that run already longer than it was thought."""
-    longer: dict[tuple[Setting, str], float] = {}
-    for stage in stages if running else ():
-        spent, share = running.get(stage.key, (0.0, 0.0))
-        if isinstance(stage, CellStage) and not clock.has_seen(stage) and spent > (clock.expect(stage) or spent):
-            whole = spent / share if share >= KNOWN else OVERDUE * spent
-            name = setting_of(stage.victim), stage.defense.name
-            longer[name] = max(longer.get(name, 0.0), whole)
-    return longer
-
-
-def _rest(expected: float, spent: float, share: float) -> float:
-    """What is left of a stage: by its own progress, once that says something."""
-    if share >= KNOWN:
-        return spent * (1 - share) / share
-    return expected - spent if expected > spent else (OVERDUE - 1) * spent
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import provenance
-from bench.engine.clock import Clock, spoken, time_left
+from bench.engine.clock import OR_MORE, Clock, spoken
 from bench.engine.executor import Outcome
+from bench.engine.left import open_ended, time_left
 from bench.plan.stages import Stage, VictimStage
 from bench.records import Record
 from bench.records.texts import neutral
@@ -109,28 +110,32 @@ class Lines:
         if self.running and time.perf_counter() - self._said >= HEARTBEAT:
             self._print(self._alive())
 
-    def left(self) -> float | None:
-        """Expected seconds left, or None before anything was measured from which they follow."""
+    def left(self) -> tuple[float | None, bool]:
+        """Expected seconds left, or None before anything was measured from which they follow; whether it may be more.
+
+        It may where nothing like a stage has ended before, or a stage runs longer than its like.
+        """
         if not self.remaining:
-            return None
+            return None, False
         now = time.perf_counter()
         running = {stage.key: (now - began, self._share(slot)) for slot, (stage, began) in self.running.items()}
         waiting = sorted(self.remaining.values(), key=lambda stage: not isinstance(stage, VictimStage))
-        return time_left(self.clock, waiting, self.slots, running)
+        seconds = time_left(self.clock, waiting, self.slots, running)
+        return seconds, seconds is not None and open_ended(self.clock, waiting, running)
 
     def _share(self, slot: int) -> float:
         return self.progress[slot] if slot < len(self.progress) else 0.0
 
     def _alive(self) -> str:
         """What runs, how far it is, and how long all may still take."""
-        now, left = time.perf_counter(), self.left()
+        now, (left, more) = time.perf_counter(), self.left()
         parts = []
         for slot, (stage, began) in sorted(self.running.items())[:MOST_NAMED]:
             share = f" {self._share(slot):.0%}" if self._share(slot) else ""
             parts.append(f"{stage.title}{share} for {spoken(now - began)}")
         if len(self.running) > MOST_NAMED:
             parts.append(f"and {len(self.running) - MOST_NAMED} more")
-        until = "" if left is None else f"; left about {spoken(left)}"
+        until = "" if left is None else f"; left about {spoken(left)}{OR_MORE * more}"
         return f"{self.done}/{self.total} stages after {spoken(now - self.began)}; running: {', '.join(parts)}{until}"
 
     def _print(self, line: str) -> None:
@@ -145,7 +150,7 @@ class Screen(Lines):
 
     def __init__(self, console: Console, *, verbose: bool = False) -> None:
         super().__init__(console, verbose=verbose)
-        self._left: tuple[float | None, float] = None, 0.0  # what was shown last, and until when it stands
+        self._left: tuple[str, float] = "", 0.0  # what was shown last, and until when it stands
         self.live = Live(console=console, refresh_per_second=5, get_renderable=self._render, transient=True)
 
     def __enter__(self) -> "Screen":
@@ -162,13 +167,12 @@ class Screen(Lines):
 
     def _render(self) -> Group:
         now = time.perf_counter()
-        left = self._left_for_a_while(now)
         head = Table.grid(padding=(0, 1))
         head.add_row(
             Text(f"{self.done}/{self.total} stages", style="bold"),
             ProgressBar(total=max(1, self.total), completed=self.done, width=30),
             Text(f"elapsed {_clock(now - self.began)}"),
-            Text(f"left about {_clock(left)}" if left is not None else "left …", style="cyan"),
+            Text(self._left_for_a_while(now), style="cyan"),
         )
         rows = Table.grid(padding=(0, 1))
         for slot, (stage, began) in sorted(self.running.items()):
@@ -181,14 +185,15 @@ class Screen(Lines):
             )
         return Group(head, rows)
 
-    def _left_for_a_while(self, now: float) -> float | None:
+    def _left_for_a_while(self, now: float) -> str:
         """The expected time left, looked at so seldom that it costs little where there are very many stages."""
-        left, until = self._left
+        words, until = self._left
         if now < until:
-            return left
-        left = self.left()
-        self._left = left, now + min(5.0, 20 * (time.perf_counter() - now))
-        return left
+            return words
+        left, more = self.left()
+        words = "left …" if left is None else f"left about {_clock(left)}{OR_MORE * more}"
+        self._left = words, now + min(5.0, 20 * (time.perf_counter() - now))
+        return words
 
 
 class Several:

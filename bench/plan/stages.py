@@ -38,6 +38,11 @@ class Ref:
         parameters = {name: value for name, value in self.parameters.items() if name not in self.places}
         return {"name": self.name, "version": self.version, "parameters": parameters}
 
+    @cached_property
+    def spelled(self) -> str:
+        """Its parameters as records have them, in JSON."""
+        return identity.canonical(self.identity["parameters"])
+
 
 def _codes(refs: Mapping[str, Ref]) -> dict[str, str]:
     return {kind: ref.fingerprint for kind, ref in refs.items() if ref.fingerprint}
@@ -219,7 +224,7 @@ class CellStage:
             **self.labels,
             "titles": json.dumps({kind: ref.title for kind, ref in self.refs.items() if ref.title}),
             "citations": json.dumps({kind: ref.bibtex for kind, ref in self.refs.items() if ref.bibtex}),
-            **{f"{kind}_params": identity.canonical(ref.identity["parameters"]) for kind, ref in self.refs.items()},
+            **{f"{kind}_params": ref.spelled for kind, ref in self.refs.items()},
             "profile": victim.profile,
             "recipe": victim.recipe,
             "seed": victim.seed,

@@ -46,9 +46,7 @@ class Store:
 
     def __init__(self, root: Path, *, create: bool = True) -> None:
         self.root, self._root = root, str(root)
-        is_store = os.path.lexists(root / marker.NAME)
-        if not is_store and (root.is_file() or (root.is_dir() and any(_others(root)))):
-            raise RequestError(f"--store {root}: expected a store or an empty place; this is something else")
+        is_store = self.is_there(root)
         if not is_store and not create:
             raise RequestError(f"--store {root}: no store there yet; bench run makes one")
         if root.is_dir():
@@ -57,6 +55,15 @@ class Store:
             marker.check(root)
         else:
             marker.make(root)
+
+    @staticmethod
+    def is_there(root: Path) -> bool:
+        """Whether a store is at ``root``, and not an empty place. Raises RequestError for what is neither."""
+        if os.path.lexists(root / marker.NAME):
+            return True
+        if root.is_file() or (root.is_dir() and any(_others(root))):
+            raise RequestError(f"--store {root}: expected a store or an empty place; this is something else")
+        return False
 
     def folder(self, section: Section, key: str) -> Path:
         """The directory of a stage."""

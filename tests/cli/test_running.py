@@ -12,7 +12,8 @@ from stores import OPTIONS, bench, put, train
 from bench.cell import timed_steps
 from bench.cli.running import _command
 from bench.engine import worker
-from bench.engine.estimate import Estimate
+from bench.engine.clock import Clock
+from bench.engine.estimate import Estimate, estimate
 from bench.engine.options import RunOptions
 from bench.plan.plan import make_plan
 from bench.plan.registry import Registry
@@ -121,7 +122,8 @@ def test_a_plan_says_how_long_a_run_may_take_by_the_records_of_the_store(half, c
     # a victim of 100 s and two cells of 30 s each
     assert out.splitlines()[-1] == "this may take about 3 min: 3 stages (by 2 records of the store)"
     found = json.loads(bench(capsys, *arguments, "--json")[1])
-    assert found["estimate"] == {"seconds": 160.0, "stages": 3, "slots": 1, "source": "by 2 records of the store"}
+    said = {"seconds": 160.0, "or_more": False, "stages": 3, "slots": 1, "source": "by 2 records of the store"}
+    assert found["estimate"] == said
     assert [cell["state"] for cell in found["cells"]].count("to do") == 2
     assert len(found["victims"]["to_train"]) == 1
 
@@ -153,8 +155,9 @@ def test_a_few_steps_are_timed_where_no_record_says_anything(tmp_path, monkeypat
     monkeypatch.setattr(timed_steps, "SHORT", 0)
     options = {"models": "resnet18[width=4]", "datasets": "digits", "attacks": "badnets", "defenses": "none,ft"}
     plan = make_plan(Request.read(options), Registry(), tmp_path)
-    estimate, stages = Estimate(), [*plan.victims, *plan.cells]
-    assert estimate.line(stages, 1) is None
-    estimate.time_steps(plan, stages, tmp_path)
-    assert "a few steps of training resnet18[width=4], timed now" in estimate.line(stages, 1)
-    assert 1 < estimate.seconds(plan.victims, 1) < 3600
+    stages = [*plan.victims, *plan.cells]
+    assert Estimate(Clock()).line(stages, 1) is None
+    assert estimate(Clock(), plan, stages, tmp_path, ["cuda:0"]).line(stages, 1) is None
+    made = estimate(Clock(), plan, stages, tmp_path, ["cpu"])
+    assert "a few steps of training resnet18[width=4], timed now" in made.line(stages, 1)
+    assert 1 < made.seconds(plan.victims, 1) < 3600

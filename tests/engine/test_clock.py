@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from bench.engine.clock import Clock, setting_of, spoken, time_left
+from bench.engine.clock import Clock, setting_of, spoken
+from bench.engine.left import time_left
 from bench.plan.plan import Plan, Request, make_plan
 from bench.plan.registry import Registry
 from bench.plan.stages import CellStage, Stage, VictimStage

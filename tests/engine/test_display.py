@@ -26,9 +26,9 @@ def lines(**options) -> tuple[Lines, io.StringIO]:
 def test_the_time_left_is_estimated_from_stored_records(plan):
     screen = Screen(Console(file=sys.stderr))
     screen.begin(plan.cells, 2)
-    assert screen.left() is None
+    assert screen.left() == (None, False)
     screen.known([Record.model_validate_json(finished(cell)) for cell in plan.cells])
-    assert screen.left() == 8.0  # of each three seconds of defense and one of inference, on two slots
+    assert screen.left() == (8.0, False)  # of each three seconds of defense and one of inference, on two slots
 
 
 def test_the_figures_of_a_stage_are_told_as_it_ends(plan):
