@@ -137,6 +137,8 @@ class Results:
         figures: Iterable[str] = (),
         published: bool = False,
         compare_with: str = "",
+        latex_width: float | None = None,
+        latex_columns: int | None = None,
         **shown: Unpack[Words],
     ) -> Path:
         """Write tables, figures, a page and the records to a directory, as ``bench report``; return the page's path.
@@ -144,14 +146,17 @@ class Results:
         figures: sweeps to draw beside the usual ones, such as ``["sweep:beta"]``. order: "name", "given" (as selected)
         or "der". rename: display names, such as ``{"mine": "Ours"}``. metrics: the columns of the main table, such as
         "acc,asr,der,ra". rows: "attacks" or "defenses". published: with published figures beside the measured
-        ones. compare_with: a defense that all others are compared with, beside the best. Raises RequestError if there
-        are no results, for a sweep without any, and for what cannot be shown so.
+        ones. compare_with: a defense that all others are compared with, beside the best. latex_width: of the text of
+        your paper's page, in centimetres; latex_columns: how many columns it has. Raises RequestError if there are no
+        results, for a sweep without any, and for what cannot be shown so.
         """
         self._expect_some("report")
         folder = directory_named("out", out)
         with _said_by("report: "):
-            how = {"with_invalid": with_invalid, "figures": figures, "published": published}
-            return write(self, folder, _warn, **how, compare_with=compare_with, shown=_shown(shown, self.given))[-1]
+            chosen = _shown(shown, self.given)
+            how = {"with_invalid": with_invalid, "figures": figures, "published": published, "shown": chosen}
+            how |= {"latex_width": latex_width, "latex_columns": latex_columns}
+            return write(self, folder, _warn, **how, compare_with=compare_with)[-1]
 
     def plot(
         self, figure: str = "acc_asr", *, block: int = 0, with_invalid: bool = False, **shown: Unpack[Words]

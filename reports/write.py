@@ -30,6 +30,7 @@ from bench.reports.suffixes import suffixes
 from bench.reports.sweeps import Sweep, sweeps
 from bench.reports.tables.csv import csv
 from bench.reports.tables.latex import latex_files
+from bench.reports.tables.latex_floats import Paper
 from bench.reports.tables.markdown import markdown
 from bench.reports.tables.page import page
 from bench.reports.tables.sweep_csv import sweep_csv
@@ -96,6 +97,8 @@ def write_report(
     shown: Shown | None = None,
     outcomes: OutcomesOf | None = None,
     compare_with: str = "",
+    latex_width: float | None = None,
+    latex_columns: int | None = None,
 ) -> list[Path]:
     """Write tables, figures and index.html of the records in ``frame`` to ``folder``; return the paths written.
 
@@ -106,10 +109,12 @@ def write_report(
     published figures beside the measured ones (``bench.reports.published_tables``). ``shown``: order, display names,
     metrics and rows. ``outcomes`` is asked for every done cell, by its key and its victim's, what became of each test
     image; without it some intervals are not known. ``compare_with``: a defense that all others are compared with beside
-    the best. The same frame gives the same files. A file is complete or not there; one of the same name is replaced.
-    Raises UnknownFigure and WrongChoice, before anything is written, for a sweep of which there are no results and for
-    names that the records do not have, and OSError where the folder cannot be written.
+    the best. ``latex_width``: of the text of a paper's page, in centimetres; ``latex_columns``: how many columns it
+    has, 1 or 2. The same frame gives the same files. A file is complete or not there; one of the same name is replaced.
+    Raises UnknownFigure and WrongChoice, before anything is written, for a sweep of which there are no results, for
+    names that the records do not have and for what no paper is, and OSError where the folder cannot be written.
     """
+    paper = Paper.of(latex_width, latex_columns)
     compared = blocks(frame, with_invalid=with_invalid, outcomes=outcomes, compare_with=compare_with, shown=shown)
     if compare_with and not any(map(chosen_defense, compared)):
         names = sorted({name for block in compared for name in block.defenses})
@@ -129,7 +134,7 @@ def write_report(
         ]
         triggers = [_gallery(block, suffix, pictures, write) for block, suffix in named]
     write("table.md", markdown(sections).encode())
-    for name, text in latex_files(sections).items():
+    for name, text in latex_files(sections, paper).items():
         write(name, text.encode())
     write("table.csv", csv(compared).encode())
     write("results.parquet", _parquet(with_limits(frame)))

@@ -13,6 +13,7 @@ from report_frames import record, sections
 from bench.reports.sections import Section, section
 from bench.reports.stats import Stat
 from bench.reports.tables.latex import latex_files
+from bench.reports.tables.latex_floats import USUAL, Paper
 
 ATTACKS = ["none", "badnets", "blend", "sig", "wanet", "trojan", "lira", "bpp", "input_aware", "ctrl", "ftrojan"]
 DEFENSES = ["none", "tac", "bna", "fire", "fine_pruning", "ft_sam", "i_bau", "nad", "strip"]
@@ -50,9 +51,9 @@ def _bounded(stat: Stat) -> Stat:
     return replace(stat, low=stat.mean - 0.0123, high=stat.mean + 0.0045)
 
 
-def written(made: list[Section], folder: Path) -> dict[str, str]:
+def written(made: list[Section], folder: Path, paper: Paper = USUAL) -> dict[str, str]:
     """The files of a report in LaTeX, in ``folder`` too."""
-    files = latex_files(made)
+    files = latex_files(made, paper)
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")

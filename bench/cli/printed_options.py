@@ -111,3 +111,20 @@ Against = Annotated[
         help="A defense that all others are compared with, beside the best of those that were given the same.",
     ),
 ]
+LatexWidth = Annotated[
+    float | None,
+    Parameter(
+        group=_PRINTED,
+        show_default=False,
+        help="How wide the text of your paper's page is, in centimetres, for the tables in LaTeX (default: 12.1, which "
+        "fits article, LNCS and every wider class).",
+    ),
+]
+LatexColumns = Annotated[
+    int | None,
+    Parameter(
+        group=_PRINTED,
+        show_default=False,
+        help="How many columns your paper has, 1 or 2, for the tables in LaTeX (default: as fits both).",
+    ),
+]

@@ -9,7 +9,18 @@ from cyclopts import Parameter
 
 from bench.cli.options import REQUEST, merge_options, with_options
 from bench.cli.output import agreed, complain, name_damaged, print_lines
-from bench.cli.printed_options import Against, Figures, Metrics, Order, Published, Rename, Rows, WithInvalid
+from bench.cli.printed_options import (
+    Against,
+    Figures,
+    LatexColumns,
+    LatexWidth,
+    Metrics,
+    Order,
+    Published,
+    Rename,
+    Rows,
+    WithInvalid,
+)
 from bench.errors import Damaged, RequestError, shortened
 from bench.plan.option_types import directory_named
 from bench.plan.request import Request
@@ -39,6 +50,8 @@ def report(
     rows: Rows = "attacks",
     published: Published = False,
     against: Against = "",
+    latex_width: LatexWidth = None,
+    latex_columns: LatexColumns = None,
     **options: Any,
 ) -> None:
     """Write tables, figures, a page and the records of all results in a store, or of those that the selections fit.
@@ -65,6 +78,7 @@ def report(
     try:
         choice = shown(order=order, rename=rename, metrics=metrics, rows=rows, given=results.given)
         asked = {"with_invalid": with_invalid, "figures": figure, "published": published, "compare_with": against}
+        asked |= {"latex_width": latex_width, "latex_columns": latex_columns}
         paths = write(results, out, name_damaged, **asked, shown=choice)
     except UnknownFigure as error:
         raise RequestError(f"--figure {error}") from None

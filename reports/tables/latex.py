@@ -5,7 +5,7 @@ from bench.reports.names.citations import cited, references
 from bench.reports.names.titles import DisplayNames, display_names
 from bench.reports.sections import Section
 from bench.reports.suffixes import suffixes
-from bench.reports.tables.latex_floats import WIDTH, Float, height
+from bench.reports.tables.latex_floats import USUAL, Float, Paper, height
 from bench.reports.tables.latex_results import BELOW, BESIDE, INTERVALS, has_intervals, results_grid
 from bench.reports.tables.latex_side import methods_grid, side_tables
 from bench.reports.tables.latex_text import FIGURE_BELOW
@@ -14,7 +14,7 @@ from bench.reports.tables.latex_text import escape_latex as escape_latex
 _NEEDS = "% needs \\usepackage{booktabs,longtable}\n"
 _PAPER = r"""% an example: pdflatex paper, bibtex paper, pdflatex paper, pdflatex paper
 \documentclass{article}
-\usepackage{booktabs,longtable}
+\usepackage{booktabs,longtable}WIDTH
 \begin{document}
 INPUTS
 \bibliographystyle{plain}
@@ -28,8 +28,8 @@ def latex(sections: list[Section]) -> str:
     return latex_files(sections)["table.tex"]
 
 
-def latex_files(sections: list[Section], width: float = WIDTH) -> dict[str, str]:
-    """Files by their path: each float in one, no wider than ``width`` points; all of them; the BibTeX entries; a paper.
+def latex_files(sections: list[Section], paper: Paper = USUAL) -> dict[str, str]:
+    """Files by their path: each float in one, no wider than the ``paper``; all of them; the BibTeX entries; a paper.
 
     Each needs booktabs and longtable. Their labels are ``tab:`` and the name of their file.
     """
@@ -40,20 +40,21 @@ def latex_files(sections: list[Section], width: float = WIDTH) -> dict[str, str]
     endings = suffixes([section.block for section in sections])
     for section, suffix in zip(sections, endings, strict=True):
         names = display_names(section.block)
-        shown = {one.name: one.latex(width) for one in _floats(section, suffix, names, width)}
+        shown = {one.name: one.latex(paper) for one in _floats(section, suffix, names, paper.width)}
         methods = Float(f"methods{suffix}", f"{names.heading}: what is compared", methods_grid(section, names, keys))
         apart = [methods]
         if has_intervals(section.block):
-            apart.append(_main(section, suffix, names, width, intervals=True))
-        texts = {**shown, **{one.name: one.latex(width) for one in apart}}
+            apart.append(_main(section, suffix, names, paper.width, intervals=True))
+        texts = {**shown, **{one.name: one.latex(paper) for one in apart}}
         files |= {f"tables/{name}.tex": _complete(text) for name, text in texts.items()}
         together.append("\n".join(shown.values()))
         inputs += [rf"\input{{tables/{name}}}" for name in [methods.name, *shown]]
         inputs += [rf"% \input{{tables/{one.name}}} % main with 95 \% intervals" for one in apart[1:]]
         inputs.append(r"\clearpage")
     table = _complete("\n\\clearpage\n\n".join(together))
-    paper = _PAPER.replace("INPUTS", "\n".join(inputs))
-    return {**files, "table.tex": table, "references.bib": references(entries), "paper.tex": paper}
+    wide = f"\n\\setlength{{\\textwidth}}{{{paper.text_width:.2f}pt}}" if paper.text_width else ""
+    example = _PAPER.replace("WIDTH", wide).replace("INPUTS", "\n".join(inputs))
+    return {**files, "table.tex": table, "references.bib": references(entries), "paper.tex": example}
 
 
 def _complete(text: str) -> str:

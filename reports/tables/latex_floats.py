@@ -3,15 +3,49 @@
 from dataclasses import dataclass, replace
 
 from bench.records import printable
+from bench.reports.chosen import WrongChoice
 from bench.reports.tables.latex_grid import SPACING, Grid, Part, parts
 from bench.reports.tables.latex_text import SIZE, breaking, escape_latex, measured, shortened
 
-WIDTH = 343.0  # points: a page of article has 345, of LNCS 347; those of others are wider
-_COLUMN = 196.0  # of one of two columns in article, which has 200; those of others are wider
+_POINTS = 72.27 / 2.54  # of TeX, in a centimetre
+_BETWEEN_COLUMNS = 12.0  # points, in IEEE's class; article has 10
+_SPARE = 2.0  # points that a table leaves, for widths are rounded
+_NARROWEST, _WIDEST = 7, 60  # centimetres of a text: a column of a paper; a poster
 _PAGE = 50  # lines of a page, at the size of tables
 _LONGEST_TITLE = 2000.0  # points: six lines
 _BETWEEN = 3  # lines for the rules of a part and the space around it
 _BEGINNING = r"\csname if@twocolumn\endcsname\onecolumn\def\goback{\twocolumn}\else\def\goback{}\fi"
+
+
+@dataclass(frozen=True)
+class Paper:
+    """How wide tables may be, in points: over the page, and over one of its columns.
+
+    The usual one fits article, of which a page has 345 and one of two columns 200, LNCS, and every wider class.
+    """
+
+    width: float = 343.0
+    column: float = 196.0
+    text_width: float = 0.0  # of the page, where it was given
+
+    @classmethod
+    def of(cls, centimetres: float | None, columns: int | None) -> "Paper":
+        """Of a page whose text is so wide, and of one or two ``columns``; the usual one where neither is given.
+
+        Raises WrongChoice for what no page has.
+        """
+        if centimetres is not None and not _NARROWEST <= centimetres <= _WIDEST:
+            raise WrongChoice(f"latex-width {centimetres:g}: expected {_NARROWEST} to {_WIDEST} centimetres")
+        if columns not in (None, 1, 2):
+            raise WrongChoice(f"latex-columns {columns}: expected 1 or 2")
+        text = (centimetres or 0.0) * _POINTS
+        page = text - _SPARE if centimetres else cls.width
+        if columns == 1:
+            return cls(page, page, text)
+        return cls(page, (text - _BETWEEN_COLUMNS) / 2 - _SPARE if centimetres else cls.column, text)
+
+
+USUAL = Paper()
 
 
 @dataclass(frozen=True)
@@ -27,17 +61,18 @@ class Float:
     caption: str = ""
     note: str = ""
 
-    def latex(self, width: float = WIDTH) -> str:
-        """The float, or several where a page cannot hold it, no wider than ``width`` points."""
+    def latex(self, paper: Paper) -> str:
+        """The float, or several where a page cannot hold it, no wider than the paper's text."""
         title = shortened(self.title, _LONGEST_TITLE)
-        return replace(self, title=title)._set(width)
+        return replace(self, title=title)._set(paper)
 
-    def _set(self, width: float) -> str:
-        made = parts(self.grid, width)
-        starred = max(part.width for part in made) > _COLUMN
-        caption = _caption_lines(f"{self.title}. {self.caption}", starred=starred)
-        again = _caption_lines(f"{self.title}, continued.", starred=starred)
-        note = _note_lines(self.note, starred=starred)
+    def _set(self, paper: Paper) -> str:
+        made = parts(self.grid, paper.width)
+        starred = max(part.width for part in made) > paper.column
+        across = paper.width if starred else paper.column
+        caption = _caption_lines(f"{self.title}. {self.caption}", across)
+        again = _caption_lines(f"{self.title}, continued.", across)
+        note = _note_lines(self.note, across)
         heights = [part.lines + _BETWEEN for part in made]
         if max(heights) + max(caption, again) > _PAGE or heights[-1] + again + note > _PAGE:
             return "\n".join([*self._longtables(made), ""])
@@ -90,14 +125,14 @@ def height(grid: Grid, width: float) -> int:
     return sum(part.lines + _BETWEEN for part in parts(grid, width))
 
 
-def _caption_lines(text: str, *, starred: bool) -> int:
+def _caption_lines(text: str, across: float) -> int:
     """How many lines a caption takes, in lines of tables; it is set at the size of the paper's text."""
-    return int(1.3 * _note_lines(text, starred=starred, scale=1.25)) + 1
+    return int(1.3 * _note_lines(text, across, scale=1.25)) + 1
 
 
-def _note_lines(text: str, *, starred: bool, scale: float = 1.0) -> int:
-    """How many lines a text takes below a table over the page (``starred``) or over a column of it."""
-    return -int(-scale * measured(text) // (WIDTH if starred else _COLUMN))
+def _note_lines(text: str, across: float, *, scale: float = 1.0) -> int:
+    """How many lines of ``across`` points a text takes below a table."""
+    return -int(-scale * measured(text) // across)
 
 
 def _pages(heights: list[int], caption: int, again: int, note: int) -> list[list[int]]:

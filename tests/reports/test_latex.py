@@ -12,6 +12,7 @@ from report_frames import ATTACKS, DEFENSES, HOSTILE, grid, one_attack, sections
 
 from bench.reports.sections import Section
 from bench.reports.tables.latex import latex, latex_files
+from bench.reports.tables.latex_floats import Paper
 from bench.reports.tables.latex_grid import GAP, Grid, Group, Line, parts
 from bench.reports.tables.latex_text import breaking, escape_latex, figure, ink, measured, with_below, wrapped
 
@@ -195,3 +196,17 @@ def test_a_spread_is_an_index_or_below() -> None:
     assert below.width < figure("98.5±0.3").width
     assert with_below(ink("98.5"), "0.3").width >= measured("98.5")
     assert GAP > 0
+
+
+def test_tables_are_as_wide_as_the_paper_and_over_all_its_columns_only_where_one_is_too_narrow() -> None:
+    made = shown(large())
+    narrow, usual, wide = (latex_files(made, Paper.of(*given)) for given in ((8, 1), (None, None), (30, 1)))
+    counts = [len(tabulars(files["tables/main.tex"])) for files in (narrow, usual, wide)]
+    assert counts == sorted(set(counts), reverse=True)
+    for files in (narrow, wide, latex_files(made, Paper.of(None, 1))):
+        assert not any("{table*}" in text for text in files.values())
+    columns = latex_files(made, Paper.of(30, 2))
+    assert "{table*}" in columns["tables/main.tex"]
+    assert r"\begin{table}" in columns["tables/cost.tex"]
+    assert r"\setlength{\textwidth}{853.58pt}" in columns["paper.tex"]
+    assert r"\textwidth" not in usual["paper.tex"]

@@ -7,6 +7,8 @@ import pytest
 from latex_helpers import ENGINES, compiled, large, missing, shown, written
 from report_frames import HOSTILE, grid, sections, with_logs
 
+from bench.reports.tables.latex_floats import Paper
+
 SIGNS = "中文 ✓ ★ ☂ \U0001f600 é ñ Ł ß Å ő ǧ ﬁ Жук α β Ω ∑ … “q” ‘s’ — – ± × ≤ ™ € § °C µm ²\u0301 a\u0330"
 ENDLESS = "x" * 300
 TEX = r"\input{/etc/passwd}\write18{id} % $x$ ^^5c ~ # & _ { } [1] a--b ``''\\ \end{table*}\csname\endinput ?`!`"
@@ -74,3 +76,15 @@ def test_nothing_is_too_wide_in_one_column_or_two(kind: str, engine: str, tmp_pa
     paper_of(kind, tmp_path)
     for paper in ("paper.tex", "twocolumn.tex", "12pt.tex", "all.tex"):
         assert compiled(engine, tmp_path, paper) == [], paper
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "columns"), [(7, 1), (17.8, 2)])
+def test_nothing_is_wider_than_the_text_that_is_asked_for(width: float, columns: int, tmp_path: Path) -> None:
+    if missing("pdflatex"):
+        pytest.skip("no pdflatex here")
+    written(shown(large(3), by_defense=True), tmp_path, Paper.of(width, columns))
+    paper = (tmp_path / "paper.tex").read_text()
+    option = "twocolumn" if columns == 2 else "onecolumn"
+    (tmp_path / "paper.tex").write_text(paper.replace(r"\documentclass", rf"\documentclass[{option}]"))
+    assert compiled("pdflatex", tmp_path) == []
