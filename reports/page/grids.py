@@ -73,14 +73,15 @@ class Matrix:
 class Grid:
     """The figures of a block: a matrix for each metric, and ``pairs``, a line for each attack and defense.
 
-    The pairs stand by attacks, or by defenses where the block has its defenses as rows; ``averages`` are those of the
-    average.
+    The pairs stand by attacks, or ``by_defense`` where the block has its defenses as rows; ``averages`` are those of
+    the average.
     """
 
     columns: list[Column]
     matrices: list[Matrix]
     pairs: list[Line]
     averages: list[Line]
+    by_defense: bool = False
 
 
 def grid(block: Block, rows: list[Row]) -> Grid:
@@ -105,7 +106,8 @@ def grid(block: Block, rows: list[Row]) -> Grid:
     if block.defenses_as_rows:
         pairs = [line for at in range(len(names)) for line in pairs[at :: len(names)]]
     averages = [line for line in pairs if line.attack is None]
-    return Grid(columns, matrices, [line for line in pairs if line.attack is not None], averages)
+    of_attacks = [line for line in pairs if line.attack is not None]
+    return Grid(columns, matrices, of_attacks, averages, block.defenses_as_rows)
 
 
 def _place(rows: list[Row], place: int) -> int | None:

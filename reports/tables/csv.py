@@ -19,14 +19,16 @@ def csv(blocks: list[Block]) -> str:
     another plugin, other parameters or other code than the newest. identified_… count the seeds whose target classes
     the defense named right, wrong, or not at all.
     """
-    lines = [
-        line
-        for block in blocks
-        for attack in block.attacks
-        for defense in ordered(block.records, "column", "defense")
-        if (line := _line(block, attack, defense))
-    ]
+    lines = [line for block in blocks for pair in _pairs(block) if (line := _line(block, *pair))]
     return pd.DataFrame(lines).to_csv(index=False, lineterminator="\n")
+
+
+def _pairs(block: Block) -> list[tuple[str, str]]:
+    """Every attack and defense, by attack, or by defense where the block has its defenses as rows."""
+    defenses = ordered(block.records, "column", "defense")
+    if block.defenses_as_rows:
+        return [(attack, defense) for defense in defenses for attack in block.attacks]
+    return [(attack, defense) for attack in block.attacks for defense in defenses]
 
 
 def plain(text: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
+from bench.reports.blocks import Block
 from bench.reports.format import NO_DEFENSE, UNDEFINED
 from bench.reports.legend import legend
 from bench.reports.rows import CellText, Row
@@ -25,8 +26,11 @@ def escape_markdown(text: str) -> str:
 def _section(section: Section) -> str:
     block = section.block
     given = {name: group.given or "not recorded" for group in block.groups for name in group.defenses}
-    results = [_line(row, cell, given, len(block.heads)) for row in section.rows for cell in row.cells]
-    heads = ["attack", "defense", "given", *block.heads]
+    pairs = [(row, cell) for row in section.rows for cell in row.cells]
+    if block.defenses_as_rows:
+        pairs = [(row, row.cells[place]) for place in range(len(block.defenses) + 1) for row in section.rows]
+    results = [_ordered(block, _line(row, cell, given, len(block.heads))) for row, cell in pairs]
+    heads = _ordered(block, ["attack", "defense", "given", *block.heads])
     lines = [f"## {escape_markdown(block.title)}", "", *_grid(heads, results, 3), ""]
     lines += [f"- {escape_markdown(text)}" for text in legend(block, best="Bold")]
     for table in [*section.side_tables, section.unfinished, section.messages]:
@@ -42,6 +46,12 @@ def _line(row: Row, cell: CellText, given: dict[str, str], columns: int) -> list
         figures[cell.ranked] = f"**{figures[cell.ranked]}**"
     name, known = (cell.defense, given[cell.defense]) if cell.defense else (NO_DEFENSE, UNDEFINED)
     return [*map(escape_markdown, (row.heading, name, known)), *figures]
+
+
+def _ordered(block: Block, line: list[str]) -> list[str]:
+    """A line with what its rows are in front."""
+    attack, *defense = line[:3]
+    return [*defense, attack, *line[3:]] if block.defenses_as_rows else line
 
 
 def _side_table(table: SideTable) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +11,12 @@ import pytest
 from report_frames import HOSTILE, grid, one_attack, sections, small, with_logs
 from report_pages import Page, made, png
 
-from bench.reports.blocks import Block
+from bench.reports.blocks import Block, blocks
 from bench.reports.page.grids import SHADES
 from bench.reports.page.grids import grid as laid_out
+from bench.reports.sections import section as made_section
+from bench.reports.tables.csv import csv
+from bench.reports.tables.markdown import markdown
 from bench.reports.tables.page import page
 
 FIGURES = [("figures/overview.png", "All: of it"), ("figures/b.png", "B"), ("figures/c.png", "C")]
@@ -138,6 +142,35 @@ def test_metrics_that_are_not_asked_for_are_not_shown_and_lines_stand_by_defense
     assert [(matrix.head, matrix.first) for matrix in made.matrices] == [("ASR", True), ("ACC", False)]
     assert [line.name for line in made.pairs] == ["no defense", "no defense", "a", "a", "b", "b"]
     assert {tuple(field.mean for field in line.fields) for line in made.pairs} == {("25.0", "97.0")}
+
+
+def test_every_format_of_pairs_stands_by_what_its_rows_are() -> None:
+    frame = one_attack(a=0.9, b=0.8)
+    frame = pd.concat([frame, frame.assign(attack="sig", attack_label="sig", victim_key="sig")])
+    block = blocks(frame)[0]
+    read = {"page": _in_page, "markdown": _in_markdown, "csv": _in_csv}
+    for by_defense in (False, True):
+        own = replace(block, defenses_as_rows=by_defense)
+        for name, pairs in read.items():
+            leading = [pair[by_defense] for pair in pairs(own)]
+            assert leading == sorted(leading, key=leading.index), name  # each once, and its lines together
+            assert len(set(leading)) > 1, name
+
+
+def _in_page(block: Block) -> list[tuple[str, str]]:
+    text = page([made_section(block)], [[]], [[]], lambda path: png())
+    lines = rows_of(between(text, '<table class="long"', "</table>").split('class="avg"')[0])
+    return [(line[2], line[0]) if block.defenses_as_rows else (line[0], line[1]) for line in lines]
+
+
+def _in_markdown(block: Block) -> list[tuple[str, str]]:
+    results = markdown([made_section(block)]).split("\n\n")[1].splitlines()
+    heads, _, *lines = ([part.strip() for part in line.strip("|").split("|")] for line in results)
+    return [(line[heads.index("attack")], line[heads.index("defense")]) for line in lines]
+
+
+def _in_csv(block: Block) -> list[tuple[str, str]]:
+    return list(pd.read_csv(StringIO(csv([block])))[["attack", "defense"]].itertuples(index=False, name=None))
 
 
 @pytest.mark.parametrize(
