@@ -6,13 +6,41 @@ written with, ``bench.records.note_types``.
 
 import json
 import math
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from bench.records.note_types import Activations, Agreement, ChannelActivations, ClassStatistic, ShiftTruth, StreamCurve
+from bench.records.note_types import (
+    KINDS,
+    Activations,
+    Agreement,
+    ChannelActivations,
+    ClassStatistic,
+    ShiftTruth,
+    StreamCurve,
+)
 
 _Note = TypeVar("_Note", bound=BaseModel)
+
+
+class Noted(str):
+    """The JSON text of a record's notes. However many figures and tables read it, it is parsed and checked once."""
+
+    def note(self, name: str, kind: type[_Note]) -> _Note | None:
+        """The note of this name; None where there is none, or one that is not of its ``kind``."""
+        if name not in self._checked:
+            self._checked[name] = _checked(self._values.pop(name, None), kind)
+        return cast("_Note | None", self._checked[name])
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        """What is not checked yet. Free notes are let go: they may be large, and reports do not show them."""
+        return {name: value for name, value in parsed(self, {}).items() if name in KINDS}
+
+    @cached_property
+    def _checked(self) -> dict[str, BaseModel | None]:
+        return {}
 
 
 def parsed(text: str, default: Any) -> Any:
@@ -63,7 +91,12 @@ def texts(text: str) -> dict[str, str]:
 
 
 def _read(diagnostics: str, name: str, kind: type[_Note]) -> _Note | None:
+    noted = diagnostics if isinstance(diagnostics, Noted) else Noted(diagnostics)
+    return noted.note(name, kind)
+
+
+def _checked(value: Any, kind: type[_Note]) -> _Note | None:
     try:
-        return kind.model_validate(parsed(diagnostics, {}).get(name))
+        return None if value is None else kind.model_validate(value)
     except ValidationError:
         return None

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.records import printable
+from bench.reports.diagnostics import Noted
 from bench.reports.identity import KINDS, agreeing
 
 AVERAGE = "Average"  # heading of the row of means over attacks
@@ -100,6 +101,7 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
         out[name] = pd.to_numeric(_column(out, name), errors="coerce").clip(0, 2**53).fillna(0).astype("int64")
     for name in TEXTS:
         out[name] = _texts(_column(out, name)) if name in _RAW else _printable(_column(out, name))
+    out["diagnostics"] = pd.Series([Noted(text) for text in out["diagnostics"]], index=out.index, dtype=object)
     for name in KINDS:
         label = _printable(_column(out, f"{name}_label"))
         out[f"{name}_label"] = label.where(label != "", _printable(out[name]))

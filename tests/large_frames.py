@@ -42,7 +42,7 @@ def _record(a: int, attack: str, d: int, defense: str, seed: int, noted: bool, r
     measured |= dict(zip(["acc_before", "asr_before", "ra_before"], before, strict=True))
     if attack == "none":
         measured |= dict.fromkeys(["asr", "ra", "asr_before", "ra_before"], np.nan)
-    group = 0 if d == 0 else (d - 1) * len(GIVEN) // 26
+    group = 0 if d == 0 else min((d - 1) * len(GIVEN) // 26, len(GIVEN) - 1)
     der = (measured["asr_before"] - measured["asr"] - max(0, before[0] - after[0]) + 1) / 2
     changed: dict[str, Any] = {"der": np.nan if attack == "none" or d == 0 else der}
     changed |= {"knowledge": GIVEN[group], "oracle": GIVEN[group] == "everything", "attack_label": attack}
