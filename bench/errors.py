@@ -13,6 +13,10 @@ _LOOKED_AT = 100_000  # characters of a message
 class RequestError(ValueError):
     """A wrong request. The message is one line that names the value and what was expected."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it: that line, without the way through this package, where nothing is wrong."""
+        return [f"{type(self).__name__}: {neutral(str(self))}"]
+
 
 class OptionError(RequestError):
     """A wrong option. ``option`` is its name as ``bench.run`` takes it, or None if several do not go together."""

@@ -172,7 +172,7 @@ class Screen(Lines):
             Text(f"{self.done}/{self.total} stages", style="bold"),
             ProgressBar(total=max(1, self.total), completed=self.done, width=30),
             Text(f"elapsed {_clock(now - self.began)}"),
-            Text(self._left_for_a_while(now), style="cyan"),
+            Text(self.left_told(now), style="cyan"),
         )
         rows = Table.grid(padding=(0, 1))
         for slot, (stage, began) in sorted(self.running.items()):
@@ -184,6 +184,10 @@ class Screen(Lines):
                 Text(_clock(now - began), style="dim"),
             )
         return Group(head, rows)
+
+    def left_told(self, now: float) -> str:
+        """How long it will still take, in words; nothing when all is done."""
+        return "" if self.keys and not self.remaining else self._left_for_a_while(now)
 
     def _left_for_a_while(self, now: float) -> str:
         """The expected time left, looked at so seldom that it costs little where there are very many stages."""

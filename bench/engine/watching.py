@@ -12,6 +12,7 @@ from rich.console import Console
 from bench.engine.display import Screen, Silent
 from bench.engine.executor import Outcome
 from bench.engine.scheduler import Listener
+from bench.plan.stages import Stage
 
 _EVERY = 0.5  # seconds between two pictures in a notebook
 _WIDTH = 100  # characters of one
@@ -40,18 +41,30 @@ def _notebook() -> Any:
 
 
 class Notebook(Screen):
-    """As ``Screen``, in a notebook: the picture is one output of the cell, which changes. ``display``: IPython's."""
+    """As ``Screen``, in a notebook: the picture is one output of the cell, which changes. ``display``: IPython's.
+
+    There is none where nothing is to be done, and none of what was interrupted seems to run on.
+    """
 
     def __init__(self, display: Any) -> None:
+        self._over = False
         super().__init__(Console(file=sys.stdout, width=_WIDTH, force_jupyter=False, color_system=None))
         self._display, self._shown = display, 0.0
         self._handle: Any = None
 
     def __enter__(self) -> "Notebook":
-        self._handle = self._display(self._picture(), raw=True, display_id=True)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over = True
+        self.running.clear()
+        self._update()
+
+    def note(self, line: str) -> None:
+        super().note(line.replace("Ctrl-C", "interrupting"))  # nobody presses that in a notebook
+
+    def begin(self, stages: list[Stage], slots: int) -> None:
+        super().begin(stages, slots)
         self._update()
 
     def told_end(self, outcome: Outcome) -> None:
@@ -68,10 +81,15 @@ class Notebook(Screen):
         super().ended(outcome)
         self._update()  # the inline executor has no ticks while a stage runs
 
+    def left_told(self, now: float) -> str:
+        return "stopped" if self._over and self.remaining else super().left_told(now)
+
     def _update(self) -> None:
         self._shown = time.monotonic()
         if self._handle is not None:
             self._handle.update(self._picture(), raw=True)
+        elif self.keys:
+            self._handle = self._display(self._picture(), raw=True, display_id=True)
 
     def _picture(self) -> dict[str, str]:
         console = Console(file=io.StringIO(), width=_WIDTH, force_jupyter=False, color_system=None)

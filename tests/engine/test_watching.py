@@ -60,6 +60,7 @@ def test_a_notebook_shows_one_picture_that_changes(in_a_kernel, plan, monkeypatc
         assert "50%" in in_a_kernel.pictures[-1]
         listener.ended(Outcome(0, cell, "done", 1.0))
         assert "1/1 stages" in in_a_kernel.pictures[-1]
+        assert "left" not in in_a_kernel.pictures[-1]
     assert "\x1b" not in "".join(in_a_kernel.pictures)
 
 
@@ -68,3 +69,20 @@ def test_ipython_on_a_terminal_is_a_terminal(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with watched(None) as listener:
         assert type(listener) is Screen
+
+
+def test_a_notebook_shows_no_picture_where_nothing_is_to_be_done(in_a_kernel):
+    with watched(None) as listener:
+        listener.note("all is there")
+    assert in_a_kernel.pictures == []
+
+
+def test_what_was_interrupted_does_not_seem_to_run_on_in_a_notebook(in_a_kernel, plan):
+    cell = plan.cells[0]
+    with pytest.raises(KeyboardInterrupt), watched(None) as listener:
+        listener.begin([cell], 1)
+        listener.started(0, cell)
+        raise KeyboardInterrupt
+    assert "0/1 stages" in in_a_kernel.pictures[-1]
+    assert "stopped" in in_a_kernel.pictures[-1]
+    assert cell.title not in in_a_kernel.pictures[-1]
