@@ -1,15 +1,18 @@
-"""How often bench scan is right: the rates that it prints, counted in the records of a store.
+"""How often bench scan is right: the rates that it prints, counted in the records of stores and of files.
 
-    python benchmarks/scan_rates.py STORE --seeds 11-14 [--methods bna,nc,tac] [--note TEXT] [--out FILE]
+    python benchmarks/scan_rates.py SOURCE… [--seeds 11-14] [--methods bna,nc,tac] [--note TEXT] [--out FILE]
 
-The store was filled beforehand, with victims that no threshold and no parameter of the methods was chosen on, by
+A source is a store, a file of records, or a folder with one. The rates in the package are those of
 
-    bench run --store STORE --attacks all --defenses none,bna,nc,tac --seeds 11-14
+    python benchmarks/scan_rates.py docs/results/scan docs/results/cifar10
 
-which gives every method the clean reference images that a scan would give it. Victims of other seeds are left out, and
-so are those whose attack had not worked (†) and those of which every class is a target. A measurement stands in the
-file (``bench/suspect/scan_rates.json`` by default) for each data set, model, recipe and number of images; one that is
-counted anew takes the place of the former. ``bench.suspect.rates`` has the file's schema.
+of victims that no threshold and no parameter of the methods was chosen on. They were made by ``bench run`` with
+``--attacks``, ``--defenses none,bna,nc,tac`` and ``--seeds``: every method had the clean reference images that a scan
+would give it. Victims of other seeds are left out, and so are those whose attack had not worked (†) and those of which
+every class is a target. A method that no record of a data set has is left out there, a victim that not all the others
+were run against too, and both are said. A measurement stands in the file (``bench/suspect/scan_rates.json`` by default)
+for each data set, model, recipe and number of images; those that are counted anew take the place of all former ones of
+the same data set and model. ``bench.suspect.rates`` has the file's schema.
 """
 
 import argparse
@@ -19,12 +22,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import __version__, provenance
+from bench import __version__
 from bench.cell.metrics import identification
-from bench.cell.validity import judged_records
+from bench.plan.registry import Registry
 from bench.plan.request import Request
+from bench.plugin.dataset import Dataset
 from bench.records import Record
-from bench.store.store import Store
+from bench.results import load
 from bench.suspect.rates import FILE, VERDICT, Counts, Measured, Rates
 from bench.suspect.verdict import combined
 
@@ -33,33 +37,53 @@ Setting = tuple[str, str, str, int]  # data set, model, recipe, images
 
 def main() -> None:
     asked = _arguments()
-    records = judged_records(Store(Path(asked.store), create=False))
-    found = measured(records, asked.seeds, asked.methods.split(","), asked.note)
-    if not found:
-        raise SystemExit(f"{asked.store}: no victim of these seeds that all of {asked.methods} were run against")
+    found = []
+    for source in asked.sources:
+        some = measured(load(source), asked.seeds, asked.methods.split(","), asked.note)
+        if not some:
+            raise SystemExit(f"{source}: no victim of these seeds that any of {asked.methods} were run against")
+        found += some
     out = Path(asked.out)
-    before = Rates.model_validate_json(out.read_text(encoding="utf-8")).measured if out.exists() else []
-    kept = [one for one in before if _setting(one) not in {_setting(new) for new in found}]
+    before = json.loads(out.read_text(encoding="utf-8"))["measured"] if out.exists() else []
+    anew = {(one.dataset, one.model) for one in found}
+    kept = [Measured.model_validate(one) for one in before if (one["dataset"], one["model"]) not in anew]
     text = json.dumps(Rates(measured=[*kept, *found]).model_dump(), indent=1)
     out.write_text(text + "\n", encoding="utf-8")
     for one in found:
-        print(_setting(one), {name: counts.model_dump() for name, counts in one.counts.items()})
+        print(f"{one.dataset} {one.model} {one.recipe}, {one.images} images")
+        for name, counts in one.counts.items():
+            print(f"  {name}: {counts.model_dump()}")
 
 
-def measured(records: Iterable[Record], seeds: Iterable[int], methods: list[str], note: str) -> list[Measured]:
-    """The counts in records of these seeds, for each setting, of each method and of the verdict that combines them."""
-    wanted = set(seeds)
+def measured(
+    records: Iterable[Record], seeds: Iterable[int] | None, methods: list[str], note: str = ""
+) -> list[Measured]:
+    """The counts in records, for each setting, of each method and of the verdict that combines them.
+
+    seeds: of the victims that count; None for all.
+    """
+    wanted = None if seeds is None else set(seeds)
     victims: dict[Setting, dict[str, dict[str, Record]]] = defaultdict(lambda: defaultdict(dict))
     for record in records:
-        if record.seed in wanted and record.defense_label in methods and record.evaluated_on == "test":
+        of_these = wanted is None or record.seed in wanted
+        if of_these and record.defense_label in methods and record.evaluated_on == "test":
             setting = record.dataset_label, record.model_label, record.recipe, record.reference
             victims[setting][record.victim_key][record.defense_label] = record
     found = []
     for setting, by_victim in sorted(victims.items()):
-        whole = [answers for answers in by_victim.values() if set(answers) == set(methods) and _counts(answers)]
-        if whole:
-            found.append(_measured(setting, whole, methods, note))
+        asked = [name for name in methods if any(name in answers for answers in by_victim.values())]
+        whole = [answers for answers in by_victim.values() if set(answers) == set(asked)]
+        _say_left_out(setting, set(methods) - set(asked), len(by_victim) - len(whole))
+        if counted := [answers for answers in whole if _counts(answers)]:
+            found.append(_measured(setting, counted, asked, note))
     return found
+
+
+def _say_left_out(setting: Setting, missing: set[str], victims: int) -> None:
+    if missing:
+        print(f"{setting[0]}: no records of {', '.join(sorted(missing))}: the verdict is that of the others")
+    if victims:
+        print(f"{setting[0]}: {victims} networks are left out that not all of these methods were run against")
 
 
 def _measured(setting: Setting, victims: list[dict[str, Record]], methods: list[str], note: str) -> Measured:
@@ -74,16 +98,25 @@ def _measured(setting: Setting, victims: list[dict[str, Record]], methods: list[
             counts[name][_outcome(classes, answers)] += 1
     return Measured(
         dataset=dataset,
+        shape=_shape(one_each[0]),
         model=model,
         recipe=recipe,
         attacks=sorted({record.attack_label for record in one_each if record.attack != "none"}),
         seeds=sorted({record.seed for record in one_each}),
         images=images,
-        date=provenance.now()[:10],
+        date=max(record.finished for answers in victims for record in answers.values())[:10],
         version=__version__,
         note=note,
+        parameters={name: json.loads(victims[0][name].defense_params) for name in methods},
         counts={name: _as_counts(counted) for name, counted in counts.items()},
     )
+
+
+def _shape(record: Record) -> tuple[int, int, int]:
+    """Channels, height and width of a record's images, as its data set says."""
+    dataset = Registry().create("dataset", record.dataset, json.loads(record.dataset_params))
+    assert isinstance(dataset, Dataset)
+    return dataset.spec.shape
 
 
 def _counts(answers: Mapping[str, Record]) -> bool:
@@ -131,14 +164,10 @@ def _as_counts(counted: Counter[str]) -> Counts:
     )
 
 
-def _setting(one: Measured) -> Setting:
-    return one.dataset, one.model, one.recipe, one.images
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("store")
-    parser.add_argument("--seeds", required=True, type=lambda text: Request.read({"seeds": text}).seeds)
+    parser.add_argument("sources", nargs="+")
+    parser.add_argument("--seeds", type=lambda text: Request.read({"seeds": text}).seeds)
     parser.add_argument("--methods", default="bna,nc,tac")
     parser.add_argument("--note", default="")
     parser.add_argument("--out", default=str(FILE))

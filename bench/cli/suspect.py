@@ -44,7 +44,7 @@ def scan(
     page = None if out is None else directory_named("out", out) / "index.html"
     from bench.api import open_registry
     from bench.suspect.brought import bring
-    from bench.suspect.methods import detectors, profile_for
+    from bench.suspect.methods import MANY, detectors, profile_for
     from bench.suspect.page import written_page
     from bench.suspect.scan import scan_subject
     from bench.suspect.told import scan_lines
@@ -52,7 +52,7 @@ def scan(
     registry = open_registry(chosen.plugin, complain)
     detectors(registry, chosen.defenses)  # so that a wrong one is said before any work
     brought = bring(checkpoint, chosen, registry)
-    methods = detectors(registry, chosen.defenses, profile_for(len(brought.subject.images)))
+    methods = detectors(registry, chosen.defenses, profile_for(len(brought.subject.images), MANY))
     for line in brought.pictures.notes:
         complain(line)
     found = scan_subject(brought.subject, methods, registry, chosen.seed, complain)

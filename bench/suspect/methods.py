@@ -26,6 +26,7 @@ from bench.plugin.values import Context, ImageSpec
 from bench.suspect.subject import Subject
 
 FEW = 1000  # images below which the parameters are those for few
+MANY = "cpu"  # the profile of a scan with more: that with which the methods were measured on real images
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,12 @@ class Method:
     defense: Defense
 
 
-def profile_for(images: int) -> str | None:
-    """The profile whose parameters suit so many images: quick is for few; None for the defenses' own defaults."""
-    return "quick" if images < FEW else None
+def profile_for(images: int, many: str | None = None) -> str | None:
+    """The profile whose parameters suit so many images: quick is for few; None for the defenses' own defaults.
+
+    many: the profile for more, ``MANY`` for a scan; a repair then has its own defaults.
+    """
+    return "quick" if images < FEW else many
 
 
 def detectors(registry: Registry, selection: str = "all", profile: str | None = "quick") -> list[Method]:

@@ -9,7 +9,6 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from bench import __version__, provenance
-from bench.suspect.rates import worth
 from bench.suspect.scan import Finding, Scan
 from bench.suspect.told import accuracy_line, heading, order, value_text
 from bench.suspect.verdict import RULE
@@ -25,7 +24,7 @@ def written_page(scan: Scan, facts: Mapping[str, str]) -> str:
         facts={**facts, "images": f"{scan.images}, {accuracy_line(scan)}"},
         verdict=scan.verdict.told(scan.classes),
         rule=RULE,
-        worth=worth([finding.method for finding in scan.findings]),
+        worth=scan.worth,
         headings=[heading(finding).split("\n") for finding in scan.done],
         rows=[(label, scan.classes[label], [value_text(one, label) for one in scan.done]) for label in shown],
         figure=_figure(scan) if scan.done else None,

@@ -17,6 +17,7 @@ from bench.plugin.values import Known, Secret
 from bench.records.note_types import ClassStatistic, TriggerPicture, TriggerPictures
 from bench.suspect import methods
 from bench.suspect.methods import Declined, Method, context_for
+from bench.suspect.rates import nearest, worth
 from bench.suspect.subject import Subject, accuracy, subject
 from bench.suspect.verdict import RULE, Verdict, combined
 from bench.toolbox.inference import precision_on
@@ -31,6 +32,7 @@ class Finding:
 
     status: "done", "declined" or "failed", and ``reason`` why. statistic: what ``values``, one a class, are; None where
     there is none. flagged: the classes that the method takes for targets. p_value: of its test, if it noted one.
+    parameters: what it was asked with; none where it declined.
     """
 
     method: str
@@ -43,6 +45,7 @@ class Finding:
     pictures: list[TriggerPicture] = field(default_factory=list, repr=False)
     log: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    parameters: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Scan:
     """What all methods say, and the verdict that combines them.
 
     accuracy: of the network on the images, in [0, 1]; None without labels. warnings: what makes the verdict worth less.
+    shape: channels, height and width of the images; one channel where all of a pixel's are the same.
     """
 
     findings: list[Finding]
@@ -58,6 +62,12 @@ class Scan:
     accuracy: float | None
     warnings: list[str]
     verdict: Verdict
+    shape: tuple[int, int, int] = (3, 32, 32)
+
+    @property
+    def worth(self) -> list[str]:
+        """Lines that say how often such a verdict is right."""
+        return worth(self.shape, self.images, {finding.method: finding.parameters for finding in self.findings})
 
     def __repr__(self) -> str:
         return f"<Scan: {self.verdict.told(self.classes)}>"
@@ -88,6 +98,7 @@ class Scan:
             "accuracy": self.accuracy,
             "warnings": self.warnings,
             "methods": findings,
+            "rates": [one.model_dump() for one in nearest(self.shape, self.images)],
         }
 
 
@@ -113,7 +124,7 @@ def scan(
     registry = open_plugins(plugin)
     selection = defenses if isinstance(defenses, str) else ",".join(defenses)
     on = subject(network, images, labels, device=device)
-    chosen = methods.detectors(registry, selection, methods.profile_for(len(on.images)))
+    chosen = methods.detectors(registry, selection, methods.profile_for(len(on.images), methods.MANY))
     return scan_subject(on, chosen, registry, seed, note)
 
 
@@ -129,7 +140,7 @@ def scan_subject(
     verdict = combined({finding.method: finding.flagged for finding in findings if finding.status == "done"})
     correct = accuracy(on.network, on.images) if on.labelled else None
     names = [on.name(label) for label in range(on.spec.classes)]
-    return Scan(findings, names, len(on.images), correct, _warnings(on, correct), verdict)
+    return Scan(findings, names, len(on.images), correct, _warnings(on, correct), verdict, _shape(on))
 
 
 def _asked(method: Method, on: Subject, registry: Registry, seed: int) -> Finding:
@@ -162,7 +173,14 @@ def _asked(method: Method, on: Subject, registry: Registry, seed: int) -> Findin
         pictures=pictures,
         log=log,
         seconds=seconds,
+        parameters=defense.model_dump(mode="json"),
     )
+
+
+def _shape(on: Subject) -> tuple[int, int, int]:
+    channels, height, width = on.spec.shape
+    images = on.images.images
+    return (1 if bool((images == images[:, :1]).all()) else channels), height, width
 
 
 def _warnings(on: Subject, correct: float | None) -> list[str]:

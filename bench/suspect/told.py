@@ -3,7 +3,6 @@
 from typing import Any
 
 from bench.records.texts import printable
-from bench.suspect.rates import worth
 from bench.suspect.repair import Repaired
 from bench.suspect.scan import Finding, Scan
 from bench.suspect.verdict import RULE
@@ -24,7 +23,7 @@ def scan_lines(scan: Scan, facts: dict[str, str]) -> list[Any]:
         *lines,
         scan.verdict.told(scan.classes),
         f"rule: {RULE}",
-        *worth([finding.method for finding in scan.findings]),
+        *scan.worth,
     ]
 
 

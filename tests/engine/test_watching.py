@@ -79,10 +79,15 @@ def test_a_notebook_shows_no_picture_where_nothing_is_to_be_done(in_a_kernel):
 
 def test_what_was_interrupted_does_not_seem_to_run_on_in_a_notebook(in_a_kernel, plan):
     cell = plan.cells[0]
-    with pytest.raises(KeyboardInterrupt), watched(None) as listener:
-        listener.begin([cell], 1)
-        listener.started(0, cell)
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with watched(None) as listener:
+            listener.begin([cell], 1)
+            listener.started(0, cell)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert "0/1 stages" in in_a_kernel.pictures[-1]
     assert "stopped" in in_a_kernel.pictures[-1]
     assert cell.title not in in_a_kernel.pictures[-1]

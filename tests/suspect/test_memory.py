@@ -81,6 +81,15 @@ def test_methods_have_the_parameters_for_as_few_images_as_there_are(images, prof
     assert ({name: chosen[name] for name in quick} == quick) == (profile == "quick")
 
 
+@pytest.mark.parametrize(("images", "profile"), [(200, "quick"), (2500, "cpu")])
+def test_a_scan_asks_with_the_parameters_that_its_rates_were_measured_with(images, profile):
+    chosen = methods.detectors(Registry(), "bna,nc,tac", methods.profile_for(images, methods.MANY))
+    for method in chosen:
+        expected = PROFILES[profile].parameters.get(method.defense.name, {})
+        dumped = method.defense.model_dump()
+        assert {name: dumped[name] for name in expected} == expected
+
+
 @pytest.mark.parametrize(
     ("flagged", "targets"),
     [

@@ -70,28 +70,90 @@ def test_rates_are_counted_for_each_method_and_for_the_verdict(script):
     assert (found.attacks, found.seeds, found.images) == (["badnets", "blend", "sig", "wanet"], [11, 12], 200)
 
 
-def test_a_scan_prints_the_rates_of_its_methods_and_says_what_is_not_measured(monkeypatch):
-    counts = {"right": 17, "wrong": 1, "none": 1, "false_alarms": 0, "benign": 10}
-    measured = Measured(
-        dataset="mnist5k",
+def test_a_method_without_records_is_left_out_and_a_victim_that_not_all_were_run_against(script, capsys):
+    records = [cell(attack, method, [1]) for attack in ("badnets", "blend") for method in ("bna", "tac")]
+    records += [cell("wanet", "tac", [1])]
+    [found] = script.measured(records, None, ["bna", "nc", "tac"])
+    assert (list(found.counts), sorted(found.parameters)) == (["verdict", "bna", "tac"], ["bna", "tac"])
+    assert found.attacks == ["badnets", "blend"]
+    said = capsys.readouterr().out
+    assert "no records of nc" in said
+    assert "1 networks are left out" in said
+
+
+def test_what_was_measured_with_is_kept(script):
+    made = cell("badnets", "tac", [1], dataset="cifar10", defense_params='{"beta": 2.0}', finished="2026-01-02T03:04")
+    [found] = script.measured([made], None, ["tac"])
+    assert (found.shape, found.parameters, found.date) == ((3, 32, 32), {"tac": {"beta": 2.0}}, "2026-01-02")
+
+
+def measured(dataset: str, shape: tuple[int, int, int], images: int, right: int, benign: int = 10) -> Measured:
+    """A measurement of 19 victims with ``tac`` and ``nc``."""
+    counts = {"right": right, "wrong": 18 - right, "none": 1, "false_alarms": 1, "benign": benign}
+    return Measured(
+        dataset=dataset,
+        shape=shape,
         model="resnet18",
         recipe="quick",
         attacks=["badnets"],
-        seeds=[11, 12],
-        images=200,
+        seeds=[11, 12, 13],
+        images=images,
         date="2026-01-01",
         version="0.1.0",
-        counts={"verdict": counts, "tac": counts},
+        parameters={"tac": {"beta": 2.0, "sizes": [1, 2]}, "nc": {}},
+        counts={"verdict": counts, "tac": counts, "nc": counts},
     )
-    monkeypatch.setattr(rates, "rates", lambda: Rates(measured=[measured]))
-    lines = rates.worth(["tac", "mine"])
-    assert "seeds 11, 12, 200 images" in lines[0]
-    assert lines[1:] == [
-        "  verdict: of 19 attacked networks right 17, another class 1, none 1; of 10 benign ones 0 false alarms",
-        "  tac: of 19 attacked networks right 17, another class 1, none 1; of 10 benign ones 0 false alarms",
-        "  mine: not yet measured",
-    ]
 
 
-def test_the_file_in_the_package_fits_its_schema():
-    assert isinstance(Rates.model_validate_json(rates.FILE.read_text()), Rates)
+@pytest.fixture
+def known(monkeypatch):
+    """Measurements on digits and on real images."""
+    both = Rates(measured=[measured("digits", (1, 28, 28), 200, 17), measured("photos", (3, 32, 32), 2500, 9, 1)])
+    monkeypatch.setattr(rates, "rates", lambda: both)
+
+
+@pytest.mark.parametrize(
+    ("shape", "images", "first"),
+    [
+        ((1, 28, 28), 200, "digits (grey, 28x28)"),
+        ((1, 32, 32), 2500, "digits (grey, 28x28)"),
+        ((3, 32, 32), 200, "photos (colour, 32x32)"),
+        ((3, 224, 224), 60, "photos (colour, 32x32)"),
+    ],
+)
+def test_a_scan_prints_the_rates_on_the_kind_of_images_that_is_nearest(known, shape, images, first):
+    lines = rates.worth(shape, images, {})
+    assert f"measured on {first}, the nearest to these images: resnet18, recipe quick" in lines[0]
+    assert "seeds 11-13" in lines[0]
+    [other] = {"digits (grey, 28x28)", "photos (colour, 32x32)"} - {first}
+    assert lines[-1].startswith(f"  on {other}, verdict of tac, nc: of 19 attacked networks")
+
+
+def test_a_scan_prints_the_rates_of_its_methods_and_says_what_is_not_measured(known):
+    lines = rates.worth((1, 28, 28), 200, {"tac": {"beta": 2.0, "sizes": (1, 2)}, "mine": {}})
+    # Wilson's interval of 17 of 19, written out
+    share, z, n = 17 / 19, 1.959964, 19
+    centre, half = share + z * z / (2 * n), z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
+    low, high = (100 * (centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
+    told = f"of 19 attacked networks 17 right [{low:.0f}–{high:.0f} %], 1 another class, 1 none; of 10 benign "
+    assert lines[1].startswith(f"  verdict of tac, nc: {told}")
+    assert lines[2].startswith(f"  tac: {told}")
+    assert "parameters" not in lines[2]
+    assert lines[3] == "  mine: not yet measured"
+
+
+def test_few_networks_and_other_parameters_are_said(known):
+    lines = rates.worth((3, 32, 32), 200, {"tac": {"beta": 4.0, "sizes": (1, 2)}})
+    assert "these are few networks, 19 attacked and 1 benign" in lines[1]
+    assert lines[3].endswith("(measured with other parameters than here: beta)")
+
+
+def test_the_file_in_the_package_is_what_the_records_in_the_repository_say(script, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(FILE.parents[1])
+    out = tmp_path / "rates.json"
+    command = ["docs/results/scan", "docs/results/cifar10"]
+    assert f"python benchmarks/scan_rates.py {' '.join(command)}\n" in script.__doc__
+    monkeypatch.setattr(sys, "argv", ["scan_rates.py", *command, "--out", str(out)])
+    script.main()
+    made, kept = (Rates.model_validate_json(path.read_text()) for path in (out, rates.FILE))
+    assert made == kept, "the records were changed: run the command in benchmarks/scan_rates.py"
