@@ -59,6 +59,7 @@ def missing(expected: str, printed: str) -> list[str]:
 
 
 def _plain(line: str) -> str:
+    line = re.sub(r" \(\d+:\d\d:\d\d\)$", "", line)  # what pytest adds on a slow machine
     return " ".join(re.sub(r"–|-?\d+(\.\d+)?(e[-+]?\d+)?\*?", "#", line).replace("─", "").split())
 
 

@@ -78,6 +78,7 @@ def test_the_page_on_defenses_has_ten_steps():
 
 def test_a_line_that_is_not_printed_is_missed_and_numbers_may_differ():
     assert followed.missing("badnets  98.1 –\nclip 3*\n", "x\n badnets 97 4.0\nclip 3\n") == []
+    assert followed.missing("2 passed in 9.12s", "2 passed in 80.83s (0:01:20)\n") == []
     assert followed.missing("ok name 'clip'\nFAIL … global …", "ok name 'clap'\nFAIL random global numbers") == [
         "ok name 'clip'"
     ]
