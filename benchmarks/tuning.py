@@ -161,15 +161,17 @@ def tune(grid: Grid, **how: Any) -> dict[str, Any]:
     """Run a grid and choose. Returns the grid, what was found of every value and victim, and the value chosen."""
     check(grid)
     figures, commands = [], []
+    commits: set[str] = set()
     for value in grid.candidates:
         options = {**grid.options(), "defenses": grid.selection(value)}
         results = bench.run(**options, **how)
         figures.append({"value": value, **summary(results.frame), "cells": cells(results.frame)})
         commands.append(options)
+        commits |= {record.commit for record in results.records if record.commit}
     return {
         "grid": grid.model_dump(mode="json"),
         "version": bench.__version__,
-        "commit": sorted({record.commit for record in results.records if record.commit}),
+        "commit": sorted(commits),
         "requests": json.loads(json.dumps(commands, default=str)),
         "figures": json.loads(pd.Series(figures).to_json(orient="values", double_precision=6)),
         "chosen": chosen(figures, grid.published),

@@ -129,7 +129,7 @@ def test_a_plugin_with_its_defaults_or_those_of_quick_has_the_parameters_that_it
         for profile in ({}, PROFILES["quick"].parameters.get(name, {})):
             plugin = REGISTRY.create(kind, name, profile)
             parameters.setdefault(name, []).append(plugin.model_dump(mode="json"))
-    assert hashlib.sha256(identity.canonical(parameters).encode()).hexdigest()[:16] == "96eff880621827c0"
+    assert hashlib.sha256(identity.canonical(parameters).encode()).hexdigest()[:16] == "01ef8b5ef743fdab"
 
 
 def test_on_cpus_tac_and_bna_have_their_own_form_beside_the_published_one():
@@ -140,4 +140,4 @@ def test_on_cpus_tac_and_bna_have_their_own_form_beside_the_published_one():
     filled_in = {name: shown["tac"].pop(name) for name in ("crop", "flip")}
     assert filled_in == {"crop": 0, "flip": False}  # as the digits have them
     assert shown["tac"] == REGISTRY.create("defense", "tac", {}).model_dump(mode="json")
-    assert shown["ft"] == shown["ft[paper]"] | {"epochs": 20}
+    assert shown["ft"] == shown["ft[paper]"] | {"epochs": 20, "learning_rate": 0.1}
