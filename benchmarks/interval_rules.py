@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from bench.reports.uncertainty.intervals import of_share, wilson
+from bench.reports.uncertainty.intervals import between_0_and_1, wilson
 from bench.reports.uncertainty.quantiles import quantile
 from bench.reports.uncertainty.spread import Spread
 
@@ -47,7 +47,7 @@ class Figure:
         if not less:
             own = spread.own().half[column]
             chosen = spread.victims[:, column, column], spread.images[column, column], spread.both[column, column]
-            return cls(figures[:, column], parts[:, :, column], *chosen, spread.own_floor, float(own), eligible)
+            return cls(figures[:, column], parts[:, :, column], *chosen, spread.floor, float(own), eligible)
         pair = np.ix_([column, less], [column, less])
         sign = np.array([1.0, -1.0])
         victims = np.array([sign @ own[pair] @ sign for own in spread.victims])
@@ -96,8 +96,7 @@ def as_reported(figure: Figure) -> Ends:
 
 def squares(figure: Figure) -> Ends:
     """Satterthwaite's degrees of freedom; with fewer than four, half-widths added by their squares. Symmetric."""
-    floor = figure.floor or 2 / (figure.eligible + 2) ** 2 / len(figure.victims)
-    more, total = max(figure.images + floor - figure.both, 0), figure.victims.sum()
+    more, total = max(figure.images + figure.floor - figure.both, 0), figure.victims.sum()
     of_seeds = (figure.victims**2).sum() / figure.freedom
     if figure.freedom * len(figure.victims) < 4:
         half = np.sqrt(quantile(total**2 / of_seeds) ** 2 * total + quantile(np.inf) ** 2 * more) if total else np.nan
@@ -155,7 +154,7 @@ def studentised(figure: Figure) -> Ends:
 
 def _of_share(figure: Figure, half: float) -> Ends:
     share = np.array([figure.mean])
-    low, high = of_share(share, np.array([half])) if half > 0 else wilson(share, np.array([figure.eligible]))
+    low, high = between_0_and_1(share, np.array([half])) if half > 0 else wilson(share, np.array([figure.eligible]))
     return float(low[0]), float(high[0])
 
 

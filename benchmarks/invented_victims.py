@@ -109,23 +109,26 @@ CHOICE = {
     "seeds differ little": World((2.5, 3.0, -2.0), ((2.0, -2.0, 1.0), (1.8, -1.0, 0.5)), hard=2.0, seeds=0.05),
     "near the ends": World((4.5, 6.0, -4.0), ((4.2, -4.5, 3.0), (3.8, -4.0, 3.0)), hard=1.0, seeds=0.3),
     "seeds differ strongly": World((2.5, 2.0, -2.0), ((2.0, -4.5, 0.0), (1.0, -2.2, 0.5)), hard=1.0, seeds=1.0),
-}
-"""Worlds that rules were compared on, and chosen by."""
-FRESH = {
-    "ordinary": World(
-        (3.0, 4.0, -3.0), ((2.7, -3.2, 2.0), (2.4, -2.6, 1.6)), hard=1.2, seeds=0.4, images=300, uneven=(1.5, 0.5, 1.0)
-    ),
-    "half works": World((1.2, 2.5, -1.5), ((1.0, 0.3, 0.2), (0.8, -0.4, 0.1)), hard=0.8, seeds=0.2, images=800),
-    "seeds almost alike": World(
-        (2.0, 3.5, -1.8), ((1.7, -2.4, 0.9), (1.6, -1.7, 0.7)), hard=2.5, seeds=0.1, images=400
-    ),
     "rare, seeds far apart": World(
         (3.5, 5.0, -4.5), ((3.3, -5.0, 2.8), (3.0, -3.5, 2.2)), hard=1.4, seeds=0.9, images=600, peaked=True
     ),
 }
+"""Worlds that rules were compared on, and chosen by."""
+FRESH = {
+    "ordinary": World(
+        (2.6, 3.6, -2.5), ((2.3, -2.8, 1.5), (2.1, -2.2, 1.2)), hard=1.3, seeds=0.35, images=350, uneven=(0.6, 1.4, 1.0)
+    ),
+    "half works": World((1.5, 2.0, -1.0), ((1.2, 0.1, 0.4), (1.1, -0.6, 0.3)), hard=0.7, seeds=0.25, images=700),
+    "seeds almost alike": World(
+        (2.2, 4.0, -2.0), ((1.9, -2.1, 1.1), (1.7, -1.5, 0.8)), hard=2.2, seeds=0.12, images=450
+    ),
+    "seeds far apart": World(
+        (3.8, 4.5, -4.0), ((3.6, -4.7, 3.0), (3.2, -3.8, 2.4)), hard=1.6, seeds=0.8, images=550, peaked=True
+    ),
+}
 """Worlds that had no part in the choice: with other shares, difficulties, numbers of images and distributions."""
 CHOICE_ATTACKS = {1: (0.0,), 4: (-0.5, 0.0, 0.3, 0.6)}
-FRESH_ATTACKS = {1: (0.2,), 5: (-0.8, -0.2, 0.1, 0.5, 1.0)}
+FRESH_ATTACKS = {1: (-0.1,), 5: (-0.9, -0.3, 0.2, 0.4, 0.9)}
 
 
 def with_equal_defenses(world: World, defenses: int = 5) -> World:

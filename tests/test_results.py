@@ -66,6 +66,13 @@ def test_the_table_is_the_one_that_a_run_prints(results):
     assert max(map(len, table.splitlines())) <= 100
 
 
+def test_the_marks_of_a_table_are_by_what_became_of_every_test_image(results, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("bench.cell.outcomes.outcomes", lambda store, damaged: lambda *keys: asked.append(keys))
+    Results(results.records, store=Store(tmp_path / "s").root).table(100)
+    assert set(asked) == {(cell.key, cell.victim_key) for cell in results.records if cell.status == "done"}
+
+
 def test_a_notebook_shows_the_table_and_no_markup_of_a_plugin(results):
     shown = results._repr_html_()
     assert "badnets" in shown

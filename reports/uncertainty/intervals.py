@@ -19,14 +19,17 @@ Limits = dict[str, tuple[Array, Array]]
 def limits_of_attack(samples: Samples, attack: int) -> Limits:
     """The intervals of one attack's row of figures, whether its victims count in averages or not.
 
-    With several seeds, from their spread, and from the test images where their outcomes are known: Wilson's of a share
-    (``of_share``), Student's of DER. With one seed, Wilson's of a share, from its test images; of DER, from their
-    outcomes, or none where these are not known.
+    With several seeds, from their spread, and from the test images where their outcomes are known. With one seed,
+    Wilson's of a share, from its test images; of DER, from their outcomes, or none where these are not known.
     """
     limits: Limits = {}
     for metric in METRICS:
         found = _of_row(samples, metric, attack)
-        limits[metric] = _ends(found) if metric not in PARTS else _ends_of_row(samples, metric, attack, found)
+        limits[metric] = (
+            between_0_and_1(found.mean, found.half)
+            if metric not in PARTS
+            else _ends_of_row(samples, metric, attack, found)
+        )
     return limits
 
 
@@ -36,7 +39,7 @@ def limits_of_average(samples: Samples, rows: Rows) -> Limits:
     for metric in METRICS if rows else ():
         found = _of_victims(samples, metric, rows)
         if metric not in PARTS:
-            limits[metric] = _ends(found)
+            limits[metric] = between_0_and_1(found.mean, found.half)
             continue
         counts = [samples.image_count(metric, attack, seed) for attack, seeds in rows for seed in seeds]
         fewest = min(filter(None, counts), default=0)
@@ -61,18 +64,23 @@ def wilson(share: Array, count: Array) -> tuple[Array, Array]:
     return np.asarray(low), np.asarray(high)
 
 
-def of_share(share: Array, half: Array) -> tuple[Array, Array]:
-    """Wilson's interval of a share with as many images as give it a symmetric interval of half-width ``half``.
+def between_0_and_1(mean: Array, half: Array) -> tuple[Array, Array]:
+    """The interval of a figure whose symmetric one would have half the width ``half``; NaN where that is not above 0.
 
-    So it has Wilson's form whatever the error is from: seeds, images or both. NaN where ``half`` is not above 0, or the
-    share is 0 or 1. Dean and Pagano, Statistics in Medicine 34 (2015), compare such intervals of clustered data.
+    It is Wilson's of a share of as many images as would vary like that, whatever the error is from: seeds, images or
+    both. Dean and Pagano, Statistics in Medicine 34 (2015), compare such intervals of clustered data. At 0 and at 1 no
+    number of images varies so, and the symmetric interval is cut off.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.where(half > 0, half**2 / (share * (1 - share)), np.nan)
-        ratio[~np.isfinite(ratio)] = np.nan
-        middle = (share + ratio / 2) / (1 + ratio)
-        wide = np.sqrt(ratio * share * (1 - share) + ratio**2 / 4) / (1 + ratio)
-    return middle - wide, middle + wide
+        inside = mean * (1 - mean)
+        ratio = np.where(half > 0, half**2 / inside, np.nan)
+        middle = (mean + ratio / 2) / (1 + ratio)
+        wide = np.sqrt(ratio * inside + ratio**2 / 4) / (1 + ratio)
+    cut = (half > 0) & (inside <= 0)
+    return (
+        np.where(cut, np.maximum(mean - half, 0), middle - wide),
+        np.where(cut, np.minimum(mean + half, 1), middle + wide),
+    )
 
 
 @dataclass(frozen=True)
@@ -82,11 +90,6 @@ class _Found:
 
     mean: Array
     half: Array
-
-
-def _ends(found: _Found) -> tuple[Array, Array]:
-    half = np.where(found.half > 0, found.half, np.nan)
-    return np.clip(found.mean - half, 0, 1), np.clip(found.mean + half, 0, 1)
 
 
 def _ends_of_row(samples: Samples, metric: str, attack: int, found: _Found) -> tuple[Array, Array]:
@@ -100,7 +103,7 @@ def _ends_of_row(samples: Samples, metric: str, attack: int, found: _Found) -> t
 
 def _ends_of_share(found: _Found, images: Array) -> tuple[Array, Array]:
     """``images`` (C,) is above 0 for the shares that are judged by so many images alone."""
-    low, high = of_share(found.mean, found.half)
+    low, high = between_0_and_1(found.mean, found.half)
     if not images.any():
         return low, high
     alone = wilson(found.mean, images)

@@ -36,13 +36,17 @@ class Errors:
     @classmethod
     def of_sum(cls, victims: Array, freedom: Array, images: Array, both: Array) -> "Errors":
         """From the variances of figures (…): of ``victims``, those of each attack (A, …) with their degrees of
-        ``freedom``, and of the ``images``, less what ``both`` tell; NaN where they are not known."""
+        ``freedom``, and of the ``images``, less what ``both`` tell; NaN where they are not known.
+
+        Of seeds that agree to the last image, the images alone tell.
+        """
         seen, shown = ~np.isnan(victims).any(axis=0), ~np.isnan(images)
         of_seeds = np.where(seen, victims, 0)
         of_images = np.where(shown, images, 0)
         more = np.where(seen, np.maximum(of_images - both, 0), of_images)
         total = of_seeds.sum(axis=0)
         variance = np.where(seen | shown, total + more, np.nan)
+        variance = np.where(shown & (variance <= 0), of_images, variance)
         with np.errstate(invalid="ignore", divide="ignore"):
             weight = np.where(variance > 0, total / variance, seen.astype(float))
         return cls(np.sqrt(np.maximum(variance, 0)), _freedom(of_seeds, freedom), weight)
@@ -64,7 +68,7 @@ class Spread:
     victims (A, C, C): from the spread over seeds, each attack's part, NaN where there is one seed; ``freedom`` (A, C,
     C) are its degrees of freedom. images (C, C): from the test images, NaN where they are not known; ``both`` (C, C):
     what the two have in common. ``floor``: the variance of a difference that is left where all images agree;
-    ``own_floor`` that of a mean, 0 for a share, whose interval asks for none.
+    ``own_floor`` that of a mean, 0 for a share, whose interval is then that of its images alone.
     """
 
     mean: Array
@@ -79,7 +83,8 @@ class Spread:
         """The errors of the means, (C,)."""
         places = np.arange(len(self.mean))
         chosen = (..., places, places)
-        images = self.images[chosen] + self.own_floor
+        images = self.images[chosen]
+        images = np.where(images == 0, self.own_floor, images)
         return Errors.of_sum(self.victims[chosen], self.freedom[chosen], images, self.both[chosen])
 
     def differences(self) -> Errors:

@@ -40,10 +40,13 @@ def words(folder, *more: str) -> list[str]:
     return ["run", "--plugin", str(tiny.plugins(folder)), *grid, *chosen, *more]
 
 
-def test_a_run_ends_with_the_next_command_and_hints_that_work_as_printed(tmp_path, capsys):
+def test_a_run_ends_with_the_next_command_and_hints_that_work_as_printed(tmp_path, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr("bench.cell.outcomes.outcomes", lambda store, damaged: lambda *keys: asked.append(keys))
     status, out, err = bench(capsys, *words(tmp_path, "--log", str(tmp_path / "run.log"), "--verbose"))
     assert status == 1
     assert "DER" in out
+    assert asked  # the marks are by what became of every test image, as a report's are
     *_, failed, last = err.splitlines()
     assert re.fullmatch(
         r"2 cells \(1 done, 1 failed\) in \d+ s, kept in .*a store; .*: bench report --store '.*'", last

@@ -19,7 +19,7 @@ from statsmodels.stats.proportion import proportion_confint
 from bench.records.outcomes import MASKS, Outcomes
 from bench.reports.blocks import AVERAGE, blocks
 from bench.reports.uncertainty.interval_table import interval_table
-from bench.reports.uncertainty.intervals import of_share
+from bench.reports.uncertainty.intervals import between_0_and_1
 from bench.reports.uncertainty.record_limits import with_limits
 from bench.reports.uncertainty.spread import Errors, spread
 from bench.reports.uncertainty.tests import p_values
@@ -37,13 +37,6 @@ def coverage() -> Iterator[ModuleType]:
     sys.path.remove(folder)
     for name in ("coverage", "interval_rules", "invented_victims"):
         del sys.modules[name]
-
-
-def test_over_seeds_the_interval_is_student_s() -> None:
-    ders = [0.70, 0.72, 0.77]
-    [block] = blocks(pd.concat([one_attack(a=der).assign(seed=seed) for seed, der in enumerate(ders)]))
-    stat = block.cells["blend", "a"].stat("der")
-    assert (stat.low, stat.high) == pytest.approx(stats.t.interval(0.95, 2, np.mean(ders), stats.sem(ders)))
 
 
 @pytest.mark.parametrize(("metric", "hits", "count"), [("acc", 990, 1000), ("asr", 0, 900), ("ra", 450, 900)])
@@ -66,25 +59,36 @@ def two_attacks() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def wilson_like(mean: float, variance: float, df: float) -> tuple[float, float]:
+    """Wilson's interval, by statsmodels, of as many images as give a share this variance, at Student's quantile."""
+    images = mean * (1 - mean) / variance
+    beyond = 2 * stats.norm.sf(stats.t.isf(0.025, df))  # at which the normal quantile is Student's
+    low, high = proportion_confint(mean * images, images, beyond, method="wilson")
+    return float(low), float(high)
+
+
 def test_an_average_over_attacks_has_the_interval_of_stratified_seeds() -> None:
     frame = two_attacks()
     own = frame[frame["defense"] == "bna"].groupby("attack")["der"]
     variances = own.var() / 3 / 4
     df = min(4, variances.sum() ** 2 / (variances**2 / 4).sum() - 2)  # Welch's: two and two for each attack
     stat = blocks(frame)[0].cells[AVERAGE, "bna"].stat("der")
-    expected = stats.t.interval(0.95, df, own.mean().mean(), variances.sum() ** 0.5)
-    assert (stat.low, stat.high) == pytest.approx((expected[0], min(1, expected[1])), rel=1e-6)
+    assert (stat.low, stat.high) == pytest.approx(wilson_like(own.mean().mean(), variances.sum(), df), rel=1e-6)
 
 
-def test_shares_over_seeds_have_wilson_s_interval_of_as_many_images_as_they_vary_like() -> None:
+@pytest.mark.parametrize("metric", ["acc", "asr", "der"])
+def test_over_seeds_an_interval_is_wilson_s_of_as_many_images_as_vary_like_the_seeds(metric: str) -> None:
     frame = two_attacks()
-    own = frame[(frame["defense"] == "bna") & (frame["attack"] == "sig")]["asr"]
-    images = own.mean() * (1 - own.mean()) / (own.var() / 3)
-    beyond = 2 * stats.norm.sf(stats.t.isf(0.025, 2))  # at which the normal quantile is Student's
-    expected = proportion_confint(own.mean() * images, images, beyond, method="wilson")
-    stat = blocks(frame)[0].cells["sig", "bna"].stat("asr")
-    assert (stat.low, stat.high) == pytest.approx(expected)
+    own = frame[(frame["defense"] == "bna") & (frame["attack"] == "sig")][metric]
+    stat = blocks(frame)[0].cells["sig", "bna"].stat(metric)
+    assert (stat.low, stat.high) == pytest.approx(wilson_like(own.mean(), own.var() / 3, 2))
     assert 0 < stat.low < own.mean() < stat.high < 1
+
+
+@pytest.mark.parametrize(("mean", "half", "expected"), [(1.0, 0.1, (0.9, 1)), (0.0, 0.1, (0, 0.1)), (0.5, 0.0, None)])
+def test_at_the_ends_an_interval_is_cut_off(mean: float, half: float, expected: tuple[float, float] | None) -> None:
+    (low,), (high,) = between_0_and_1(np.array([mean]), np.array([half]))
+    assert (low, high) == pytest.approx(expected or (np.nan, np.nan), nan_ok=True)
 
 
 @pytest.mark.parametrize(("low", "seeds"), [(0.01, 3), (0.01, 5), (0.1, 3), (0.9, 4)])
@@ -94,7 +98,7 @@ def test_intervals_of_shares_cover_where_seeds_differ_strongly(low: float, seeds
     shares = rng.binomial(450, expit(odds)) / 450
     truth = expit(np.log(low / (1 - low)) + rng.normal(size=100_000)).mean()
     half = stats.t.isf(0.025, seeds - 1) * shares.std(axis=1, ddof=1) / seeds**0.5
-    ends = of_share(shares.mean(axis=1), half)
+    ends = between_0_and_1(shares.mean(axis=1), half)
     known = ~np.isnan(ends[0])
     assert np.mean(((ends[0] <= truth) & (truth <= ends[1]))[known]) > 0.9  # Student's cover 0.84 to 0.89
 
