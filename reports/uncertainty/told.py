@@ -3,7 +3,7 @@
 from bench.reports.blocks import AVERAGE, Block
 
 _SEEDS = "from the spread over the seeds of each attack, with Student's quantiles"
-_FORM = "Shares have Wilson's form, which stays between 0 and 100 %."
+_FORM = "They have Wilson's form, which stays between 0 and 100 %."
 _IMAGES = "the test images, whose outcomes are paired across seeds, attacks and defenses"
 
 
