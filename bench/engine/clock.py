@@ -107,6 +107,11 @@ class Clock:
         """Whether a cell of this setting and this defense, with its parameters, has ended."""
         return (setting_of(cell.victim), variant_of(cell)) in self._cells
 
+    def of_this_run(self, cell: CellStage) -> tuple[float, int]:
+        """The seconds of the cells of this setting and variant that ended in this run, and their number."""
+        mean = self._cells.get((setting_of(cell.victim), variant_of(cell)))
+        return (mean.total, mean.count) if mean is not None and mean.own else (0.0, 0)
+
     def has_seen_otherwise(self, cell: CellStage) -> bool:
         """Whether a cell of this defense has ended, with whatever parameters."""
         return any(name == cell.defense.name for _, (name, _) in self._cells)

@@ -1,5 +1,6 @@
 """How long all that is left of a run may take, by what its stages are expected to take and by those that run now."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from heapq import heapify, heappop, heappush
 
@@ -7,7 +8,7 @@ from bench.engine.clock import Clock, Setting, Variant, setting_of, variant_of
 from bench.plan.stages import CellStage, Stage, VictimStage
 
 OVERDUE = 1.5  # times as long as it has run so far: what a stage takes that has run longer than it was thought
-LONGER = 2.0  # times as long as its like have taken: from here on a stage says more of its like than these do
+LONGER = 2.0  # times as long as by the records: from here on a stage says more of its like in this run than they do
 KNOWN = 0.05  # share of a stage from which on its own progress says how long it takes
 
 
@@ -83,18 +84,28 @@ def _with_progress(clock: Clock, stages: Iterable[Stage], running: Mapping[str, 
 def _longer_than_thought(
     clock: Clock, stages: Iterable[Stage], running: Mapping[str, tuple[float, float]]
 ) -> dict[tuple[Setting, Variant], float]:
-    """What cells may take by those that run already longer than it was thought; by variant, and by defense alone."""
-    longer: dict[tuple[Setting, Variant], float] = {}
+    """What cells may take by those that run already longer than it was thought; by variant, and by defense alone.
+
+    These count like those of their variant that ended in this run.
+    """
+    found: dict[tuple[Setting, Variant], list[float]] = defaultdict(list)
+    ended: dict[tuple[Setting, Variant], tuple[float, int]] = {}
     for stage in stages if running else ():
-        if stage.key not in running or not isinstance(stage, CellStage):
-            continue
-        spent, share = running[stage.key]
-        most = (clock.expect(stage) or spent) * (LONGER if clock.has_seen(stage) else 1.0)
-        whole = spent / share if share >= KNOWN else OVERDUE * spent if spent > most else 0.0
-        if whole > most:
-            setting, own = setting_of(stage.victim), variant_of(stage)
-            for like in (own, (own[0], "")):
-                longer[setting, like] = max(longer.get((setting, like), 0.0), whole)
+        if stage.key in running and isinstance(stage, CellStage):
+            spent, share = running[stage.key]
+            like, (total, count) = (setting_of(stage.victim), variant_of(stage)), clock.of_this_run(stage)
+            by_records = clock.has_seen(stage) and not count
+            most = (clock.expect(stage) or spent) * (LONGER if by_records else 1.0)
+            whole = spent / share if share >= KNOWN else OVERDUE * spent if spent > most else 0.0
+            if whole > most:
+                found[like].append(whole)
+                ended[like] = total, count
+    longer: dict[tuple[Setting, Variant], float] = {}
+    for (setting, variant), wholes in found.items():
+        total, count = ended[setting, variant]
+        mean = (total + sum(wholes)) / (count + len(wholes))
+        longer[setting, variant] = mean
+        longer[setting, (variant[0], "")] = max(mean, longer.get((setting, (variant[0], "")), 0.0))
     return longer
 
 
