@@ -15,6 +15,7 @@ app = App(
     help="Compare defenses against backdoor attacks on image classifiers.",
     version=__version__,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # ``main`` says what is kept
 )
 
 

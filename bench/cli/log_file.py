@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO, TextIOWrapper
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -68,14 +69,16 @@ def log_to(path: Path, *, verbose: bool = False) -> Iterator[Log]:
 
 def _check(path: Path) -> None:
     """Raises OSError or ValueError unless a file is at ``path``, or can be made there, that may be written to."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    there = path.exists()
-    if not there and not os.path.lexists(path.parent):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    if not there and not path.parent.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    if not os.access(path if there else path.parent, os.W_OK):
+    place = path
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        place = path.parent
+        place.stat()
+    else:
+        if S_ISDIR(there.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not os.access(place, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
