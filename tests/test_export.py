@@ -176,6 +176,14 @@ def test_images_that_would_not_be_those_of_the_training_are_not_written(made, tm
     assert not list(tmp_path.iterdir())
 
 
+def test_of_a_network_and_pictures_neither_is_written_if_one_is_refused(made, tmp_path, capsys):
+    records = made[2]
+    both = ["--out", tmp_path / "net.safetensors", "--poisoned", tmp_path / "poisoned"]
+    assert "nothing to write" in refused(capsys, made, records["none", "halve"].key, *both)
+    assert "no network of none is kept" in refused(capsys, made, records["covered", "none"].key, *both)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_victims_folder_says_in_words_what_it_is(made):
     _, store, records = made
     key = records["covered", "halve"].victim_key

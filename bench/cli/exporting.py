@@ -47,10 +47,10 @@ def export(
     if poisoned is not None:
         check_new("--poisoned", poisoned)
     found = source(Store(how.store, create=False), key)
+    chosen = found.victim if victim else found
     registry = open_registry(request.plugin, complain)
     if out is not None:
-        export_network(found.victim if victim else found, out, registry)
-        print(out)  # noqa: T201
+        chosen.network()  # so that one that is not there is said before the pictures are written
     if poisoned is not None:
         from bench.api import data_folder
         from bench.export.poisoned import export_poisoned
@@ -58,3 +58,6 @@ def export(
 
         count = export_poisoned(found, poisoned, workshop(found.store, registry, data_folder(request.data), how))
         print(f"{poisoned}: {count} images")  # noqa: T201
+    if out is not None:
+        export_network(chosen, out, registry)
+        print(out)  # noqa: T201

@@ -59,6 +59,33 @@ def test_a_pipe_is_told_what_runs_while_nothing_ends(plan, monkeypatch):
     assert "; left about " in line  # by the progress of the first
 
 
+def test_the_time_left_is_said_to_be_possibly_more_while_nothing_like_a_stage_has_ended(plan, monkeypatch):
+    monkeypatch.setattr(display, "HEARTBEAT", 0.0)
+    file = io.StringIO()
+    shown = [Lines(Console(file=file, width=200)), Screen(Console(file=file, width=200))]
+    for listener in shown:
+        listener.begin(plan.cells, 1)
+        listener.started(0, plan.cells[0])
+        listener.clock.learn(plan.cells[0].victim, 100.0)
+        assert _left(listener, file).endswith(" or more")
+        for cell in plan.cells:
+            listener.clock.learn(cell, 50.0)
+        assert not _left(listener, file).endswith(" or more")
+        listener.running[0] = plan.cells[0], listener.began - 1000.0  # longer than any of its like
+        assert _left(listener, file).endswith(" or more")
+
+
+def _left(listener: Lines, file: io.StringIO) -> str:
+    """What a listener says of the time left."""
+    file.truncate(0)
+    listener.tick([0.0])
+    if isinstance(listener, Screen):
+        listener._left = "", 0.0
+        listener.console.print(listener._render())
+    [line] = [line for line in file.getvalue().replace("\0", "").splitlines() if "left about" in line]
+    return line.rstrip()
+
+
 def test_a_log_has_the_time_of_every_line_and_says_what_begins(plan):
     listener, file = lines(dated=True, verbose=True)
     both = Several([listener, Silent()])
