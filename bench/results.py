@@ -239,8 +239,7 @@ def from_sources(paths: Sequence[Path], damaged: Callable[[Damaged], object]) ->
     records, notes = from_files(files) if files else ([], [])
     if len(stores) == len(paths) == 1:
         return stores[0], notes
-    stored = [record for results in stores for record in results]
-    return Results(judged_again(once([*records, *stored]))), notes
+    return Results(judged_again(once([*records, *(one for results in stores for one in results)]))), notes
 
 
 def from_files(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
