@@ -113,11 +113,13 @@ class Declined(RequestError):
 
 
 @contextmanager
-def context_for(on: Subject, seed: int, log: Callable[[str], None]) -> Iterator[Context]:
+def context_for(
+    on: Subject, seed: int, log: Callable[[str], None], progress: Callable[[float], None] = lambda share: None
+) -> Iterator[Context]:
     """What a defense runs in. The global random state is put back."""
     with torch.random.fork_rng(devices=[on.device] if on.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        yield Context(on.device, torch.Generator(on.device).manual_seed(seed), log=log)
+        yield Context(on.device, torch.Generator(on.device).manual_seed(seed), progress, log)
 
 
 def _method(registry: Registry, name: str, choice: Choice, profile: str | None) -> Method:

@@ -23,6 +23,7 @@ from bench.suspect.verdict import RULE, Verdict, combined
 from bench.toolbox.inference import precision_on
 
 FEW = 20  # images a class: fewer than the networks that the rates were measured on were judged by
+EVERY = 30.0  # seconds between two lines that say how far a method is
 LOW = 0.7  # accuracy below which a wrong preprocessing is likelier than a poor network
 
 
@@ -134,7 +135,8 @@ def scan_subject(
     """``scan`` of a subject by methods that are chosen already."""
     findings = []
     for method in chosen:
-        finding = _asked(method, on, registry, seed)
+        note(f"{method.label}: begins")
+        finding = _asked(method, on, registry, seed, _heartbeat(method.label, note))
         note(f"{method.label}: {finding.reason or f'{finding.seconds:.1f} s'}")
         findings.append(finding)
     verdict = combined({finding.method: finding.flagged for finding in findings if finding.status == "done"})
@@ -143,13 +145,29 @@ def scan_subject(
     return Scan(findings, names, len(on.images), correct, _warnings(on, correct), verdict, _shape(on))
 
 
-def _asked(method: Method, on: Subject, registry: Registry, seed: int) -> Finding:
+def _heartbeat(label: str, note: Callable[[str], None]) -> Callable[[float], None]:
+    """A function that is told the share of a method's work that is done, and says it now and then."""
+    began = said = time.perf_counter()
+
+    def progress(share: float) -> None:
+        nonlocal said
+        now = time.perf_counter()
+        if now - said >= EVERY:
+            said = now
+            note(f"{label}: {share:.0%} after {now - began:.0f} s")
+
+    return progress
+
+
+def _asked(
+    method: Method, on: Subject, registry: Registry, seed: int, progress: Callable[[float], None]
+) -> Finding:
     log: list[str] = []
     start = time.perf_counter()
     try:
         defense = methods.fitted(method, on, registry)
         fingerprint = registry.fingerprint("defense", defense.name)
-        with context_for(on, seed, log.append) as context, registry.asking("defense", defense.name, "the scan"):
+        with context_for(on, seed, log.append, progress) as context, registry.asking("defense", defense.name, "the scan"):
             known = Known(on.images if defense.knowledge != "none" else None)
             inputs = DefenseInputs(on.copy(), known, context, _no_secret, precision_on(on.device))
             noted = DefenderHere(defense, inputs, fingerprint).report().diagnostics

@@ -31,7 +31,7 @@ def bounds(subject: Subject) -> str:
                 raise Unmet(f"that {name}={value!r} is refused, which is within its bounds") from None
         except Exception as error:
             raise Unmet(f"that {name}={value!r} raises {one_line(error)}") from None
-    return f"{tried} values"
+    return f"{tried} value{'s' * (tried != 1)}"
 
 
 @FAMILY.property("beyond", "values beyond the bounds are refused, and so is a parameter that it does not have")
@@ -46,7 +46,7 @@ def beyond(subject: Subject) -> str:
         except Exception as error:
             raise Unmet(f"that {name}={value!r} raises {one_line(error)}", "a line that says what is allowed") from None
         raise Unmet(f"that {name}={value!r} is taken")
-    return f"{tried} values"
+    return f"{tried} value{'s' * (tried != 1)}"
 
 
 def _values(subject: Subject, *, inside: bool) -> Iterator[tuple[str, Any]]:

@@ -10,6 +10,7 @@ import bench
 from bench.plan.profiles import PROFILES
 from bench.plan.registry import Registry
 from bench.suspect import methods
+from bench.suspect import scan as scan_module
 from bench.suspect.verdict import combined
 
 DATA = SIX_COLUMNS.draw(120, 1)
@@ -39,6 +40,32 @@ def test_a_benign_network_is_not_suspicious():
     assert not bench.scan(
         column_victim(shouts=0), DATA.floats.numpy(), DATA.labels.numpy(), defenses=METHODS
     ).suspicious
+
+
+HALFWAY = """
+from typing import ClassVar
+import bench
+
+
+class Halfway(bench.Repair):
+    name: ClassVar[str] = "halfway"
+    identifies: ClassVar[bool] = True
+
+    def repair(self, model, known, context):
+        context.progress(0.5)
+        context.note_class_statistic("nothing", [0.0] * 6, [])
+        return model
+"""
+
+
+def test_a_scan_says_which_method_is_at_work_and_how_far(plugin_file, monkeypatch):
+    monkeypatch.setattr(scan_module, "EVERY", 0.0)
+    said = list[str]()
+    file = plugin_file("halfway", HALFWAY)
+    found = bench.scan(column_victim(), DATA.images, defenses="halfway", plugin=[file], note=said.append)
+    assert [finding.reason for finding in found.findings] == [""]
+    assert [line.partition(" after")[0] for line in said[:2]] == ["halfway: begins", "halfway: 50%"]
+    assert said[2].endswith(" s")
 
 
 def test_a_repair_takes_the_backdoor_away_and_says_what_it_costs():
