@@ -159,15 +159,16 @@ def _heartbeat(label: str, note: Callable[[str], None]) -> Callable[[float], Non
     return progress
 
 
-def _asked(
-    method: Method, on: Subject, registry: Registry, seed: int, progress: Callable[[float], None]
-) -> Finding:
+def _asked(method: Method, on: Subject, registry: Registry, seed: int, progress: Callable[[float], None]) -> Finding:
     log: list[str] = []
     start = time.perf_counter()
     try:
         defense = methods.fitted(method, on, registry)
         fingerprint = registry.fingerprint("defense", defense.name)
-        with context_for(on, seed, log.append, progress) as context, registry.asking("defense", defense.name, "the scan"):
+        with (
+            context_for(on, seed, log.append, progress) as context,
+            registry.asking("defense", defense.name, "the scan"),
+        ):
             known = Known(on.images if defense.knowledge != "none" else None)
             inputs = DefenseInputs(on.copy(), known, context, _no_secret, precision_on(on.device))
             noted = DefenderHere(defense, inputs, fingerprint).report().diagnostics
