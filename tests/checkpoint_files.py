@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,6 +69,7 @@ def unusable(folder: Path) -> dict[str, tuple[Path, str]]:
         for name in ("net/data.pkl", "net/code/__torch__.py", "net/constants.pkl", "net/version"):
             archive.writestr(name, b"")
     contents = {"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"hello\n", "script": memory.getvalue()}
+    contents["pickle"] = pickle.dumps({"state_dict": Harmful()}, protocol=4)
     for name, content in contents.items():
         (folder / f"{name}.pt").write_bytes(content)
     return {
@@ -75,6 +77,8 @@ def unusable(folder: Path) -> dict[str, tuple[Path, str]]:
         "module": (saved(folder, Small(), "module.pt"), "checkpoint_files.Small and not only weights"),
         "script": (folder / "script.pt", "TorchScript archive"),
         "truncated": (folder / "truncated.pt", "damaged or no checkpoint"),
+        "pickle": (folder / "pickle.pt", "is not read without running code"),
+        "protocol": (saved(folder, tensors, "five.pt", pickle_protocol=5), "is not read without running code"),
         "empty": (folder / "empty.pt", "is empty"),
         "text": (folder / "text.pt", "damaged or no checkpoint"),
         "list": (saved(folder, [1, 2], "list.pt"), "holds a list"),

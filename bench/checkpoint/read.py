@@ -9,6 +9,7 @@ import collections
 import io
 import pathlib
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -113,13 +114,17 @@ def _refuse_scripts(content: bytes) -> None:
 def _unpickled(content: bytes) -> Mapping[Any, Any]:
     """What torch.save wrote, if it is a dictionary of plain values and tensors."""
     try:
-        with torch.serialization.safe_globals(_PLAIN):
+        with torch.serialization.safe_globals(_PLAIN), warnings.catch_warnings(action="ignore"):
             loaded: object = files.state(content, torch.device("cpu"))
     except Exception as error:
         if needed := _GLOBAL.search(str(error)):
             name = printable(needed[1] or needed[2], 100).rstrip(".,")
             raise RequestError(
                 f"holds {name} and not only weights: reading it would run code, which is not done; {_EXPECTED}"
+            ) from error
+        if "Unsupported operand" in str(error):  # in torch's words: torch.save writes protocol 2
+            raise RequestError(
+                f"is a pickle of a kind that is not read without running code, which is not done; {_EXPECTED}"
             ) from error
         raise
     if isinstance(loaded, Mapping):
