@@ -1,6 +1,7 @@
 """Checkpoints of all usual forms are read, and nothing in a file is run."""
 
 import argparse
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_what_is_no_checkpoint_is_refused_in_one_line_and_runs_nothing(tmp_path)
     unfit = unusable(tmp_path)
     before = sorted(tmp_path.iterdir())
     for path, said in unfit.values():
-        with pytest.raises(RequestError) as caught:
+        with warnings.catch_warnings(action="error"), pytest.raises(RequestError) as caught:
             read(path)
         assert said in str(caught.value), path
         assert str(path) in str(caught.value)
