@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from math import log
 from pathlib import Path
@@ -96,13 +96,15 @@ def worth(shape: tuple[int, int, int], images: int, asked: Mapping[str, Mapping[
     told = first.counts[VERDICT]
     if min(told.victims, told.benign) < FEW_NETWORKS:
         lines.append(f"  these are few networks, {told.victims} attacked and {told.benign} benign: little is known")
-    lines.append(f"  {_by(first)}: {_told(told)}")
+    lines.append(f"  {_by(first.parameters)}: {_told(told)}")
+    if set(asked) != set(first.parameters):
+        lines.append(f"  {_by(asked)}: not yet measured")
     for method, parameters in asked.items():
         counts = first.counts.get(method)
         other = "" if counts is None else _differing(first.parameters.get(method, {}), parameters)
         lines.append(f"  {method}: {'not yet measured' if counts is None else _told(counts)}{other}")
     for one in others:
-        lines.append(f"  on {_kind(one)}, {_by(one)}: {_told(one.counts[VERDICT])}")
+        lines.append(f"  on {_kind(one)}, {_by(one.parameters)}: {_told(one.counts[VERDICT])}")
     return lines
 
 
@@ -117,17 +119,22 @@ def _seeds(seeds: list[int]) -> str:
     return f"seed{'s' * (len(seeds) != 1)} {', '.join(map(str, seeds))}"
 
 
-def _by(measured: Measured) -> str:
-    return f"verdict of {', '.join(name for name in measured.counts if name != VERDICT)}"
+def _by(methods: Iterable[str]) -> str:
+    return f"verdict of {', '.join(methods)}"
 
 
 def _told(counts: Counts) -> str:
     told = (
-        f"of {counts.victims} attacked networks {counts.right} right{_interval(counts.right, counts.victims)}, "
-        f"{counts.wrong} another class, {counts.none} none; of {counts.benign} benign ones {counts.false_alarms} "
-        f"false alarm{'s' * (counts.false_alarms != 1)}{_interval(counts.false_alarms, counts.benign)}"
+        f"of {_several(counts.victims, 'attacked network')} {counts.right} right"
+        f"{_interval(counts.right, counts.victims)}, {counts.wrong} another class, {counts.none} none; "
+        f"of {_several(counts.benign, 'benign one')} {_several(counts.false_alarms, 'false alarm')}"
+        f"{_interval(counts.false_alarms, counts.benign)}"
     )
     return told + f"; no answer on {counts.unanswered}" * bool(counts.unanswered)
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _interval(some: int, among: int) -> str:

@@ -137,15 +137,21 @@ def test_a_scan_prints_the_rates_of_its_methods_and_says_what_is_not_measured(kn
     low, high = (100 * (centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
     told = f"of 19 attacked networks 17 right [{low:.0f}–{high:.0f} %], 1 another class, 1 none; of 10 benign "
     assert lines[1].startswith(f"  verdict of tac, nc: {told}")
-    assert lines[2].startswith(f"  tac: {told}")
-    assert "parameters" not in lines[2]
-    assert lines[3] == "  mine: not yet measured"
+    assert lines[2] == "  verdict of tac, mine: not yet measured"
+    assert lines[3].startswith(f"  tac: {told}")
+    assert "parameters" not in lines[3]
+    assert lines[4] == "  mine: not yet measured"
+
+
+def test_the_verdict_of_the_same_methods_is_measured(known):
+    asked = {"nc": {}, "tac": {}}
+    assert "not yet measured" not in " ".join(rates.worth((1, 28, 28), 200, asked))
 
 
 def test_few_networks_and_other_parameters_are_said(known):
     lines = rates.worth((3, 32, 32), 200, {"tac": {"beta": 4.0, "sizes": (1, 2)}})
     assert "these are few networks, 19 attacked and 1 benign" in lines[1]
-    assert lines[3].endswith("(measured with other parameters than here: beta)")
+    assert lines[4].endswith("(measured with other parameters than here: beta)")
 
 
 def test_the_file_in_the_package_is_what_the_records_in_the_repository_say(script, tmp_path, monkeypatch, capsys):
