@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from bench.records.outcomes import OutcomesOf
+from bench.reports.cells import Cell as Cell
+from bench.reports.cells import average, cells_of, whole
 from bench.reports.knowledge import Group, groups
 from bench.reports.records import AVERAGE as AVERAGE
 from bench.reports.records import BEFORE, BLOCK, HEADS, METRICS, compared, ordered
 from bench.reports.stats import DECIMALS as DECIMALS
-from bench.reports.stats import RowSet, Stat
+from bench.reports.stats import RowSet
 from bench.reports.uncertainty.intervals import Limits, bounded, limits_of_attack, limits_of_average
 from bench.reports.uncertainty.marks import Marks, marks
 from bench.reports.uncertainty.samples import Samples
@@ -23,24 +24,6 @@ if TYPE_CHECKING:
     from bench.reports.chosen import Shown
 
 DAGGER = "†"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One attack against one defense. ``done`` of ``total`` seeds (in the average row: of attacks) have values.
-
-    status is "done" as soon as one seed is done. Else it is the gravest status of the records, "missing" where there
-    is no record, or "undefined" for the average of attacks none of which is done.
-    """
-
-    status: str = "missing"
-    stats: dict[str, Stat] = field(default_factory=dict)
-    done: int = 0
-    total: int = 0
-
-    def stat(self, metric: str) -> Stat:
-        """Mean and spread over seeds of one of ``METRICS``, such as "acc", in [0, 1]; NaN where there is none."""
-        return self.stats.get(metric, Stat())
 
 
 @dataclass(frozen=True)
@@ -135,7 +118,7 @@ class Block:
         """In each group of equal knowledge, the defenses with the highest DER of a row, and those that cannot be told
         from them (``bench.reports.uncertainty.marks``).
 
-        One with unfinished cells cannot win, nor one that gains nothing. None is best against an attack that did not
+        One that lacks results that others have cannot win, nor one that gains nothing. None is best against an attack that did not
         work, nor where fewer than two of a group can be compared.
         """
         return self.marks(attack).best
@@ -143,10 +126,14 @@ class Block:
     def spread(self, attack: str, metric: str) -> Spread:
         """The means of a row in each of the columns of ``samples``, and how far off they may be."""
         assert self.samples is not None
+        return spread(self.samples, metric, self.victims_of(attack))
+
+    def victims_of(self, attack: str) -> list[tuple[int, list[int]]]:
+        """The victims that a row is of, by their places in ``samples``: an attack with its seeds, or ``averaged``."""
+        assert self.samples is not None
         if attack == AVERAGE:
-            return spread(self.samples, metric, self.averaged)
-        place = self.samples.attacks.index(attack)
-        return spread(self.samples, metric, [(place, list(range(len(self.samples.seeds))))])
+            return self.averaged
+        return [(self.samples.attacks.index(attack), list(range(len(self.samples.seeds))))]
 
     def marks(self, attack: str) -> Marks:
         """The best and the second best defenses of a row."""
@@ -199,11 +186,12 @@ def _block(
     outcomes: OutcomesOf | None,
     compare_with: str,
 ) -> Block:
+    records = records.assign(whole=whole(records))
     attacks = ordered(records, "attack_label", "attack")
     compared_groups = groups(records)
     defenses = [name for group in compared_groups for name in group.defenses]
     samples = Samples.of(records, attacks, defenses, outcomes)
-    before, cells = _cells(records, attacks, defenses)
+    before, cells = cells_of(records, attacks, defenses)
     for place, attack in enumerate(attacks):
         _bound(before, cells, attack, defenses, limits_of_attack(samples, place))
     counted = records if with_invalid else records[records["valid"]]
@@ -211,9 +199,9 @@ def _block(
     averaged = ordered(counted[(counted["attack"] != "none") & tried], "attack_label", "attack")
     victims = samples.places(averaged, with_invalid=with_invalid)
     if len(averaged) > 1:
-        own_before, own_cells = _cells(counted, averaged, defenses)  # of an attack that worked with some seeds, these
-        before[AVERAGE] = _average([own_before[attack] for attack in averaged])
-        cells |= {(AVERAGE, name): _average([own_cells[attack, name] for attack in averaged]) for name in defenses}
+        own_before, own_cells = cells_of(counted, averaged, defenses)  # of an attack that worked with some seeds, these
+        before[AVERAGE] = average([own_before[attack] for attack in averaged])
+        cells |= {(AVERAGE, name): average([own_cells[attack, name] for attack in averaged]) for name in defenses}
         _bound(before, cells, AVERAGE, defenses, limits_of_average(samples, victims))
     return Block(
         title,
@@ -248,49 +236,3 @@ def _invalid_attacks(records: pd.DataFrame) -> dict[str, dict[int, str]]:
     for attack, seed, doubt in invalid[["attack_label", "seed", "doubt"]].itertuples(index=False):
         reasons.setdefault(str(attack), {})[int(seed)] = str(doubt)
     return reasons
-
-
-def _cells(
-    records: pd.DataFrame, attacks: list[str], defenses: list[str]
-) -> tuple[dict[str, Cell], dict[tuple[str, str], Cell]]:
-    """Each attack's undefended network, and each attack against each defense."""
-    whole = RowSet.whole(records)
-    of_attack, of_cell = whole.split("attack_label"), whole.split("attack_label", "column")
-    before = {attack: _before(of_attack[attack,]) for attack in attacks}
-    none = whole.at(np.arange(0))
-    return before, {(attack, name): _cell(of_cell.get((attack, name), none)) for attack in attacks for name in defenses}
-
-
-def _cell(records: RowSet) -> Cell:
-    if not len(records.done):
-        return Cell(_gravest_status(records), total=len(records))
-    return Cell("done", records.done.stats(METRICS), len(records.done), len(records))
-
-
-def _before(records: RowSet) -> Cell:
-    """The undefended network, seed by seed: the control's own values, else those that other defenses started from."""
-    records = records.at(np.argsort(records["defense"] != "none", kind="stable"))
-    control = (records["defense"] == "none") & (records["status"] == "done")
-    seeds, stats = records["seed"], {}
-    for metric in BEFORE:
-        before = records[f"{metric}_before"]
-        values = np.where(np.isnan(before) & control, records[metric], before)
-        present = ~np.isnan(values)
-        _, first = np.unique(seeds[present], return_index=True)
-        stats[metric] = Stat.of(values[present][first])
-    done, total = stats["acc"].count, len(np.unique(seeds))
-    return Cell("done", stats, done, total) if done else Cell(_gravest_status(records), total=total)
-
-
-def _average(cells: list[Cell]) -> Cell:
-    """Means over attacks of the means over seeds, with no spread; ``done`` counts the attacks with every seed."""
-    means = {metric: Stat.of(cell.stat(metric).mean for cell in cells).mean for metric in METRICS}
-    finished = sum(cell.status == "done" and cell.done == cell.total for cell in cells)
-    status = "done" if any(cell.status == "done" for cell in cells) else "undefined"
-    return Cell(status, {name: Stat(mean, nan, 1) for name, mean in means.items()}, finished, len(cells))
-
-
-def _gravest_status(records: RowSet) -> str:
-    """The gravest status of records of which none is done."""
-    present = set(records["status"])
-    return next((status for status in ("failed", "timeout", "not-applicable") if status in present), "missing")
