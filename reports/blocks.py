@@ -118,8 +118,8 @@ class Block:
         """In each group of equal knowledge, the defenses with the highest DER of a row, and those that cannot be told
         from them (``bench.reports.uncertainty.marks``).
 
-        One that lacks results that others have cannot win, nor one that gains nothing. None is best against an attack that did not
-        work, nor where fewer than two of a group can be compared.
+        One that lacks results that others have cannot win, nor one that gains nothing. None is best against an attack
+        that did not work, nor where fewer than two of a group can be compared.
         """
         return self.marks(attack).best
 

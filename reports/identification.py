@@ -1,13 +1,16 @@
 """The table of what the defenses took for the target classes: right, wrong or none."""
 
+import numpy as np
+
 from bench.reports.blocks import Block
 from bench.reports.format import UNDEFINED, word
 from bench.reports.side_table import SideTable
+from bench.reports.uncertainty.intervals import wilson
 
 VERDICTS = ("right", "wrong", "none")
 _NOTE = (
     "right: the classes named are the target classes; wrong: others are; none: no class is named. "
-    "A false alarm names a class of a benign model."
+    "A false alarm names a class of a benign model. Intervals: Wilson's, of victims taken as independent."
 )
 
 
@@ -23,7 +26,10 @@ def identification_table(block: Block) -> SideTable:
     attacked = [attack for attack in block.attacks if attack not in benign]
     rates = {"right, of attacked victims": (attacked, "right"), "false alarms, of benign": (list(benign), "wrong")}
     for title, (attacks, verdict) in rates.items():
-        lines.append([title, *(_rate(block, attacks, name, verdict) for name in looking)])
+        rates = [_rate(block, attacks, name, verdict) for name in looking]
+        lines.append([title, *(f"{count} of {size}" if size else UNDEFINED for count, size in rates)])
+        if any(size for _, size in rates):
+            lines.append(["95 % interval, in %", *(_interval(count, size) for count, size in rates)])
     return SideTable("Target classes named", ["attack", *looking], lines if looking else [], 1 + len(looking), _NOTE)
 
 
@@ -38,10 +44,18 @@ def _cell(block: Block, attack: str, defense: str) -> str:
     return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
 
 
-def _rate(block: Block, attacks: list[str], defense: str, verdict: str) -> str:
-    """How many of the victims of ``attacks`` have this verdict: "8 of 10"; a dash where there is none."""
+def _rate(block: Block, attacks: list[str], defense: str, verdict: str) -> tuple[int, int]:
+    """How many of the victims of ``attacks`` have this verdict, and of how many."""
     verdicts = [one for attack in attacks for one in _verdicts(block, attack, defense, counted=True)]
-    return f"{verdicts.count(verdict)} of {len(verdicts)}" if verdicts else UNDEFINED
+    return verdicts.count(verdict), len(verdicts)
+
+
+def _interval(count: int, size: int) -> str:
+    """Wilson's interval of a share of victims; a dash without any."""
+    if not size:
+        return UNDEFINED
+    low, high = (float(end[0]) for end in wilson(np.array([count / size]), np.array([size])))
+    return f"{100 * low:.0f}–{100 * high:.0f}"
 
 
 def _verdicts(block: Block, attack: str, defense: str, *, counted: bool = False) -> list[str]:

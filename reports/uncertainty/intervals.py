@@ -57,6 +57,14 @@ def bounded(stats: dict[str, Stat], limits: Limits, column: int) -> dict[str, St
     }
 
 
+def limits_of_shares(values: Array, images: Array) -> tuple[Array, Array]:
+    """The intervals of shares (C,), means of ``values`` over seeds (C, S) of so many ``images`` each (C, S).
+
+    From the spread over several seeds; with one, or where all agree, Wilson's from the images, if they are not 0.
+    """
+    return _ends_of_seeds(~np.isnan(values), images, _over_seeds(values))
+
+
 def wilson(share: Array, count: Array) -> tuple[Array, Array]:
     """Wilson's interval of shares of ``count`` images each; NaN where there are none."""
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -93,12 +101,17 @@ class _Found:
 
 
 def _ends_of_row(samples: Samples, metric: str, attack: int, found: _Found) -> tuple[Array, Array]:
-    """A share of one seed, or of seeds that all agree, has the interval of its images; these are of all seeds alike."""
     present = ~np.isnan(samples.figures[metric][attack])
-    count = present.sum(axis=1)
     images = np.array([samples.image_count(metric, attack, seed) for seed in range(len(samples.seeds))])
+    return _ends_of_seeds(present, np.broadcast_to(images, present.shape), found)
+
+
+def _ends_of_seeds(present: Array, images: Array, found: _Found) -> tuple[Array, Array]:
+    """A share of one seed, or of seeds that all agree, has the interval of its images; these are of all seeds alike."""
+    count = present.sum(axis=1)
     alone = (count == 1) | ((count > 1) & (found.half == 0))
-    return _ends_of_share(found, np.where(alone, images[np.argmax(present, axis=1)], 0))
+    first = images[np.arange(len(present)), np.argmax(present, axis=1)]
+    return _ends_of_share(found, np.where(alone, first, 0))
 
 
 def _ends_of_share(found: _Found, images: Array) -> tuple[Array, Array]:

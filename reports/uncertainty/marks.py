@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.reports.knowledge import Group
 from bench.reports.stats import DECIMALS
-from bench.reports.uncertainty.tests import adjusted, p_values
+from bench.reports.uncertainty.pairs import pairs_of
 
 if TYPE_CHECKING:
     from bench.reports.blocks import Block
@@ -32,9 +33,9 @@ def marks(block: "Block", attack: str) -> Marks:
     """The marks of the row of an attack, or of the average.
 
     In each group of defenses that were given the same: best are the one with the highest DER and those whose DER
-    differs from it by no more than the decimals show, or by so little that a test cannot tell them apart. The test is
-    paired, on the same victims and images, two-sided at 5 %, and Holm's correction is for all pairs of the group, since
-    which one is the highest is only known afterwards.
+    differs from it by no more than the decimals show, or by so little that a test cannot tell them apart: two-sided at
+    5 %, by the p values that the table of differences shows (``bench.reports.uncertainty.pairs``). A defense that lacks
+    a victim of the row is not among them.
     """
     found = Marks()
     if attack in block.invalid_attacks and not block.with_invalid:
@@ -47,7 +48,7 @@ def marks(block: "Block", attack: str) -> Marks:
         highest = max(helping.values())
         best = {name for name, rating in helping.items() if rating == highest}
         if block.samples and block.samples.victims:
-            best |= _not_told(block, attack, list(ratings)) & set(helping)
+            best |= _not_told(block, attack, group, list(ratings)) & set(helping)
             found.told = True
         rest = {name: rating for name, rating in helping.items() if name not in best}
         found.best |= best
@@ -62,16 +63,11 @@ def _rating(block: "Block", attack: str, defense: str) -> float:
     return round(100 * cell.stat("der").mean, DECIMALS) if complete else np.nan
 
 
-def _not_told(block: "Block", attack: str, names: list[str]) -> set[str]:
-    """Those of ``names`` whose DER a test cannot tell from the highest."""
-    assert block.samples is not None
-    found = block.spread(attack, "der")
-    columns = [block.samples.columns.index(name) for name in names]
-    upper = np.triu_indices(len(names), 1)
-    first, second = (np.array(columns)[places] for places in upper)
-    p = p_values(found.mean[first] - found.mean[second], found.differences().of((first, second)))
-    corrected = np.full((len(names), len(names)), np.nan)
-    corrected[upper] = adjusted(p)
-    corrected = np.fmax(corrected, corrected.T)
-    highest = int(np.argmax(found.mean[columns]))
-    return {name for name, value in zip(names, corrected[highest], strict=True) if value > ALPHA}
+def _not_told(block: "Block", attack: str, group: Group, names: list[str]) -> set[str]:
+    """Those of ``names`` whose DER a test cannot tell from the highest of them."""
+    found = pairs_of(block, attack, group)
+    if found is None:
+        return set()
+    mean = {name: block.cells[attack, name].stat("der").mean for name in names}
+    highest = max(names, key=lambda name: mean[name])
+    return {name for name in names if found.of(name, highest) > ALPHA}

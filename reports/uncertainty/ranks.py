@@ -17,19 +17,28 @@ from bench.reports.uncertainty.samples import Array
 
 FEWEST_VICTIMS, FEWEST_SEEDS = 5, 3
 ALPHA = 0.05
+_RULE = "A defense is left out where more results, defenses times victims, can be ranked without it"
 _NOTE = (
     "Ranks of DER among defenses that were given the same, 1 the best, as means over the victims that all of them have "
     "results for; from five victims on with 95 % intervals over them. Won, tied, lost: against each of the others on "
-    "each victim, with one decimal. Lowest and highest: over attacks, of the means over seeds."
+    "each victim, with one decimal. Mean DER, lowest DER and highest ASR: over these same victims; the latter two over "
+    "their attacks, of the means over seeds."
 )
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """DER of the ``defenses`` of a group, (victims, defenses), on the victims that all of them have a DER for."""
+    """DER of the ``defenses`` of a group, (victims, defenses), on the ``victims`` that all of them have a DER for.
+
+    victims are places of attacks and seeds in the block's samples, some of the ``counted`` that count in averages.
+    left_out: the defenses that have a DER and are not ranked, with their numbers of victims (``most_results``).
+    """
 
     defenses: list[str]
     ratings: Array
+    victims: list[tuple[int, int]]
+    counted: int
+    left_out: dict[str, int]
 
     @property
     def ranks(self) -> Array:
@@ -48,18 +57,48 @@ class Ranking:
 
 
 def ranking(block: Block, group: Group) -> Ranking | None:
-    """The ranking of a group; None where fewer than two defenses have a DER, or no victim has all of theirs."""
+    """The ranking of a group; None where no two defenses have a DER for the same victim."""
     if not group.ranked or block.samples is None:
         return None
     own = block.samples.figures["der"]
-    names = [name for name in group.defenses if not np.isnan(own[:, block.samples.columns.index(name)]).all()]
-    columns = [block.samples.columns.index(name) for name in names]
-    if len(names) < 2:
+    at = {name: block.samples.columns.index(name) for name in group.defenses}
+    victims = [(attack, seed) for attack, seeds in block.averaged for seed in seeds]
+    if not victims:
         return None
-    victims = np.array([own[attack, columns, seed] for attack, seeds in block.averaged for seed in seeds])
-    victims = victims.reshape(-1, len(columns))
-    victims = victims[~np.isnan(victims).any(axis=1)]
-    return Ranking(names, victims) if len(victims) else None
+    ratings = np.array([own[attack, list(at.values()), seed] for attack, seed in victims])
+    present = ~np.isnan(ratings)
+    chosen = most_results(present)
+    if not chosen:
+        return None
+    names = list(at)
+    rows = np.flatnonzero(present[:, chosen].all(axis=1))
+    left_out = {name: int(present[:, place].sum()) for place, name in enumerate(names) if place not in chosen}
+    return Ranking(
+        [names[place] for place in chosen],
+        ratings[rows][:, chosen],
+        [victims[row] for row in rows],
+        len(victims),
+        {name: count for name, count in left_out.items() if count},
+    )
+
+
+def most_results(present: Array) -> list[int]:
+    """The columns to rank of results that are ``present`` (victims, defenses) bool; none where no two share a victim.
+
+    Friedman's test and Nemenyi's take complete blocks: every defense on every victim (Demšar, JMLR 7 (2006)). So a
+    defense with few results takes from all others the victims that it lacks. One defense after another is dropped, each
+    time the one without which most victims are in common, and of all these sets that with the most results is taken.
+    """
+    columns = np.flatnonzero(present.any(axis=0)).tolist()
+    best, most = list[int](), 0
+    while len(columns) > 1:
+        own = present[:, columns]
+        if (results := len(columns) * int(own.all(axis=1).sum())) > most:
+            best, most = list(columns), results
+        lacking = (~own).sum(axis=1)
+        gained = ((lacking == 1)[:, None] & ~own).sum(axis=0)  # victims that only this one lacks
+        columns.pop(max(range(len(columns)), key=lambda place: (gained[place], -own[:, place].sum())))
+    return best
 
 
 def ranks_table(block: Block) -> SideTable:
@@ -68,11 +107,22 @@ def ranks_table(block: Block) -> SideTable:
     for group in block.groups:
         if found := ranking(block, group):
             lines += _lines(block, found)
-            notes.append(f"{group.heading[0].upper()}{group.heading[1:]}: {tested(found)}")
+            notes.append(f"{group.heading[0].upper()}{group.heading[1:]}: {tested(found)}{_lacking(found)}")
     notes.append(enough(block))
     heads = ["defense", "lowest DER by", "highest ASR by", "victims", "mean rank", "won, tied, lost"]
     heads += ["mean DER", "lowest DER", "highest ASR"]
     return SideTable("Ranks", heads, lines, 3, " ".join(filter(None, notes)))
+
+
+def _lacking(found: Ranking) -> str:
+    """Which victims and which defenses are not in the ranks; "" where all are."""
+    text = ""
+    if len(found.victims) < found.counted:
+        text += f" Ranked on {len(found.victims)} of {found.counted} victims, those that all of these have results for."
+    if found.left_out:
+        names = ", ".join(f"{name} ({count} of {found.counted} victims)" for name, count in found.left_out.items())
+        text += f" {_RULE}: {names}."
+    return text
 
 
 def tested(found: Ranking) -> str:
@@ -143,20 +193,25 @@ def _lines(block: Block, found: Ranking) -> list[list[str]]:
         if not isnan(half[place]):
             text += f" [{max(1, mean[place] - half[place]):.2f}, {min(len(mean), mean[place] + half[place]):.2f}]"
         record = f"{(gaps > 0).sum()}, {(gaps == 0).sum()}, {(gaps < 0).sum()}"
-        attacks, worst = zip(*(_worst(block, name, metric) for metric in ("der", "asr")), strict=True)
+        attacks, worst = zip(*(_worst(block, found.victims, name, metric) for metric in ("der", "asr")), strict=True)
         lines.append([name, *attacks, str(count), text, record, f"{100 * found.ratings[:, place].mean():.1f}", *worst])
     return lines
 
 
-def _worst(block: Block, defense: str, metric: str) -> tuple[str, str]:
-    """The attack with the lowest DER, or the highest ASR, of those that count, and the figure."""
-    counted = [block.samples.attacks[attack] for attack, _ in block.averaged] if block.samples else []
-    means = {attack: block.cells[attack, defense].stat(metric).mean for attack in counted}
-    known = {attack: mean for attack, mean in means.items() if not isnan(mean)}
-    if not known:
+def _worst(block: Block, victims: list[tuple[int, int]], defense: str, metric: str) -> tuple[str, str]:
+    """The attack with the lowest DER, or the highest ASR, of those of ``victims``, and the figure; none where it is not
+    known of one of these."""
+    assert block.samples is not None
+    column = block.samples.columns.index(defense)
+    of_attack: dict[str, list[float]] = {}
+    for attack, seed in victims:
+        figure = float(block.samples.figures[metric][attack, column, seed])
+        of_attack.setdefault(block.samples.attacks[attack], []).append(figure)
+    means = {attack: float(np.mean(figures)) for attack, figures in of_attack.items()}
+    if any(map(isnan, means.values())):
         return UNDEFINED, UNDEFINED
-    attack = (min if metric == "der" else max)(known, key=lambda name: known[name])
-    return attack, f"{100 * known[attack]:.1f}"
+    worst: str = (min if metric == "der" else max)(means, key=lambda name: means[name])
+    return worst, f"{100 * means[worst]:.1f}"
 
 
 def _p_text(p: float) -> str:

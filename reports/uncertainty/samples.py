@@ -19,6 +19,7 @@ PARTS = {
     "asr": ("hit", "eligible"),
     "ra": ("robust", "eligible"),
 }  # a share: of which images it is, and which of them it counts; DER follows from the first and the third
+_ELSEWHERE = "imported"  # what stands for the recipe of a victim that was made elsewhere
 
 
 @dataclass(frozen=True)
@@ -159,13 +160,22 @@ class Samples:
         return Victim(first.size, masks, known)
 
 
+def images_of_target(records: pd.DataFrame) -> Array:
+    """How many test images are of the target class, for each record (n,); 0 where its counts do not tell.
+
+    Of a single target, the images that are not eligible are those of its class, if all test images were triggered. Of a
+    victim made elsewhere it may be some of them only.
+    """
+    test, triggered = (records[name].fillna(0).to_numpy(dtype=int) for name in ("n_test", "n_triggered"))
+    single = np.array([text.count(",") == 0 and text != "[]" for text in records["targets"]], dtype=bool)
+    told = single & (triggered > 0) & (records["recipe"] != _ELSEWHERE).to_numpy()
+    return np.where(told, test - triggered, 0)
+
+
 def _counts(done: pd.DataFrame) -> dict[str, Array]:
     """The numbers of test images that each record's shares are of, 0 where they are not known."""
     test, triggered = (done[name].fillna(0).to_numpy(dtype=int) for name in ("n_test", "n_triggered"))
-    single = np.array([text.count(",") == 0 and text != "[]" for text in done["targets"]], dtype=bool)
-    # of a single target, the images that are not eligible are those of its class
-    of_target = np.where(single & (triggered > 0), test - triggered, 0)
-    return {"acc": test, "acc_target": of_target, "asr": triggered, "ra": triggered}
+    return {"acc": test, "acc_target": images_of_target(done), "asr": triggered, "ra": triggered}
 
 
 def _places(values: "pd.Series[Any]", among: Sequence[Any]) -> Array:
