@@ -92,6 +92,16 @@ class Block:
         return sorted(int(seed) for seed in self.records["seed"].unique())
 
     @property
+    def known_of_fewer(self) -> list[str]:
+        """Of each metric that no defense has for some of the victims of the averages, of how many it is known."""
+        victims = [(attack, seed) for attack, seeds in self.averaged for seed in seeds]
+        figures = self.samples.figures if self.samples else {}
+        known = {name: sum(bool((~np.isnan(own[at, :, seed])).any()) for at, seed in victims)
+                 for name, own in figures.items() if name in self.metrics}  # fmt: skip
+        fewer = {name: count for name, count in known.items() if 0 < count < len(victims)}
+        return [f"{HEADS[name]} is known of {count} of {len(victims)} victims" for name, count in fewer.items()]
+
+    @property
     def row_names(self) -> list[str]:
         """The attacks, and the average where it is over more than one of them."""
         return [*self.attacks, AVERAGE] if AVERAGE in self.before else self.attacks

@@ -125,7 +125,7 @@ def _seeds(block: Block, *, partly: bool) -> str:
         return f"From a table of means: over {' or '.join(map(str, over))} seed{'s' * (over[-1] > 1)} each."
     seeds = ", ".join(map(str, block.seeds))
     line = f"Seeds {seeds}: mean±sample standard deviation." if len(block.seeds) > 1 else f"Seed {seeds}."
-    return line + " (1/3): 1 of 3 seeds done; such a cell cannot be best." * partly
+    return line + " (1/3): 1 of the attack's 3 seeds has every figure; such a cell cannot be best." * partly
 
 
 def _average(block: Block) -> str:
@@ -137,7 +137,7 @@ def _average(block: Block) -> str:
     line = f"Average: over the attacks other than {' and '.join(left_out)}."
     if any(tally(block.cells[AVERAGE, defense]) for defense in block.defenses):
         line += " (1/4): 1 of 4 attacks has all its seeds; such an average cannot be best."
-    return line
+    return line + "".join(f" {text}." for text in block.known_of_fewer)
 
 
 def _distinct(values: list[object]) -> str:
