@@ -14,7 +14,7 @@ from bench.reports.knowledge import Group, groups
 from bench.reports.records import AVERAGE as AVERAGE
 from bench.reports.records import BEFORE, BLOCK, HEADS, METRICS, compared, ordered
 from bench.reports.stats import DECIMALS as DECIMALS
-from bench.reports.stats import RowSet
+from bench.reports.stats import RowSet, Stat
 from bench.reports.uncertainty.intervals import Limits, bounded, limits_of_attack, limits_of_average
 from bench.reports.uncertainty.marks import Marks, marks
 from bench.reports.uncertainty.samples import Samples
@@ -144,6 +144,12 @@ class Block:
         if attack == AVERAGE:
             return self.averaged
         return [(self.samples.attacks.index(attack), list(range(len(self.samples.seeds))))]
+
+    def fall_of_acc(self, attack: str, defense: str) -> float:
+        """By how much a defense lowers ACC, in [-1, 1], as a mean over the seeds that it has; NaN without any."""
+        assert self.samples is not None
+        acc = self.samples.figures["acc"][self.samples.attacks.index(attack)]
+        return Stat.of(acc[0] - acc[self.samples.columns.index(defense)]).mean
 
     def marks(self, attack: str) -> Marks:
         """The best and the second best defenses of a row."""

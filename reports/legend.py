@@ -75,7 +75,7 @@ def costs_on_benign(block: Block) -> list[str]:
     costs = []
     for attack in [name for name in block.attacks if name in benign]:
         for defense in block.defenses:
-            loss = block.before[attack].stat("acc").mean - block.cells[attack, defense].stat("acc").mean
+            loss = block.fall_of_acc(attack, defense)
             if loss > NOTABLE_LOSS:
                 costs.append(f"{defense} ({100 * loss:.1f})")
     return costs

@@ -4,7 +4,7 @@ import pandas as pd
 
 from bench.reports.blocks import Block
 from bench.reports.identification import VERDICTS
-from bench.reports.records import METRICS, NUMBERS, ordered
+from bench.reports.records import COSTS, METRICS, NUMBERS, ordered
 from bench.reports.stats import Stat
 
 _FORMULA = tuple("=+-@|%＝＋－＠")  # by which a formula, or a command, begins
@@ -15,9 +15,9 @@ def csv(blocks: list[Block]) -> str:
 
     Every number of the records has its mean, sample standard deviation (empty for fewer than two) and count over the
     done seeds; those of the main table have the ends of their 95 % interval (_low, _high; empty where there is none).
-    Shares are in [0, 1]. left_out counts the records that are not in these numbers, for they are of
-    another plugin, other parameters or other code than the newest. identified_… count the seeds whose target classes
-    the defense named right, wrong, or not at all.
+    Shares are in [0, 1]. Costs are empty where they are of several devices. left_out counts the records that are not in
+    these numbers, for they are of another plugin, other parameters or other code than the newest. identified_… count
+    the seeds whose target classes the defense named right, wrong, or not at all.
     """
     lines = [line for block in blocks for pair in _pairs(block) if (line := _line(block, *pair))]
     return pd.DataFrame(lines).to_csv(index=False, lineterminator="\n")
@@ -53,7 +53,10 @@ def _line(block: Block, attack: str, defense: str) -> dict[str, object] | None:
     line |= {**dict(zip(("seeds", "done", "valid"), counts, strict=True)), "left_out": len(left_out)}
     verdicts = done["identified"].tolist() if done else []
     line |= {f"identified_{verdict}": verdicts.count(verdict) for verdict in VERDICTS}
-    for metric, stat in (done.stats(NUMBERS) if done else dict.fromkeys(NUMBERS, Stat())).items():
+    stats = done.stats(NUMBERS) if done else dict.fromkeys(NUMBERS, Stat())
+    if done and len(set(done["device"])) > 1:
+        stats |= dict.fromkeys([*COSTS, "peak_memory_mb"], Stat())  # of no use as a mean over a CPU and a GPU
+    for metric, stat in stats.items():
         line |= {f"{metric}_mean": stat.mean, f"{metric}_std": stat.std, f"{metric}_n": stat.count}
     cell = block.cell(attack, defense if (attack, defense) in block.cells else None)
     for metric in METRICS:

@@ -72,8 +72,10 @@ def test_over_several_seeds_every_figure_has_the_interval_of_their_spread() -> N
     assert set(list(found.values())[2:]) == {f"{100 * low:.1f}–{100 * high:.1f}"}
 
 
-@pytest.mark.parametrize("apart", [0.5, 1.5, 2.5])
-def test_the_interval_of_auroc_covers(apart: float) -> None:
+@pytest.mark.parametrize(("apart", "most"), [(0.5, 0.97), (1.5, 0.975), (2.5, 0.995)])
+def test_the_interval_of_auroc_covers_and_is_wider_than_it_must_be_where_auroc_is_high(
+    apart: float, most: float
+) -> None:
     rng, repeats = np.random.default_rng(0), 1500
     scores = rng.normal(size=(repeats, 200)) + apart * (np.arange(200) >= 120)
     ranks = stats.rankdata(scores, axis=1)[:, 120:].sum(axis=1)
@@ -81,7 +83,7 @@ def test_the_interval_of_auroc_covers(apart: float) -> None:
     sizes = np.full(repeats, 120.0), np.full(repeats, 80.0)
     low, high = of_share(area, stats.norm.isf(0.025) * hanley_mcneil(area, *sizes))
     truth = stats.norm.cdf(apart / 2**0.5)
-    assert 0.93 < np.mean((low <= truth) & (truth <= high)) < 0.975
+    assert 0.93 < np.mean((low <= truth) & (truth <= high)) < most
 
 
 def test_base_rates_and_target_classes_named_have_intervals() -> None:
