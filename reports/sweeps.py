@@ -245,7 +245,8 @@ def _placed(trial: _Trial, variable: Variable) -> tuple[Value, tuple[Hashable, s
         if name not in trial.budgets:
             return None
         rest = all_but(trial.defense_parameters | trial.budgets, name)
-        return value_of(trial.budgets, name, ""), attack, (_Key(trial.defense, rest), trial.defense_label)
+        own = trial.defense if trial.defense_parameters else trial.defense_label  # without them, the label tells apart
+        return value_of(trial.budgets, name, ""), attack, (_Key(own, rest), trial.defense_label)
     if getattr(trial, kind) != plugin:
         return None
     parameters, label = getattr(trial, f"{kind}_parameters"), getattr(trial, f"{kind}_label")

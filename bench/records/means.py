@@ -58,7 +58,7 @@ def records_of_table(file: TextIO) -> tuple[list[Record], list[str]]:
 def _record(line: dict[str, str]) -> Record:
     text = {name: _plain(line[name]) for name in _HEADINGS}
     label = {**text, "dataset": text["dataset"].removesuffix(_VALIDATION)}
-    label["defense"] = text["defense"].removesuffix(_ORACLE)
+    label["defense"] = text["defense"].removesuffix(_ORACLE).removesuffix(f" ({text['knowledge']})")
     done, valid = _count(line["done"]), _count(line["valid"])
     counts = {name.removeprefix("identified_"): _count(line[name]) for name in line if name.startswith("identified_")}
     return Record(
