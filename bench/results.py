@@ -19,8 +19,9 @@ from bench.records import (
     RECORD_SUFFIXES,
     Record,
     UnreadableRecords,
-    once,
-    read_records,
+    lines_of,
+    merged,
+    read_all,
     to_frame,
     write_records,
 )
@@ -236,10 +237,11 @@ def from_sources(paths: Sequence[Path], damaged: Callable[[Damaged], object]) ->
 
     files = [path for path in paths if is_records(path)]
     stores = [from_store(path, damaged) for path in paths if path not in files]
-    records, notes = from_files(files) if files else ([], [])
     if len(stores) == len(paths) == 1:
-        return stores[0], notes
-    return Results(judged_again(once([*records, *(one for results in stores for one in results)]))), notes
+        return stores[0], []
+    given, notes = _read(files)
+    records, differing = merged([*given, *((str(results.store), results) for results in stores)])
+    return Results(judged_again(records)), notes + differing
 
 
 def from_files(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
@@ -250,20 +252,16 @@ def from_files(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
     """
     from bench.cell.validity import judged_again
 
-    records, notes = list[Record](), list[str]()
-    for path in paths:
-        try:
-            more, said = read_records(path)
-        except UnreadableRecords as error:
-            raise RequestError(str(error)) from None
-        records += more
-        notes += said
-    found = once(records)
-    if (several := len({(record.key, record.finished) for record in records}) - len(found)) > 0:
-        notes.append(
-            f"other records of the same cells: {several} left out; of each cell the newest that is done is taken"
-        )
-    return judged_again(found), notes
+    given, notes = _read(paths)
+    records, differing = merged(given)
+    return judged_again(records), notes + differing
+
+
+def _read(paths: Iterable[Path]) -> tuple[list[tuple[str, list[Record]]], list[str]]:
+    try:
+        return read_all(paths)
+    except UnreadableRecords as error:
+        raise RequestError(str(error)) from None
 
 
 def write(results: Results, folder: Path, damaged: Callable[[Damaged], object], **how: Any) -> list[Path]:
@@ -279,8 +277,8 @@ def write(results: Results, folder: Path, damaged: Callable[[Damaged], object], 
     if results.store is not None:
         how["pictures"] = pictures(Store(results.store, create=False), damaged)
     how["outcomes"] = known_outcomes(results, damaged)
-    *paths, page = write_report(results.frame, folder, **how)
-    return [*paths, write_records(results.records, folder / RECORD_FILES[0]), page]
+    how["more"] = {RECORD_FILES[0]: lines_of(results.records)}
+    return write_report(results.frame, folder, **how)
 
 
 def known_outcomes(results: Results, damaged: Callable[[Damaged], object]) -> "OutcomesOf | None":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bench.records import printable
+from bench.reports.names.renaming import expect_plain, shared_by
 from bench.reports.records import HEADS, METRICS, ORACLE
 from bench.reports.stats import Stat
 
@@ -60,7 +61,11 @@ class Shown:
                 label: label if (kind, label) == ("defense", "none") else self._name(label, used)  # it has no column
                 for label in labels.unique()
             }
-            _expect_distinct(kind, names)
+            if shared := shared_by(kind, names, out.assign(label=labels)):
+                raise WrongChoice(
+                    f"rename {_given(shared.label)}={_given(names[shared.label])}: {kind} {_given(shared.other)} would "
+                    "have the same name; expected names that tell them apart"
+                )
             out[f"{kind}_label"] = labels.map(lambda label, names=names: names.get(label, label)).astype(object)
         if unused := [old for old in self.rename if old not in used]:
             every = {label for kind in KINDS for label in _labels(frame, kind)}
@@ -133,10 +138,9 @@ def shown(
         raise WrongChoice("order given: expected a selection of attacks or defenses, whose order it is")
     names = _renames(rename)
     for old, new in names.items():
-        if not new.strip() or printable(new, _LONGEST) != new or new.endswith(ORACLE):
-            raise WrongChoice(
-                f"rename {_given(old)}={_given(new)}: expected a display name of 1 to {_LONGEST} printable characters"
-            )
+        expected = f"a display name of 1 to {_LONGEST} printable characters"
+        if not new.strip() or printable(new, _LONGEST) != new or (expected := expect_plain(new)):
+            raise WrongChoice(f"rename {_given(old)}={_given(new)}: expected {expected}")
     return Shown(order, names, _metrics(metrics), rows == "defenses", given or {})
 
 
@@ -176,17 +180,6 @@ def _labels(frame: pd.DataFrame, kind: str) -> "pd.Series[Any]":
     missing = pd.Series([""] * len(frame), index=frame.index, dtype=object)
     label, name = (frame.get(column, missing).fillna("").map(str) for column in (f"{kind}_label", kind))
     return label.where(label != "", name).map(printable)
-
-
-def _expect_distinct(kind: str, names: Mapping[str, str]) -> None:
-    of_name: dict[str, str] = {}
-    for label, name in names.items():
-        if name in of_name and (label != name or of_name[name] != name):
-            raise WrongChoice(
-                f"rename {_given(label)}={_given(name)}: {kind} {_given(of_name[name])} would have the same name; "
-                "expected names that tell them apart"
-            )
-        of_name[name] = label
 
 
 def _averaged(block: "Block") -> list[str]:

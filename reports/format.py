@@ -3,9 +3,9 @@
 from math import isnan
 
 from bench.reports.blocks import DECIMALS, Cell
+from bench.reports.records import NO_DEFENSE as NO_DEFENSE
 from bench.reports.stats import Stat
 
-NO_DEFENSE = "no defense"
 UNDEFINED = "–"
 _WORDS = {"not-applicable": "n/a", "undefined": UNDEFINED}
 

@@ -1,8 +1,9 @@
 """What stands under one heading is one thing: one plugin with one set of parameters and one code, on the same data.
 
-Records say which plugins made them by name, parameters and the fingerprint of the code, on how many images of which
-classes, and which victim was defended. Where records under one heading differ in these, as they may where they come
-from several machines, only those that agree with the newest are compared; the others are left out and counted.
+Records say which plugins made them by name, parameters and the fingerprint of the code, by which recipe the victim was
+trained, on how many images of which classes, and which victim was defended. Where records under one heading differ in
+these, as they may where they come from several machines, only those that agree with the newest are compared; the others
+are left out and counted.
 """
 
 from functools import lru_cache
@@ -17,8 +18,17 @@ KINDS = ("dataset", "model", "attack", "defense")
 OTHER_PLUGIN, OTHER_PARAMETERS, OTHER_CODE = "another plugin", "other parameters", "other code"
 OTHER_VICTIM, OTHER_TRAINING = "another victim", "another training of the same victim"
 OTHER_DATA = "other images or classes"
+OTHER_RECIPE = "other values"
+OLDER, WITHOUT_RESULT = "older", "without a result"
 _BEFORE = ("acc_before", "asr_before", "ra_before")
 _ROUNDING = 1e-6  # of a share
+_LABELS = {"recipe": "recipe"}  # the columns with the label of a kind that are not KIND_label
+_PHRASES = {  # that do not end in "than the newest"
+    OTHER_PLUGIN: "another plugin of this name made the newest",
+    OLDER: "older than another of the same cell",
+    WITHOUT_RESULT: "without a result, and another of the same cell has one",
+}
+_UNTOLD = ["", "{}"]  # JSON of what is not known
 
 
 def agreeing(records: pd.DataFrame, block: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -27,9 +37,11 @@ def agreeing(records: pd.DataFrame, block: list[str]) -> tuple[pd.DataFrame, pd.
     ``block``: the columns that say what is compared at all. A block has one data set and one model, the row of an
     attack one attack, which with one seed has one victim, trained once, and the column of a defense one defense. Only
     done records have a code: the others hold no figures. Records whose code was not recorded count as of one code
-    (``untold_code`` says so), and what older records do not say of their data as agreeing.
+    (``untold`` says so), and what older records do not say of their data and recipe as agreeing.
     """
-    left_out = []
+    why = _of_another_recipe(records, block)
+    left_out = [records[why != ""].assign(kind="recipe", why=why[why != ""])]
+    records = records[why == ""]
     for kind in KINDS:
         within = {"attack": [*block, "attack_label"], "defense": [*block, "column"]}.get(kind, block)
         why = _differing(records, kind, within)
@@ -47,18 +59,30 @@ def agreeing(records: pd.DataFrame, block: list[str]) -> tuple[pd.DataFrame, pd.
     return records, pd.concat(left_out)
 
 
+def one_a_cell(records: pd.DataFrame, cell: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One record of each cell, and the others with the columns of ``agreeing``; ``cell``: the columns that name one.
+
+    A done record stays before others, of these the last to finish: a trial that failed takes no result away.
+    """
+    done = records["status"] == "done"
+    in_order = records.assign(done=done).sort_values(["done", "finished"], kind="stable")
+    kept = ~in_order.duplicated(cell, keep="last").reindex(records.index)
+    has_result = done.groupby([records[name] for name in cell]).transform("any")
+    why = (done | ~has_result).map({True: OLDER, False: WITHOUT_RESULT})
+    return records[kept], records[~kept].assign(kind="defense", why=why[~kept])
+
+
 _texts = lru_cache(1000)(texts)  # most records of a frame have the same codes
 
 
 def left_out_lines(left_out: pd.DataFrame) -> list[str]:
     """A phrase for each plugin and reason: how many records, of what, and why."""
     phrases = []
-    for kind in KINDS if len(left_out) else ():
+    for kind in ("recipe", *KINDS) if len(left_out) else ():
         of_kind = left_out[left_out["kind"] == kind]
-        for (label, why), rows in of_kind.groupby([f"{kind}_label", "why"], sort=True):
+        for (label, why), rows in of_kind.groupby([_LABELS.get(kind, f"{kind}_label"), "why"], sort=True):
             count = f"{len(rows)} record{'s' * (len(rows) > 1)}"
-            phrases.append(f"{count} of {kind} {label}: {why} than the newest" if why != OTHER_PLUGIN else
-                           f"{count} of {kind} {label}: {why} of this name made the newest")  # fmt: skip
+            phrases.append(f"{count} of {kind} {label}: {_PHRASES.get(str(why), f'{why} than the newest')}")
     return phrases
 
 
@@ -89,7 +113,32 @@ def _of_another_victim(records: pd.DataFrame, within: list[str]) -> "pd.Series[s
     return why
 
 
-def untold_code(records: pd.DataFrame) -> str:
+def _of_another_recipe(records: pd.DataFrame, within: list[str]) -> "pd.Series[str]":
+    """``OTHER_RECIPE`` for each record whose victim was trained with other values than the newest that tells them."""
+    why = pd.Series("", index=records.index, dtype=object)
+    known = records[~records["recipe_params"].isin(_UNTOLD)]
+    several = known[known.groupby(within, sort=False)["recipe_params"].transform("nunique") > 1]
+    for _, rows in several.groupby(within, sort=False):
+        why[rows.index[rows["recipe_params"] != _newest(rows)["recipe_params"]]] = OTHER_RECIPE
+    return why
+
+
+def untold(records: pd.DataFrame) -> str:
+    """Sentences about what some records do not say, and are taken to agree in; "" where there is nothing to say."""
+    return " ".join(filter(None, (_untold_code(records), _untold_recipe(records))))
+
+
+def _untold_recipe(records: pd.DataFrame) -> str:
+    """A sentence where some records do not say with which values of a recipe they were trained, and others do."""
+    done = records[records["status"] == "done"]
+    silent = done[done["recipe_params"].isin(_UNTOLD)]
+    if silent.empty or len(silent) == len(done):
+        return ""
+    names = ", ".join(sorted(set(silent["recipe"])))
+    return f"{len(silent)} records do not say the values of their recipe ({names}); they are taken for the same."
+
+
+def _untold_code(records: pd.DataFrame) -> str:
     """A sentence where records that do not say by which code they were made are of several commits; else ""."""
     done = records[records["status"] == "done"]
     told = [bool(_texts(text)) for text in done["fingerprints"]]

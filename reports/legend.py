@@ -5,7 +5,7 @@ from bench.reports.blocks import AVERAGE, DAGGER, Block
 from bench.reports.class_names import class_names
 from bench.reports.diagnostics import texts as texts_in
 from bench.reports.format import UNDEFINED, tally, word
-from bench.reports.identity import left_out_lines, untold_code
+from bench.reports.identity import left_out_lines, untold
 from bench.reports.records import ORACLE
 from bench.reports.uncertainty.marks import HELPS
 from bench.reports.uncertainty.told import how_marked
@@ -62,8 +62,8 @@ def legend(block: Block, *, best: str) -> list[str]:
         lines.append(f"Classes: {', '.join(f'{label} {name}' for label, name in names.items())}.")
     if left_out := left_out_lines(block.left_out):
         lines.append(f"Left out, for a row and a column are of one thing: {'; '.join(left_out)}.")
-    if untold := untold_code(block.records):
-        lines.append(untold)
+    if said := untold(block.records):
+        lines.append(said)
     used = {word(cell) for cell in own if cell.status != "done"}
     meanings = [f"{UNDEFINED}: not defined", *(text for key, text in _MEANING.items() if key in used)]
     return [*lines, "; ".join(meanings) + "."]

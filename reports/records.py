@@ -12,8 +12,10 @@ import pandas as pd
 
 from bench.records import printable
 from bench.reports.diagnostics import Noted
-from bench.reports.identity import KINDS, agreeing
+from bench.reports.identity import KINDS, agreeing, one_a_cell
 
+NO_DEFENSE = "no defense"  # what the undefended network is called
+DAGGER = "†"  # behind an attack that had not worked
 AVERAGE = "Average"  # heading of the row of means over attacks
 ORACLE = " (oracle)"
 VALIDATION = " (evaluated on the validation part)"
@@ -55,7 +57,7 @@ TEXTS += [
     "fingerprints",
     *(f"{kind}_params" for kind in KINDS),
 ]
-TEXTS += ["titles", "citations"]
+TEXTS += ["titles", "citations", "recipe_params"]
 _RAW = {
     "diagnostics",
     "targets",
@@ -65,6 +67,7 @@ _RAW = {
     "fingerprints",
     "titles",
     "citations",
+    "recipe_params",
     *(f"{kind}_params" for kind in KINDS),
 }  # JSON
 _RAW |= {"log", "victim_log", *KINDS}  # several lines each; names, which tell plugins apart
@@ -74,13 +77,14 @@ def compared(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records of ``frame`` that may be compared, ``complete``, one a cell and seed, and those that are left out.
 
     Left out is what ``bench.reports.identity`` says, also where the same cell was computed again by newer code or on a
-    newer victim. Of several records of one cell and seed the last to finish stays. valid is False
-    for every row of a victim that one of its records calls invalid. A defense that only flags, as one of its records
-    says, has no DER.
+    newer victim; and of several records of one cell and seed all but the last that is done. valid is False for every
+    row of a victim that one of its records calls invalid. A defense that only flags, as one of its records says, has no
+    DER.
     """
     cell = [*BLOCK, "attack_label", "column", "seed"]
     out, left_out = agreeing(complete(frame).sort_values("finished", kind="stable"), BLOCK)
-    out = out.drop_duplicates(cell, keep="last").sort_index()
+    out, repeated = one_a_cell(out.sort_index(), cell)
+    left_out, out = pd.concat([left_out, repeated]), out.copy()
     out["valid"] = out.groupby([*BLOCK, "attack_label", "seed"])["valid"].transform("all").astype(bool)
     out["detects_only"] = out.groupby([*BLOCK, "column"])["detects_only"].transform("any").astype(bool)
     out["der"] = out["der"].where(~out["detects_only"])
@@ -101,12 +105,17 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
         out[name] = pd.to_numeric(_column(out, name), errors="coerce").clip(0, 2**53).fillna(0).astype("int64")
     for name in TEXTS:
         out[name] = _texts(_column(out, name)) if name in _RAW else _printable(_column(out, name))
+    of_means = out["means_over"] > 0
+    for name in KINDS:  # a table of means knows labels alone, and "{}" in the place of all parameters
+        out[f"{name}_params"] = out[f"{name}_params"].where(~of_means, "")
     out["diagnostics"] = pd.Series([Noted(text) for text in out["diagnostics"]], index=out.index, dtype=object)
     for name in KINDS:
         label = _printable(_column(out, f"{name}_label"))
         out[f"{name}_label"] = label.where(label != "", _printable(out[name]))
         out[f"{name}_label"] = _one_label(out, name)
     out["attack_label"] = out["attack_label"].where(out["attack_label"] != AVERAGE, f"{AVERAGE} (attack)")
+    out["attack_label"] = out["attack_label"].str.replace(DAGGER, r"\u2020")  # a name of its own is no mark of ours
+    out["defense_label"] = out["defense_label"].where(out["defense_label"] != NO_DEFENSE, f"{NO_DEFENSE} (defense)")
     out["dataset_label"] += _held_out(out)
     out["knowledge"] += _drawn(out)
     status = _printable(_column(out, "status"))
@@ -151,7 +160,7 @@ def _printable(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def _one_label(frame: pd.DataFrame, kind: str) -> "pd.Series[Any]":
     """The label of the newest record with the same parameters: two requests may spell them in two ways, such as a
-    preset and its values."""
+    preset and its values. A record whose parameters are not known keeps its own."""
     label = frame[f"{kind}_label"].copy()
     told = frame[frame[f"{kind}_params"] != ""].sort_values("finished", kind="stable")
     for _, rows in told.groupby(["profile", kind, f"{kind}_params"], sort=False):

@@ -1,7 +1,7 @@
 """The report directory: tables, figures, a page, and the records themselves."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.records.outcomes import OutcomesOf
-from bench.records.whole_file import write_whole
 from bench.reports.blocks import DAGGER, Block, blocks
 from bench.reports.chosen import Shown, WrongChoice
+from bench.reports.directory import expect_free, write_files
 from bench.reports.figures.acc_asr import acc_asr
 from bench.reports.figures.activation_histograms import activation_histograms
 from bench.reports.figures.class_statistics import class_statistics
@@ -99,6 +99,7 @@ def write_report(
     compare_with: str = "",
     latex_width: float | None = None,
     latex_columns: int | None = None,
+    more: Mapping[str, bytes] | None = None,
 ) -> list[Path]:
     """Write tables, figures and index.html of the records in ``frame`` to ``folder``; return the paths written.
 
@@ -110,10 +111,13 @@ def write_report(
     metrics and rows. ``outcomes`` is asked for every done cell, by its key and its victim's, what became of each test
     image; without it some intervals are not known. ``compare_with``: a defense that all others are compared with beside
     the best. ``latex_width``: of the text of a paper's page, in centimetres; ``latex_columns``: how many columns it
-    has, 1 or 2. The same frame gives the same files. A file is complete or not there; one of the same name is replaced.
-    Raises UnknownFigure and WrongChoice, before anything is written, for a sweep of which there are no results, for
-    names that the records do not have and for what no paper is, and OSError where the folder cannot be written.
+    has, 1 or 2. ``more``: further files of the directory. The same frame gives the same files. A file is complete or
+    not there, and those of the last report are replaced or removed (``bench.reports.directory``). Raises UnknownFigure
+    and WrongChoice, before anything is written, for a sweep of which there are no results, for names that the records
+    do not have, for what no paper is and for a file that no report wrote, and OSError where the folder cannot be
+    written.
     """
+    expect_free(folder)
     paper = Paper.of(latex_width, latex_columns)
     compared = blocks(frame, with_invalid=with_invalid, outcomes=outcomes, compare_with=compare_with, shown=shown)
     if compare_with and not any(map(chosen_defense, compared)):
@@ -121,11 +125,8 @@ def write_report(
         raise WrongChoice(f"against {compare_with}: expected one of {', '.join(names)}")
     swept = sweeps(compared, figures)
     sections = [section(block, published=published) for block in compared]
-    paths = []
-
-    def write(name: str, data: bytes) -> None:
-        paths.append(write_whole(folder / name, [data]))
-
+    files: dict[str, bytes] = {}
+    write = files.__setitem__
     with styled():
         named = list(zip(compared, suffixes(compared), strict=True))
         links = [
@@ -138,9 +139,9 @@ def write_report(
         write(name, text.encode())
     write("table.csv", csv(compared).encode())
     write("results.parquet", _parquet(with_limits(frame)))
-    text = page(sections, links, triggers, lambda name: (folder / name).read_bytes())  # last: it holds the figures
-    write("index.html", text.encode())
-    return paths
+    files |= more or {}
+    write("index.html", page(sections, links, triggers, files.__getitem__).encode())  # last: it holds the figures
+    return write_files(folder, files)
 
 
 def _figures(block: Block, suffix: str, write: Callable[[str, bytes], None]) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from bench.cli.options import merge_options, with_options
 from bench.cli.output import print_lines
+from bench.cli.paths import GivenPath
 
 if TYPE_CHECKING:
     from bench.testing.properties import Finding
@@ -24,7 +25,7 @@ def new(
     /,
     *,
     package: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    out: Path = Path(),
+    out: GivenPath = Path(),
 ) -> None:
     """Begin a plugin: write a file that runs as it is, and its test.
 

@@ -1,6 +1,5 @@
 """The commands on whole stores: parse, call, print. Heavy imports wait until a command needs them."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -8,6 +7,7 @@ from cyclopts import App, Parameter
 from bench import __version__
 from bench.cli.options import merge_options, with_options
 from bench.cli.output import agreed, complain, name_damaged, print_lines
+from bench.cli.paths import GivenPath
 from bench.errors import Damaged, RequestError
 
 app = App(
@@ -20,7 +20,7 @@ app = App(
 
 
 @app.command
-def merge(into: Path, /, *others: Path) -> int:
+def merge(into: GivenPath, /, *others: GivenPath) -> int:
     """Copy into a store what it does not have from other stores, checking every file that is copied.
 
     What both have stays as it is in the first. Finished cells win over failures. Damaged stages are left out.

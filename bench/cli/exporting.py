@@ -1,12 +1,12 @@
 """``bench export``: what a store holds, as files for others."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from bench.cli.options import merge_options, with_options
 from bench.cli.output import complain
+from bench.cli.paths import GivenPath
 from bench.errors import RequestError, shortened
 
 Switch = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -14,7 +14,13 @@ Switch = Annotated[bool, Parameter(negative="", show_default=False)]
 
 @with_options(["plugin", "data", "store", "device"])
 def export(
-    key: str, /, *, out: Path | None = None, victim: Switch = False, poisoned: Path | None = None, **options: Any
+    key: str,
+    /,
+    *,
+    out: GivenPath | None = None,
+    victim: Switch = False,
+    poisoned: GivenPath | None = None,
+    **options: Any,
 ) -> None:
     """Write a stored network to a file that says where it comes from, or the poisoned training images to a directory.
 

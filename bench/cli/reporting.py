@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from bench.cli.options import REQUEST, merge_options, with_options
 from bench.cli.output import agreed, complain, name_damaged, print_lines
+from bench.cli.paths import GivenPath
 from bench.cli.printed_options import (
     Against,
     Figures,
@@ -32,16 +33,16 @@ if TYPE_CHECKING:
 _MOST_NAMED = 40  # stages that are named before it is asked whether they may go
 SELECTIONS = tuple(name for name in REQUEST if name not in ("data", "plugin"))
 Records = Annotated[
-    tuple[Path, ...],
+    tuple[GivenPath, ...],
     Parameter(negative="", show_default=False, help="A file of records in place of the store; repeatable."),
 ]
 
 
 @with_options([*SELECTIONS, "store"], without_default=SELECTIONS)
 def report(
-    *sources: Path,
+    *sources: GivenPath,
     records: Records = (),
-    out: Path = Path("bench-report"),
+    out: GivenPath = Path("bench-report"),
     figure: Figures = (),
     with_invalid: WithInvalid = False,
     order: Order = "name",
@@ -137,6 +138,7 @@ class _Sources:
 
 def _sources(paths: Sequence[Path], command: str) -> _Sources:
     from bench.results import is_records
+    from bench.store.marker import NAME as STORE
 
     found = _Sources()
     for path in paths:
@@ -147,12 +149,13 @@ def _sources(paths: Sequence[Path], command: str) -> _Sources:
             found.study = path
         elif is_records(path):
             found.files.append(path)
-        elif path.is_dir():
+        elif (path / STORE).exists():
             if found.store is not None:
                 raise RequestError(f"{named}: expected one store; bench merge puts stores together")
             found.store = path
         else:
-            raise RequestError(f"{named}: expected a study *.toml, a store, or records *.jsonl, *.parquet or table.csv")
+            expected = "expected a study *.toml, a store, or records *.jsonl, *.parquet or table.csv"
+            raise RequestError(f"{named}: {'a directory with none of these; ' * path.is_dir()}{expected}")
     return found
 
 
@@ -166,21 +169,24 @@ def _options(given: _Sources, options: dict[str, Any]) -> tuple[Request, Any]:
 
 def _results(given: _Sources, store: Path, *, store_too: bool) -> "Results":
     """Those of the files, and of the store if there are no files or it was named beside them."""
-    from bench.records import once
-    from bench.results import Results, from_files, from_store
+    from bench.results import Results, from_files, from_sources, from_store
+    from bench.store.store import Store
 
     if not given.files:
         results = from_store(store, name_damaged)
         if not results.records:
             raise RequestError(f"--store {store}: holds no results yet")
         return results
-    records, notes = from_files(given.files)
+    if store_too:
+        opened = Store(store, create=False)
+        both, notes = from_sources([*given.files, opened.root], name_damaged)
+        results = Results(both.records, opened.root)
+    else:
+        records, notes = from_files(given.files)
+        results = Results(records)
     for line in notes:
         complain(line)
-    if not store_too:
-        return Results(records)
-    results = from_store(store, name_damaged)
-    return Results(once([*results.records, *records]), results.store)
+    return results
 
 
 def _selected(request: Request, results: "Results") -> "Results":

@@ -3,14 +3,15 @@
 from pathlib import Path
 
 from bench.cli.output import complain, name_damaged
+from bench.cli.paths import GivenPath
 from bench.cli.printed_options import Published, WithInvalid
 from bench.errors import RequestError
 from bench.plan.option_types import directory_named
 
 
 def site(
-    *sources: Path,
-    out: Path = Path("bench-site"),
+    *sources: GivenPath,
+    out: GivenPath = Path("bench-site"),
     title: str = "Backdoor defenses compared",
     url: str = "",
     license: str = "not stated",

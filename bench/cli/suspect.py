@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from bench.cli.options import with_options
 from bench.cli.output import complain, print_lines
+from bench.cli.paths import GivenPath
 from bench.errors import RequestError
 from bench.plan.option_types import Options, directory_named
 from bench.suspect.options import RepairOptions, ScanOptions
@@ -23,7 +24,7 @@ def scan(
     /,
     *,
     json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    out: Path | None = None,
+    out: GivenPath | None = None,
     **options: Any,
 ) -> int:
     """Look for a backdoor in a network that somebody else has trained: which classes look like its target?
@@ -66,7 +67,7 @@ def scan(
 
 
 @with_options(RepairOptions.model_fields, (RepairOptions,))
-def repair(checkpoint: Path, /, *, out: Path | None = None, **options: Any) -> None:
+def repair(checkpoint: Path, /, *, out: GivenPath | None = None, **options: Any) -> None:
     """Repair a network that somebody else has trained, and say what that costs in accuracy.
 
     The repaired network is written under the checkpoint's own names, with its provenance in the file's metadata.

@@ -83,9 +83,7 @@ def _tests(request: Request, records: Sequence[Record]) -> dict[str, Test]:
             of_attacks(record) or _read_parameters(record.attack_params).get("content") in contents
         )
     if "recipes" in chosen and request.recipes is not None:
-        from bench.plan import recipes
-
-        labels = set(recipes.chosen(request.recipes))
+        labels = _recipes(request.recipes, {record.recipe for record in records})
         tests["recipes"] = lambda record: record.recipe in labels
     plain: dict[str, Test] = {
         "seeds": lambda record: record.seed in (request.seeds or ()),
@@ -175,6 +173,16 @@ def _preset(name: str, preset: str | None, profile: str) -> str | None:
     if name in PUBLISHED:
         return "paper" if usual.get(name) == PUBLISHED[name] else None
     return PROFILES[profile].preset if name not in usual else None
+
+
+def _recipes(text: str, there: set[str]) -> set[str]:
+    """The labels of the selected recipes. Where they are spelled as in the records, nothing heavy is imported."""
+    spelled_out = {_text(choice) for choice in parse(text)}
+    if spelled_out <= there:
+        return spelled_out
+    from bench.plan import recipes
+
+    return set(recipes.chosen(text))
 
 
 def _contents(request: Request) -> set[str]:

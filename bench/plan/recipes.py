@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.errors import RequestError, did_you_mean, shortened
+from bench.plan.identity import canonical
 from bench.plan.selection import parse
 from bench.plugin.parameters import explained, written
 from bench.toolbox.training import Recipe
@@ -61,6 +62,13 @@ def recipe(label: str) -> Recipe:
     """The recipe with this label, as ``chosen`` returns it."""
     [choice] = parse(label)
     return _changed(choice.pattern, choice.parameters)
+
+
+@cache
+def spelled(label: str) -> str:
+    """The values of the recipe with this label as records have them, in JSON; none of a victim made elsewhere."""
+    known = label.partition("[")[0] in RECIPES
+    return canonical(recipe(label).identity) if known else "{}"
 
 
 def _changed(name: str, parameters: dict[str, Any]) -> Recipe:

@@ -227,6 +227,7 @@ class CellStage:
             **{f"{kind}_params": ref.spelled for kind, ref in self.refs.items()},
             "profile": victim.profile,
             "recipe": victim.recipe,
+            "recipe_params": recipes.spelled(victim.recipe),
             "seed": victim.seed,
             "reference": self.reference,
             "suspects": self.suspects,

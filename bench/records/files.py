@@ -1,6 +1,7 @@
 """Records in files: lines of JSON, Parquet, and tables of means. What is read is checked as a store's records are."""
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ RECORD_FILES = ("records.jsonl", "results.parquet", "table.csv")  # in a directo
 RECORD_SUFFIXES = frozenset(Path(name).suffix for name in RECORD_FILES)
 _LONGEST_LINE = 2**27  # bytes
 _MOST_ROWS, _MOST_BYTES = 1_000_000, 2**32  # of a Parquet file, unpacked
+_MEASURED = {"status", "acc", "asr", "ra", "der", "acc_target", "acc_before", "asr_before", "ra_before", "identified"}
+_MEASURED |= {"auroc", "average_precision", "tpr_at_1_fpr", "tpr", "fpr", "tpr_assigned", "fpr_assigned"}
+_MEASURED |= {"acc_target_before", "class_acc_before", "base_rate", "n_train", "n_poisoned", "n_test", "n_triggered"}
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
@@ -44,6 +48,12 @@ def read_records(path: Path) -> tuple[list[Record], list[str]]:
     return records, [f"{_shown(path)}: {note}" for note in notes]
 
 
+def read_all(paths: Iterable[Path]) -> tuple[list[tuple[str, list[Record]]], list[str]]:
+    """The records of each file with its name, and the lines about what all do not hold. Raises UnreadableRecords."""
+    found = [(_shown(path), *read_records(path)) for path in paths]
+    return [(name, records) for name, records, _ in found], [note for *_, notes in found for note in notes]
+
+
 def once(records: Iterable[Record]) -> list[Record]:
     """Each cell once, where several files have it: one that is done before others, and of these the last to finish."""
     found: dict[str, Record] = {}
@@ -54,16 +64,59 @@ def once(records: Iterable[Record]) -> list[Record]:
     return list(found.values())
 
 
+def merged(sources: Iterable[tuple[str, Iterable[Record]]]) -> tuple[list[Record], list[str]]:
+    """Each cell ``once``, of records by the name of their source, and a line for each two that differ in a cell.
+
+    A line names both sources and says whether the figures are others, or only when and where they were made.
+    """
+    given = [(name, record) for name, records in sources for record in records]
+    taken = {record.key: record for record in once(record for _, record in given)}
+    source_of = {id(record): name for name, record in reversed(given)}
+    others: dict[tuple[str, str, bool], set[tuple[str, ...]]] = {}
+    for name, record in given:
+        kept = taken[record.key]
+        apart = record is not kept and _figures(record) != _figures(kept)
+        if apart or record.finished != kept.finished:
+            of_pair = others.setdefault((name, source_of[id(kept)], apart), set())
+            of_pair.add((record.key, record.finished, _figures(record)))
+    return list(taken.values()), [_left_out(*pair, len(found)) for pair, found in others.items()]
+
+
 def write_records(records: Iterable[Record], path: Path) -> Path:
     """Write a record a line, the verdict on its victim included, as ``read_records`` takes them.
 
     The file is complete or as it was. Raises OSError where it cannot be written.
     """
-    return write_whole(path, (record.model_dump_json().encode() + b"\n" for record in records))
+    return write_whole(path, map(_line, records))
+
+
+def lines_of(records: Iterable[Record]) -> bytes:
+    """What ``write_records`` writes."""
+    return b"".join(map(_line, records))
+
+
+def _line(record: Record) -> bytes:
+    return record.model_dump_json().encode() + b"\n"
 
 
 def _rank(record: Record) -> tuple[bool, str]:
     return record.status == "done", record.finished
+
+
+def _figures(record: Record) -> str:
+    """What was measured, as a text; not when, where and how fast, and not what is derived from other records."""
+    return record.model_dump_json(include=_MEASURED)
+
+
+def _left_out(name: str, other: str, apart: bool, count: int) -> str:
+    """The line for a source of which ``count`` records are not taken."""
+    what = "other figures" if apart else "another record" if count == 1 else "others"
+    has = "it has" if name == other else f"{other} has"
+    several = "s" * (count > 1)
+    return (
+        f"{name}: {count} record{several} left out, for {has} {what} of the same cell{several}; "
+        "what is done and newest is taken"
+    )
 
 
 def _file(path: Path) -> Path:
@@ -79,6 +132,7 @@ def _lines(path: Path) -> tuple[list[Record], list[str]]:
     records = []
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
+            line = line.removeprefix(BOM_UTF8) if number == 1 else line  # as some editors write it
             if line.strip():
                 records.append(_checked(lambda line=line: Record.model_validate_json(line), f"{path}, line {number}"))
     return records, []
@@ -105,7 +159,7 @@ def _rows(path: Path) -> tuple[list[Record], list[str]]:
 
 def _means(path: Path) -> tuple[list[Record], list[str]]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             return records_of_table(file)
     except MeansError as error:
         raise UnreadableRecords(f"{_shown(path)}{error}") from None

@@ -66,13 +66,17 @@ def test_files_of_records_stand_in_the_place_of_a_store(capsys):
     assert len(table("r")) == 3
 
 
-def test_a_cell_of_two_files_is_taken_from_the_newest_and_that_is_said(capsys):
-    write_records(CELLS[:3], Path("a.jsonl"))
-    write_records([one.model_copy(update={"finished": "2027", "acc": 0.5}) for one in CELLS[1:2]], Path("b.jsonl"))
-    status, _, err = bench(capsys, "report", "a.jsonl", "b.jsonl", "a.jsonl")
-    assert (status, len(table())) == (0, 3)
-    assert err == "bench: other records of the same cells: 1 left out; of each cell the newest that is done is taken\n"
-    assert 0.5 in [one.acc for one in package.load("bench-report")]
+@pytest.mark.parametrize("other", ["b.jsonl", "bench-store"])
+def test_a_cell_of_two_sources_is_taken_from_the_newest_and_both_are_named(store, capsys, other):
+    write_records([one.model_copy(update={"finished": "2027", "acc": 0.5}) for one in CELLS[1:3]], Path("a.jsonl"))
+    write_records(CELLS, Path("b.jsonl"))
+    status, _, err = bench(capsys, "report", "a.jsonl", other, "a.jsonl")
+    assert (status, len(table())) == (0, 9)
+    assert err == (
+        f"bench: {other}: 2 records left out, for a.jsonl has other figures of the same cells; "
+        "what is done and newest is taken\n"
+    )
+    assert [one.acc for one in package.load("bench-report")].count(0.5) == 2
 
 
 def test_a_store_that_is_named_is_read_beside_files(store, capsys):

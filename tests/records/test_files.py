@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from some_records import cell
 
-from bench.records import Record, UnreadableRecords, once, read_records, to_frame, write_records
+from bench.records import Record, UnreadableRecords, merged, once, read_records, to_frame, write_records
 from bench.reports.blocks import blocks
 from bench.reports.tables.csv import csv
 
@@ -116,6 +116,21 @@ def test_of_a_cell_in_two_files_the_newest_that_is_done_stays() -> None:
     failed = CELLS[1].model_copy(update={"finished": "2028", "status": "failed"})
     assert once([old, new, failed]) == [new]
     assert once([failed, new, old]) == [new]
+
+
+@pytest.mark.parametrize("column", ["acc", "der", "auroc", "status", "asr_before"])
+def test_two_sources_that_differ_in_a_figure_are_both_named_whichever_is_newer(column: str) -> None:
+    other = CELLS[1].model_copy(update={column: "failed" if column == "status" else 0.123})
+    found, [line] = merged([("a", CELLS), ("b", [other])])
+    assert found == CELLS
+    assert line == "b: 1 record left out, for a has other figures of the same cell; what is done and newest is taken"
+
+
+def test_the_same_records_in_two_sources_are_no_difference() -> None:
+    assert merged([("a", CELLS), ("b", CELLS[:2])]) == (CELLS, [])
+    later = CELLS[1].model_copy(update={"finished": "2027", "defense_seconds": 1.0})
+    [line] = merged([("a", CELLS[:2]), ("b", [later])])[1]
+    assert line.startswith("a: 1 record left out, for b has another record of the same cell; ")
 
 
 def test_a_table_of_means_gives_its_means_again_and_says_what_it_lacks(tmp_path: Path) -> None:

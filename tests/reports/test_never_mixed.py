@@ -18,6 +18,7 @@ DIFFERING: dict[str, dict[str, object]] = {
     **{f"{kind}'s parameters": {f"{kind}_params": '{"x":1}'} for kind in KINDS},
     **{f"{kind}'s name": {kind: "other"} for kind in KINDS},
     **{f"{kind}'s code": {"fingerprints": json.dumps(CODES | {kind: "z"})} for kind in KINDS},
+    "values of a recipe": {"recipe_params": '{"epochs":2}'},
     "code that was not recorded": {"fingerprints": "{}"},
     "profile": {"profile": "paper"},
     "recipe": {"recipe": "paper[epochs=3]"},
@@ -31,6 +32,7 @@ DIFFERING: dict[str, dict[str, object]] = {
 }
 OWN = {"references of an oracle": {"knowledge": "everything", "oracle": True}}
 OWN["how suspects are drawn"] = {"knowledge": "200 clean + 64 suspected", "suspects_purity": float("nan")}
+OWN["values of a recipe"] = {"recipe_params": '{"epochs":1}'}
 OWN["suspects of an oracle"] = OWN["references of an oracle"]
 
 
@@ -157,3 +159,30 @@ def test_of_several_commits_without_a_recorded_code_there_is_a_line() -> None:
     assert line.endswith("they are of several commits: 0123abc, fedcba987654.")
     told = frame.assign(fingerprints=json.dumps(CODES))
     assert not [line for line in legend(blocks(told)[0], best="*") if "by which code" in line]
+
+
+def test_records_that_do_not_say_the_values_of_their_recipe_stay_with_a_line() -> None:
+    old = one_attack(a=0.5).assign(finished=EARLIER, recipe="quick")
+    new = one_attack(a=0.9).assign(finished=LATER, recipe="quick", seed=1, victim_key="v", recipe_params='{"epochs":2}')
+    [block] = blocks(pd.concat([old, new], ignore_index=True))
+    assert block.cells["blend", "a"].stat("der").count == 2
+    [line] = [line for line in legend(block, best="*") if "values of their recipe" in line]
+    assert line == "2 records do not say the values of their recipe (quick); they are taken for the same."
+    [alone] = blocks(old)
+    assert not [line for line in legend(alone, best="*") if "values of their recipe" in line]
+
+
+@pytest.mark.parametrize("status", ["failed", "timeout", "not-applicable", "done"])
+@pytest.mark.parametrize("newer", ["first", "second"])
+def test_what_is_not_shown_of_a_cell_is_counted_and_a_result_is_never_hidden(status: str, newer: str) -> None:
+    first = one_attack(a=0.5).assign(finished=LATER if newer == "first" else EARLIER)
+    second = one_attack(a=0.9).assign(finished=EARLIER if newer == "first" else LATER, key="another", status=status)
+    both = pd.concat([first, second[second["defense"] == "a"]], ignore_index=True)
+    [block] = blocks(both)
+    expected = 0.9 if status == "done" and newer == "second" else 0.5
+    assert (block.cells["blend", "a"].status, block.cells["blend", "a"].stat("der").mean) == ("done", expected)
+    [line] = [line for line in legend(block, best="*") if line.startswith("Left out")]
+    older = "older than another of the same cell"
+    words = older if status == "done" else "without a result, and another of the same cell has one"
+    assert f"1 record of defense a: {words}" in line
+    assert len(block.left_out) + len(block.records) == len(both)
