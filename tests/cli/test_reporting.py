@@ -1,5 +1,7 @@
 """``bench report`` of some of the results: by selection, by study, and from files of records."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,6 +116,14 @@ def test_a_table_of_means_is_rendered_and_says_what_it_lacks(store, capsys):
         (["--rename", "bna=fire"], "--rename bna=fire: defense 'fire' would|would have the same name"),
         (["--figure", "sweep:beta"], "--figure sweep:beta"),
         (["gone.jsonl"], "gone.jsonl: cannot be read: No such file"),
+        (["--out", ""], "--out '': expected a path, this is empty"),
+        (["--out", " "], "--out '': expected a path, this is empty"),
+        ([""], "argument '': expected a path, this is empty"),
+        (["--records", ""], "--records '': expected a path, this is empty"),
+        (["--rename", "bna=no defense"], "--rename bna=no defense: expected a name other than"),
+        (["dir.jsonl"], "report dir.jsonl: a directory with none of these; expected a study *.toml, a store"),
+        (["empty"], "report empty: a directory with none of these; expected a study *.toml, a store"),
+        (["--out", "mine"], "--out mine/table.md: is there already, and no report wrote it; it is not replaced"),
         (["gone"], "report gone: expected a study *.toml, a store, or records *.jsonl, *.parquet or table.csv"),
         (["bench-store", "--store", "other"], "--store other: expected one store"),
         (["a.toml", "b.toml"], "report b.toml: expected one study"),
@@ -123,10 +133,37 @@ def test_a_table_of_means_is_rendered_and_says_what_it_lacks(store, capsys):
 )
 def test_what_cannot_be_shown_is_one_line_and_nothing_is_written(store, capsys, arguments, expected):
     Path("d.jsonl").write_text("{}}")
+    Path("dir.jsonl").mkdir()
+    Path("empty").mkdir()
+    Path("mine").mkdir()
+    Path("mine/table.md").write_text("mine")
     status, _, err = bench(capsys, "report", *arguments)
     assert (status, err.count("\n")) == (2, 1), err
     assert any(part in err for part in expected.split("|")), err
     assert not Path("bench-report").exists()
+    assert [path.read_text() for path in Path("mine").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("command", ["site", "scan x", "repair x", "export 3fa9", "new defense mine", "merge"])
+def test_an_empty_path_is_not_the_current_directory(command, capsys):
+    empty = [""] if command == "merge" else ["--out", ""]
+    status, _, err = bench(capsys, *command.split(), *empty)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "'': expected a path, this is empty" in err
+    assert list(Path().iterdir()) == []
+
+
+def test_recipes_of_records_are_selected_without_torch(tmp_path):
+    recipes = ["quick", "paper[epochs=10]", "fast"]
+    write_records([cell("sig", "bna", seed, recipe=name) for seed, name in enumerate(recipes)], Path("a.jsonl"))
+    code = (
+        "import sys; from bench.records import read_records; from bench.plan.request import Request\n"
+        "from bench.plan.matching import matching\n"
+        "found = matching(Request.read({'recipes': 'quick,paper[epochs=10]'}), read_records(sys.argv[1])[0]).records\n"
+        "print(sorted(one.recipe for one in found), 'torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code, "a.jsonl"], capture_output=True, text=True, check=True).stdout
+    assert said == "['paper[epochs=10]', 'quick'] False\n"
 
 
 def test_python_has_the_same_words(store, capsys):

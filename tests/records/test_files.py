@@ -164,6 +164,15 @@ def test_a_table_of_means_gives_its_means_again_and_says_what_it_lacks(tmp_path:
                 assert pd.isna(other.std)
 
 
+@pytest.mark.parametrize("name", ["records.jsonl", "table.csv"])
+def test_a_byte_order_mark_before_a_file_is_none_of_it(name: str, tmp_path: Path) -> None:
+    write_records(CELLS, tmp_path / "records.jsonl")
+    (tmp_path / "table.csv").write_text(csv(blocks(to_frame(CELLS))))
+    plain = read_records(tmp_path / name)[0]
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (tmp_path / name).read_bytes())
+    assert same(read_records(tmp_path / name)[0], plain)
+
+
 def test_a_line_of_a_table_that_is_damaged_is_named(tmp_path: Path) -> None:
     text = csv(blocks(to_frame(CELLS)))
     head, first, *rest = text.splitlines()
