@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bench.cell import metrics
 from bench.errors import Damaged
+from bench.plan.identity import canonical
 from bench.records import Record
 from bench.records.note_types import ClassStatistic
 from bench.store.store import Store
@@ -88,10 +89,13 @@ def measure_again(store: Store, damaged: Callable[[Damaged], object]) -> Iterato
                 continue
             name = "predictions.safetensors"
             after = store.tensors("cells", key, name)
-            if (count := store.facts(record.victim_key).n_test) != len(after["clean_logits"]):
+            facts = store.facts(record.victim_key)
+            if (count := facts.n_test) != len(after["clean_logits"]):
                 raise Damaged("cells", key, name, f"is of {len(after['clean_logits'])} images, its victim of {count}")
             declared = record.detects_only if "detects_only" in record.model_fields_set else None
             columns = measure(record.victim_key, store, after, json.loads(record.diagnostics), declared)
+            if facts.made_of and facts.made_of.recipe.parameters:  # in older records only its label was kept
+                columns["recipe_params"] = canonical(facts.made_of.recipe.parameters)
             again = Record.model_validate({**record.model_dump(), **columns})
             if again.to_json() == record.to_json():
                 continue

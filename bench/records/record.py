@@ -46,7 +46,7 @@ class Record(BaseModel):
     to an input's milliseconds, against the bare network timed in the same cell, ``ms_added_spread`` how far that
     varies.
     ``recipe_params`` are the values of the recipe, of which ``recipe`` is the label; "{}" in records made before they
-    were recorded, and of a victim made elsewhere.
+    were recorded (``bench measure`` fills them in), and of a victim made elsewhere.
     ``means_over`` is 0, or the number of seeds that the figures are means over, where all that is known is a table
     (``bench.records.means``); the seed is then 0.
     ``titles`` and ``citations`` are what its plugins declare for papers (``Plugin.title``, ``bibtex``), by kind.

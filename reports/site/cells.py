@@ -9,7 +9,7 @@ from bench.reports.format import UNDEFINED
 from bench.reports.site.contents import Contents, Shown
 
 _LONGEST = 5000  # characters of a field that the page shows; the whole is in the file of records
-_JSON = {"class_acc_before", "targets", "class_names", "packages", "fingerprints", "diagnostics"}
+_JSON = {"class_acc_before", "targets", "class_names", "packages", "fingerprints", "diagnostics", "recipe_params"}
 _JSON |= {f"{kind}_params" for kind in ("dataset", "model", "attack", "defense")}
 _RESULTS = ["status", "reason", "valid", "doubt"]
 _RESULTS += ["acc", "asr", "ra", "der", "acc_target", "acc_before", "asr_before", "ra_before", "acc_target_before"]

@@ -39,6 +39,7 @@ def test_a_metric_that_a_record_lacks_is_derived_without_a_new_run(store):
     key = store.keys("cells")[0]
     right = store.record(key)
     older = json.loads(store.read("cells", key, "record.json"))
+    assert json.loads(older.pop("recipe_params"))["epochs"] > 0  # as in records made before the values were kept
     del older["acc_target"]  # as if the metric had been invented later
     older["asr"] = 0.123
     store.write("cells", key, {**store.contents("cells", key), "record.json": json.dumps(older)}, replace=True)

@@ -157,12 +157,13 @@ def test_recipes_of_records_are_selected_without_torch(tmp_path):
     recipes = ["quick", "paper[epochs=10]", "fast"]
     write_records([cell("sig", "bna", seed, recipe=name) for seed, name in enumerate(recipes)], Path("a.jsonl"))
     code = (
-        "import sys; from bench.records import read_records; from bench.plan.request import Request\n"
+        "import sys; from pathlib import Path; from bench.records import read_records; from bench.plan.request import Request\n"
         "from bench.plan.matching import matching\n"
-        "found = matching(Request.read({'recipes': 'quick,paper[epochs=10]'}), read_records(sys.argv[1])[0]).records\n"
+        "records, _ = read_records(Path('a.jsonl'))\n"
+        "found = matching(Request.read({'recipes': 'quick,paper[epochs=10]'}), records).records\n"
         "print(sorted(one.recipe for one in found), 'torch' in sys.modules)"
     )
-    said = subprocess.run([sys.executable, "-c", code, "a.jsonl"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == "['paper[epochs=10]', 'quick'] False\n"
 
 

@@ -89,7 +89,7 @@ def test_a_display_name_leaves_every_figure_as_it_is() -> None:
         ({"rename": "bna=A,bna=B"}, "'bna' is given two names|bna is given two names"),
         ({"rename": "bna="}, "rename bna=: expected a display name of 1 to 100"),
         ({"rename": {"bna": "x\ny"}}, "expected a display name"),
-        ({"rename": {"bna": "x (oracle)"}}, "expected a display name"),
+        ({"rename": {"bna": "x (oracle)"}}, "expected a name without"),
         ({"rename": "bnaa=A"}, "rename bnaa=A: expected the name of an attack.*did you mean 'bna'?"),
         ({"rename": "bna=X,fire=X"}, "would have the same name"),
         ({"rename": "bna=fire"}, "would have the same name"),

@@ -31,7 +31,7 @@ def test_what_a_report_says_itself_is_no_display_name(name: str) -> None:
         {"sig": "BLEND"},
         {"sig": "badnets (poisoning_rate=0.05)"},
         {"sig": "BadNets (poisoning_rate=0.05)"},
-        {"tac": "Fine-Pruning"},
+        {"tac[beta=1.0]": "Fine-Pruning"},
     ],
 )
 def test_a_display_name_is_no_other_name_that_is_shown_in_any_format(rename: dict[str, str]) -> None:
