@@ -13,6 +13,9 @@ from bench.reports.sections import Section
 from bench.reports.side_table import SideTable
 
 
+BEST, SECOND = "**", "*"  # around the best and the second best: Markdown has no underline that is shown everywhere
+
+
 def markdown(sections: list[Section]) -> str:
     """Every section: a line for each attack and defense, the legend, the tables beside it, and what went wrong."""
     return "\n".join(_section(section) for section in sections)
@@ -29,7 +32,7 @@ def _section(section: Section) -> str:
     pairs = [(row, cell) for row in section.rows for cell in row.cells]
     if block.defenses_as_rows:
         pairs = [(row, row.cells[place]) for place in range(len(block.defenses) + 1) for row in section.rows]
-    results = [_ordered(block, _line(row, cell, given, len(block.heads))) for row, cell in pairs]
+    results = [_ordered(block, _line(block, row, cell, given)) for row, cell in pairs]
     heads = _ordered(block, ["attack", "defense", "given", *block.heads])
     lines = [f"## {escape_markdown(block.title)}", "", *_grid(heads, results, 3), ""]
     lines += [f"- {escape_markdown(text)}" for text in legend(block, best="Bold")]
@@ -38,14 +41,23 @@ def _section(section: Section) -> str:
     return "\n".join([*lines, ""])
 
 
-def _line(row: Row, cell: CellText, given: dict[str, str], columns: int) -> list[str]:
-    figures = cell.figures + [UNDEFINED] * (columns - len(cell.figures))
-    if cell.tally:
-        figures[0] += f" ({cell.tally})"
-    if cell.best and cell.ranked is not None:
-        figures[cell.ranked] = f"**{figures[cell.ranked]}**"
+def _line(block: Block, row: Row, cell: CellText, given: dict[str, str]) -> list[str]:
     name, known = (cell.defense, given[cell.defense]) if cell.defense else (NO_DEFENSE, UNDEFINED)
-    return [*map(escape_markdown, (row.heading, name, known)), *figures]
+    return [*map(escape_markdown, (row.heading, name, known)), *_figures(block, cell)]
+
+
+def _figures(block: Block, cell: CellText) -> list[str]:
+    """A text for each of the block's metrics, of which the undefended network lacks some."""
+    if not cell.done:
+        return [cell.word, *[UNDEFINED] * (len(block.metrics) - 1)]
+    own = block.metrics if cell.defense else block.metrics_before
+    figures = dict.fromkeys(block.metrics, UNDEFINED) | dict(zip(own, cell.figures, strict=True))
+    if cell.tally and own:
+        figures[own[0]] += f" ({cell.tally})"
+    if cell.ranked is not None and (cell.best or cell.second):
+        mark = BEST if cell.best else SECOND
+        figures[own[cell.ranked]] = f"{mark}{figures[own[cell.ranked]]}{mark}"
+    return list(figures.values())
 
 
 def _ordered(block: Block, line: list[str]) -> list[str]:
