@@ -6,7 +6,7 @@ from bench.reports.class_names import class_names
 from bench.reports.diagnostics import texts as texts_in
 from bench.reports.format import UNDEFINED, tally, word
 from bench.reports.identity import left_out_lines, untold
-from bench.reports.records import ORACLE
+from bench.reports.records import ORACLE, RANKED
 from bench.reports.uncertainty.marks import HELPS
 from bench.reports.uncertainty.told import how_marked
 
@@ -17,10 +17,14 @@ _MEANING = {
     "timeout": "timeout: stopped at the time limit",
     "missing": "missing: no record",
 }
-_METRICS = (
-    "In %: ACC accuracy on clean images, ACC(t) on those of the target classes; ASR triggered images classified as the "
-    "target; RA triggered images classified correctly; DER = (max(0, fall of ASR) − max(0, fall of ACC) + 1) / 2."
-)
+_METRICS = {
+    "acc": "ACC accuracy on clean images",
+    "acc_target": "ACC(t) accuracy on clean images of the target classes",
+    "asr": "ASR triggered images classified as the target",
+    "ra": "RA triggered images classified correctly",
+    "der": "DER = (max(0, fall of ASR) − max(0, fall of ACC) + 1) / 2",
+}
+_BOTH = f"{_METRICS['acc']}; ACC(t) accuracy on clean images of", f"{_METRICS['acc']}, ACC(t) on those of"
 _GIVEN = {
     "clean": "clean, the reference set",
     "suspected": "suspected, believed to be triggered",
@@ -43,10 +47,16 @@ _ORIGINS = {
 }
 
 
-def legend(block: Block, *, best: str) -> list[str]:
-    """What a reader of a block's table must know, a line each. ``best`` says how the best DER is marked."""
+def legend(block: Block, *, best: str, second: str = "Underlined") -> list[str]:
+    """What a reader of a block's table must know of what it shows, a line each.
+
+    ``best`` says how the best DER is marked, and ``second`` how the second best is.
+    """
     own = [block.cell(attack, defense) for attack in block.attacks for defense in [None, *block.defenses]]
-    lines = [_METRICS, *_ranking(block, best)]
+    ranked = _ranks(block)
+    meanings = "; ".join(text for metric, text in _METRICS.items() if metric in block.metrics)
+    lines = [f"In %: {meanings.replace(*_BOTH)}."]
+    lines += _ranking(block, best, second)
     lines.append(_seeds(block, partly=any(cell.status == "done" and tally(cell) for cell in own)))
     if AVERAGE in block.row_names:
         lines.append(_average(block))
@@ -55,9 +65,10 @@ def legend(block: Block, *, best: str) -> list[str]:
     if costs := costs_on_benign(block):
         lines.append(f"Costs a benign model more than {100 * NOTABLE_LOSS:.0f} points of ACC: {', '.join(costs)}.")
     if block.detectors:
-        lines.append(f"Only flags inputs and changes no prediction, so has no DER: {', '.join(block.detectors)}.")
+        without = ", so has no DER" * ranked
+        lines.append(f"Only flags inputs and changes no prediction{without}: {', '.join(block.detectors)}.")
     if len(block.rivals) < len(block.defenses):
-        lines.append(f"{ORACLE.strip()}: no defense; it knows what no defender knows, and cannot be best.")
+        lines.append(f"{ORACLE.strip()}: no defense; it knows what no defender knows{', and cannot be best' * ranked}.")
     if names := class_names(block):
         lines.append(f"Classes: {', '.join(f'{label} {name}' for label, name in names.items())}.")
     if left_out := left_out_lines(block.left_out):
@@ -65,8 +76,8 @@ def legend(block: Block, *, best: str) -> list[str]:
     if said := untold(block.records):
         lines.append(said)
     used = {word(cell) for cell in own if cell.status != "done"}
-    meanings = [f"{UNDEFINED}: not defined", *(text for key, text in _MEANING.items() if key in used)]
-    return [*lines, "; ".join(meanings) + "."]
+    words = [f"{UNDEFINED}: not defined", *(text for key, text in _MEANING.items() if key in used)]
+    return [*lines, "; ".join(words) + "."]
 
 
 def costs_on_benign(block: Block) -> list[str]:
@@ -104,16 +115,23 @@ def origins(block: Block) -> dict[str, str]:
     return {title: text for title, text in texts.items() if text}
 
 
-def _ranking(block: Block, best: str) -> list[str]:
-    """What the groups of defenses are, and within which one is best."""
+def _ranks(block: Block) -> bool:
+    """Whether the table shows what defenses are ranked by."""
+    return RANKED in block.metrics
+
+
+def _ranking(block: Block, best: str, second: str) -> list[str]:
+    """What the groups of defenses are, and within which one is best; nothing of the best where DER is not shown."""
     lines = []
-    if any(group.ranked for group in block.groups):
+    if _ranks(block) and any(group.ranked for group in block.groups):
         lines.append(
             f"{best}: best DER against an attack among defenses that were given the same; none where there is only "
             f"one, or where DER is {HELPS} % or less."
         )
         if marked := how_marked(block):
             lines.append(marked)
+        if any(block.marks(name).second for name in block.row_names):
+            lines.append(f"{second}: second best, the highest DER of those that are not marked as best.")
     texts = " ".join(group.given for group in block.groups).split()
     if kinds := [text for word, text in _GIVEN.items() if word in texts]:
         lines.append(f"Given, in images: {'; '.join(kinds)}.")
@@ -125,7 +143,8 @@ def _seeds(block: Block, *, partly: bool) -> str:
         return f"From a table of means: over {' or '.join(map(str, over))} seed{'s' * (over[-1] > 1)} each."
     seeds = ", ".join(map(str, block.seeds))
     line = f"Seeds {seeds}: mean±sample standard deviation." if len(block.seeds) > 1 else f"Seed {seeds}."
-    return line + " (1/3): 1 of the attack's 3 seeds has every figure; such a cell cannot be best." * partly
+    best = "; such a cell cannot be best" * _ranks(block)
+    return line + f" (1/3): 1 of the attack's 3 seeds has every figure{best}." * partly
 
 
 def _average(block: Block) -> str:
@@ -136,7 +155,7 @@ def _average(block: Block) -> str:
         left_out.append(f"those marked {DAGGER}")
     line = f"Average: over the attacks other than {' and '.join(left_out)}."
     if any(tally(block.cells[AVERAGE, defense]) for defense in block.defenses):
-        line += " (1/4): 1 of 4 attacks has all its seeds; such an average cannot be best."
+        line += f" (1/4): 1 of 4 attacks has all its seeds{'; such an average cannot be best' * _ranks(block)}."
     return line + "".join(f" {text}." for text in block.known_of_fewer)
 
 

@@ -12,7 +12,6 @@ from bench.reports.rows import CellText, Row
 from bench.reports.sections import Section
 from bench.reports.side_table import SideTable
 
-
 BEST, SECOND = "**", "*"  # around the best and the second best: Markdown has no underline that is shown everywhere
 
 
@@ -35,7 +34,7 @@ def _section(section: Section) -> str:
     results = [_ordered(block, _line(block, row, cell, given)) for row, cell in pairs]
     heads = _ordered(block, ["attack", "defense", "given", *block.heads])
     lines = [f"## {escape_markdown(block.title)}", "", *_grid(heads, results, 3), ""]
-    lines += [f"- {escape_markdown(text)}" for text in legend(block, best="Bold")]
+    lines += [f"- {escape_markdown(text)}" for text in legend(block, best="Bold", second="Italics")]
     for table in [*section.side_tables, section.unfinished, section.messages]:
         lines += _side_table(table)
     return "\n".join([*lines, ""])

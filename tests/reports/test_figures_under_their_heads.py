@@ -65,14 +65,19 @@ def in_latex(chosen: Block) -> Placed:
         for line in below.partition(r"\bottomrule")[0].splitlines():
             cells = line.removesuffix(r" \\").split(" & ")
             if len(cells) == len(heads) and r"\multicolumn" not in line:
-                yield from ((head, re.sub(r"\\\w+|[{}*]|\d+(\.\d+)?pt", "", cell)) for head, cell in zip(heads, cells))
+                yield from (
+                    (head, re.sub(r"\\\w+|[{}*]|\d+(\.\d+)?pt", "", cell))
+                    for head, cell in zip(heads, cells, strict=True)
+                )
 
 
 def in_csv(chosen: Block) -> Placed:
     heads, *lines = standard_csv.reader(StringIO(csv([chosen])))
     shown = {f"{metric}_mean": head for metric, head in HEADS.items()}
     for line in lines:
-        yield from ((shown[name], text.removeprefix("0.")) for name, text in zip(heads, line) if name in shown)
+        yield from (
+            (shown[name], text.removeprefix("0.")) for name, text in zip(heads, line, strict=True) if name in shown
+        )
 
 
 def in_terminal(chosen: Block) -> Placed:

@@ -1,19 +1,26 @@
 """What is said beside the tables."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 from report_frames import grid, one_attack
 
 from bench.reports.blocks import blocks
 from bench.reports.legend import legend, origins, why_invalid
+from bench.reports.records import HEADS, METRICS
+from bench.reports.sections import section
+from bench.reports.tables.latex import latex_files
+from bench.reports.tables.markdown import BEST, SECOND, markdown
 
 
-def said(frame: pd.DataFrame) -> str:
+def said(frame: pd.DataFrame, metrics: tuple[str, ...] = tuple(METRICS)) -> str:
     """The legend of a frame of one block."""
     [block] = blocks(frame)
-    return " ".join(legend(block, best="Bold"))
+    return " ".join(legend(replace(block, metrics=metrics), best="Bold"))
 
 
 def test_a_defense_that_costs_a_benign_model_much_is_named() -> None:
@@ -76,3 +83,25 @@ def test_origins_are_every_distinct_value_in_plain_words() -> None:
     assert facts["Packages"] == "numpy 2.4.6, torch 2.11.0"
     assert facts["Ran"] == "2026-01-01T00:00:00+00:00 to 2026-01-02"
     assert "Compiled" not in facts
+
+
+@pytest.mark.parametrize("metrics", [("acc", "asr"), ("ra",), ("asr", "der"), ("acc_target",), tuple(METRICS)])
+def test_the_legend_explains_the_metrics_and_marks_that_are_shown_and_no_others(metrics: tuple[str, ...]) -> None:
+    frame = grid(3).assign(oracle=lambda frame: frame["defense"] == "fire")
+    text = re.sub(r"Costs a benign .*? of ACC|DER = .*?/ 2", lambda found: found[0][:3], said(frame, metrics))
+    heads = set(re.findall(r"ACC\(t\)|\b(?:ACC|ASR|DER|RA)\b", text))
+    assert heads - {"Cos"} == {HEADS[metric] for metric in metrics}
+    for word in ("Bold", "Underlined", "best"):
+        assert (word in text) == ("der" in metrics)
+
+
+@pytest.mark.parametrize(("der_of_c", "there"), [(0.7, True), (0.9, False)])
+def test_how_the_second_best_is_marked_is_said_where_one_is(der_of_c: float, there: bool) -> None:
+    [block] = blocks(one_attack(b=0.9, c=der_of_c))
+    own = [section(block)]
+    assert ("Underlined: second best" in " ".join(legend(block, best="Bold"))) == there
+    text = markdown(own)
+    assert ("Italics: second best" in text) == (f" {SECOND}70.0{SECOND} |" in text) == there
+    assert f"{BEST}90.0{BEST} |" in text
+    main = latex_files(own)["tables/main.tex"]
+    assert ("Underlined: second best" in main) == (r"\underline" in main) == there
