@@ -67,6 +67,7 @@ class Shown:
                     "have the same name; expected names that tell them apart"
                 )
             out[f"{kind}_label"] = labels.map(lambda label, names=names: names.get(label, label)).astype(object)
+            out[f"{kind}_renamed"] = [not {label, label.split("[", 1)[0]}.isdisjoint(self.rename) for label in labels]
         if unused := [old for old in self.rename if old not in used]:
             every = {label for kind in KINDS for label in _labels(frame, kind)}
             raise WrongChoice(

@@ -50,7 +50,7 @@ _ORIGINS = {
 def legend(block: Block, *, best: str, second: str = "Underlined") -> list[str]:
     """What a reader of a block's table must know of what it shows, a line each.
 
-    ``best`` says how the best DER is marked, and ``second`` how the second best is.
+    ``best`` says how the best DER is marked, and ``second`` how the second best is, "" where it is not.
     """
     own = [block.cell(attack, defense) for attack in block.attacks for defense in [None, *block.defenses]]
     ranked = _ranks(block)
@@ -130,7 +130,7 @@ def _ranking(block: Block, best: str, second: str) -> list[str]:
         )
         if marked := how_marked(block):
             lines.append(marked)
-        if any(block.marks(name).second for name in block.row_names):
+        if second and any(block.marks(name).second for name in block.row_names):
             lines.append(f"{second}: second best, the highest DER of those that are not marked as best.")
     texts = " ".join(group.given for group in block.groups).split()
     if kinds := [text for word, text in _GIVEN.items() if word in texts]:

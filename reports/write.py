@@ -25,6 +25,7 @@ from bench.reports.figures.overview import overview
 from bench.reports.figures.stream_curves import stream_curves
 from bench.reports.figures.style import rendered, styled
 from bench.reports.figures.sweep import sweep_figure
+from bench.reports.names.titles import display_names
 from bench.reports.sections import section
 from bench.reports.suffixes import suffixes
 from bench.reports.sweeps import Sweep, sweeps
@@ -173,7 +174,9 @@ def _gallery(
     block: Block, suffix: str, pictures: Pictures | None, write: Callable[[str, bytes], None]
 ) -> list[tuple[str, str]]:
     """Write a block's figure of triggers; its path and caption, if there is anything to show."""
-    figure = gallery(_pictures(block, pictures), block.title if suffix else "") if pictures else None
+    names = display_names(block)
+    own = {names.attack(attack): pair for attack, pair in _pictures(block, pictures).items()} if pictures else {}
+    figure = gallery(own, names.heading if suffix else "")
     if not figure:
         return []
     _save(figure, f"gallery{suffix}", write)

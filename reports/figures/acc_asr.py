@@ -12,6 +12,7 @@ from bench.reports.figures.placing import Label, place
 from bench.reports.figures.sheet import sheet
 from bench.reports.figures.spans import Span, span
 from bench.reports.figures.style import LEAST, SOFT, looks
+from bench.reports.names.titles import DisplayNames, display_names
 
 _INVISIBLE = 1e-3  # percentage points; a smaller spread is not drawn
 _LEAST_ACC = 2.0  # per cent that the axis spans: a difference of a tenth of a point must not look like a collapse
@@ -35,13 +36,16 @@ def acc_asr(block: Block) -> Figure | None:
         return None
     look = looks(attacks)
     across = {1: 1, 2: 2, 4: 2}.get(len(drawn), 3 if len(drawn) <= 9 else 4 if len(drawn) <= 12 else 5)
-    keys = [key(block.marked(attack), *own) for attack, own in look.items()]
+    names = display_names(block)
+    keys = [key(names.attack(block.marked(attack)), *own) for attack, own in look.items()]
     many = len(attacks) > _MANY
     hollow = key("before (hollow)", SOFT, "o", hollow=True)
     before = key("before: where grey lines begin", _PATH, line="-") if many else hollow
     keys += [before, key("after (filled)", SOFT, "o")]
     high = {1: 200, 2: 150, 3: 115}.get(across, 95)
-    made = sheet(block.title, drawn, across, high, keys=keys, left=30, right=6, under=11, below=28)
+    made = sheet(
+        names.heading, [*map(names.defense, drawn)], across, high, keys=keys, left=30, right=6, under=11, below=28
+    )
     cells = [block.before[attack] for attack in attacks] + [block.cells[attack, d] for attack in attacks for d in drawn]
     up = span([point[1] for cell in cells if (point := _point(cell))], least=_LEAST_ACC)
     for place_, (axes, defense) in enumerate(zip(made.panels, drawn, strict=True)):
@@ -53,7 +57,7 @@ def acc_asr(block: Block) -> Figure | None:
             made.under(place_, "ASR (%)")
         if made.first(place_):
             made.beside(place_, "ACC (%)")
-        _panel(axes, block, defense, look, up)
+        _panel(axes, block, defense, look, up, names)
     return made.figure
 
 
@@ -63,7 +67,7 @@ def _point(cell: Cell) -> Point | None:
     return None if isnan(asr) or isnan(acc) else (asr, acc)
 
 
-def _panel(axes: Axes, block: Block, defense: str, look: dict[str, Look], up: Span) -> None:
+def _panel(axes: Axes, block: Block, defense: str, look: dict[str, Look], up: Span, names: DisplayNames) -> None:
     after = {attack: point for attack in look if (point := _point(block.cells[attack, defense]))}
     before = {attack: point for attack in after if (point := _point(block.before[attack]))}
     starts, ends = ([(x, up.held(y)) for x, y in own.values()] for own in (before, after))
@@ -84,7 +88,9 @@ def _panel(axes: Axes, block: Block, defense: str, look: dict[str, Look], up: Sp
         labels.append(Label((after[lowest][0], up.held(beyond[lowest])), told, first=True))
     if len(look) > _MANY:
         working = sorted((a for a in after if after[a][0] > _WORKS), key=lambda attack: -after[attack][0])[:_NAMED]
-        labels += [Label((after[a][0], up.held(after[a][1])), folded(a, _LABEL, LEAST, most=2)) for a in working]
+        labels += [
+            Label((after[a][0], up.held(after[a][1])), folded(names.attack(a), _LABEL, LEAST, most=2)) for a in working
+        ]
     place(axes, labels, starts + ends, far=False)
 
 

@@ -11,6 +11,7 @@ from bench.reports.figures.letters import folded
 from bench.reports.figures.marks import key, ruled
 from bench.reports.figures.sheet import sheet
 from bench.reports.figures.style import COLOURS, LEAST
+from bench.reports.names.titles import DisplayNames, display_names
 
 _KINDS = {"clean": COLOURS[0], "triggered": COLOURS[1], "aligned": COLOURS[2]}
 _NAMES = ["clean images", "with the estimated trigger", "the same, after the alignment"]
@@ -27,17 +28,18 @@ def activation_histograms(block: Block) -> Figure | None:
     Of more than 24 channels, the first of some cells, so chosen that each attack and defense comes up as often as any
     other; the title says how many there are. None where no defense noted activations.
     """
+    names = display_names(block)
     cells = {
         (row, column): own
         for row, attack in enumerate(block.attacks)
         for column, name in enumerate(block.defenses)
-        if (own := _panels(block, attack, name))
+        if (own := _panels(block, names, attack, name))
     }
     panels, count = _chosen(cells), sum(map(len, cells.values()))
     if not panels:
         return None
     across = 4 if len(panels) > 6 else 3
-    title = block.title + f" · {len(panels)} of {count} channels" * (len(panels) < count)
+    title = names.heading + f" · {len(panels)} of {count} channels" * (len(panels) < count)
     keys = [key(name, colour, line="-") for name, colour in zip(_NAMES, _KINDS.values(), strict=True)]
     high = 74 if across == 4 else 96
     made = sheet(
@@ -60,12 +62,12 @@ def _chosen(cells: dict[tuple[int, int], list[Panel]]) -> list[Panel]:
     return [cells[cell][rank] for cell, rank in sorted(diagonal[:_MOST])]
 
 
-def _panels(block: Block, attack: str, defense: str) -> list[Panel]:
+def _panels(block: Block, names: DisplayNames, attack: str, defense: str) -> list[Panel]:
     """The channels of a cell's first seed that noted some, each under a title."""
     records = block.done_records(attack, defense)
     noted = next(filter(None, map(activations, records["diagnostics"])), {}) if records else {}
     return [
-        (f"{block.marked(attack)} · {defense} · class {target}", channel)
+        (f"{names.attack(block.marked(attack))} · {names.defense(defense)} · class {target}", channel)
         for target, channels in sorted(noted.items())
         for channel in channels
     ]

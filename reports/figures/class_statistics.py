@@ -12,6 +12,7 @@ from bench.reports.figures.marks import arrow, key, ruled
 from bench.reports.figures.sheet import sheet
 from bench.reports.figures.spans import Span, span
 from bench.reports.figures.style import LEAST, PLAIN, SMALL, SOFT, TARGET
+from bench.reports.names.titles import display_names
 
 _MOST = 12  # panels, one an attack and defense; with more, the attacks of a defense share one
 _MOST_ACROSS, _HIGH, _BESIDE = 4, 96, 38  # the panels' height, and what is beside each, in points
@@ -37,14 +38,17 @@ def class_statistics(block: Block) -> Figure | None:
     defenses = [name for name in block.defenses if any(key[1] == name for key in noted)]
     if len(attacks) * len(defenses) > _MOST or len(defenses) > _MOST_ACROSS:
         return class_strips(block, noted, attacks, defenses)
-    names = [f"{block.marked(attack)} · {defense}" for attack in attacks for defense in defenses]
+    own = display_names(block)
+    names = [
+        f"{own.attack(block.marked(attack))} · {own.defense(defense)}" for attack in attacks for defense in defenses
+    ]
     keys = [
         key("class", PLAIN, "o"),
         key("true target class", TARGET, "D"),
         key("flagged by the defense", "black", "o", hollow=True, size=8),
     ]
     across = len(defenses)
-    made = sheet(block.title, names, across, _HIGH, keys=keys, left=_BESIDE, apart=_BESIDE + 2, under=12, below=26)
+    made = sheet(own.heading, names, across, _HIGH, keys=keys, left=_BESIDE, apart=_BESIDE + 2, under=12, below=26)
     for place, axes in enumerate(made.panels):
         cell = attacks[place // across], defenses[place % across]
         _draw(axes, noted.get(cell, []))

@@ -14,6 +14,7 @@ from bench.reports.figures.marks import Point, arrow, key, lines, marks, ruled
 from bench.reports.figures.sheet import sheet
 from bench.reports.figures.spans import Span, span
 from bench.reports.figures.style import GRID, LEAST, PLAIN, SMALL, TARGET
+from bench.reports.names.titles import display_names
 
 Noted = tuple[ClassStatistic, set[int]]
 """What one cell noted with one seed, and the true target classes."""
@@ -42,7 +43,8 @@ def class_strips(
 ) -> Figure:
     """The statistics of all cells. A value far from all others stands at the end of the axis, with its number."""
     strips = {cell: _strip(own) for cell, own in noted.items()}
-    names = [folded(block.marked(attack), _LABEL, SMALL, most=1) for attack in attacks]
+    shown = display_names(block)
+    names = [folded(shown.attack(block.marked(attack)), _LABEL, SMALL, most=1) for attack in attacks]
     left = max(width(name, SMALL) for name in names) + 8
     keys = [
         key("classes that are no target: range and quartiles", PLAIN, line="-"),
@@ -52,7 +54,18 @@ def class_strips(
     ]
     across = {1: 1, 2: 2}.get(len(defenses), 3 if len(defenses) <= 9 else 4 if len(defenses) <= 12 else 5)
     high = _HIGH * len(attacks) + 4
-    made = sheet(block.title, defenses, across, high, keys=keys, left=left, right=6, apart=9, under=28, below=34)
+    made = sheet(
+        shown.heading,
+        [*map(shown.defense, defenses)],
+        across,
+        high,
+        keys=keys,
+        left=left,
+        right=6,
+        apart=9,
+        under=28,
+        below=34,
+    )
     for place, (axes, defense) in enumerate(zip(made.panels, defenses, strict=True)):
         own = {row: strips[attack, defense] for row, attack in enumerate(attacks) if (attack, defense) in strips}
         axes.set(ylim=(len(attacks) - 0.4, -0.6), yticks=[])

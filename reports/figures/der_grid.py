@@ -8,6 +8,7 @@ import numpy as np
 from bench.reports.blocks import AVERAGE, Block
 from bench.reports.figures.letters import folded, width
 from bench.reports.figures.style import LEAST, SMALL, TEXT
+from bench.reports.names.titles import display_names
 from bench.reports.rows import CellText, cell_text
 
 LINE, GAP = 1.25, 5  # of the letters' size; before the average
@@ -44,11 +45,13 @@ class Field:
 class Grid:
     """Groups of defenses under their headings, the best first in each, against attacks, the average last.
 
+    ``heading`` is that of the figure, and ``names`` and ``heads`` are what stands at its rows and columns.
     ``parts`` are the attacks that stand side by side: all, or some of them in each part of the figure, one under
     another. ``label`` and ``field`` are widths, ``size`` is that of the fields' letters. ``whole``: fields have their
     whole texts. ``upright``: attacks' names stand upright for want of room.
     """
 
+    heading: str
     groups: list[tuple[str, list[str]]]
     fields: dict[tuple[str, str], Field]
     names: dict[str, str]
@@ -68,19 +71,20 @@ def grid(block: Block, wide: float) -> Grid | None:
     attacks = [attack for attack in block.row_names if any(not isnan(fields[attack, d].value) for d in block.defenses)]
     if not attacks:
         return None
-    names = {name: folded(name, _LABEL, SMALL) for name in block.defenses}
+    own = display_names(block)
+    names = {name: folded(own.defense(name), _LABEL, SMALL) for name in block.defenses}
     label = max(width(name, SMALL) for name in names.values()) + 6
     room = (wide - label - GAP) / len(attacks)
     longest = max(width(one.whole, TEXT, bold=True) for one in fields.values()) + _PAD
-    parts = [list(own) for own in np.array_split(attacks, ceil(_NARROWEST / room))]
+    parts = [list(part) for part in np.array_split(attacks, ceil(_NARROWEST / room))]
     room = (wide - label - GAP) / max(map(len, parts))
     whole = longest <= room
-    heads = {attack: folded(block.marked(attack), _HEAD, SMALL, most=3) for attack in attacks}
+    heads = {attack: folded(own.attack(block.marked(attack)), _HEAD, SMALL, most=3) for attack in attacks}
     head = max(width(text, SMALL) for text in heads.values()) + _PAD
     field = min(room, _WIDEST, max(longest, head, _USUAL))
     size = TEXT if whole else min(TEXT, LEAST * field / _NARROWEST)
     groups = [(group.heading, _sorted(group.defenses, attacks, fields)) for group in block.groups]
-    return Grid(groups, fields, names, heads, parts, label, field, size, whole, head > field)
+    return Grid(own.heading, groups, fields, names, heads, parts, label, field, size, whole, head > field)
 
 
 def _field(rated: Block, attack: str, name: str) -> Field:

@@ -38,7 +38,7 @@ def der_map(block: Block) -> Figure | None:
         return None
     across = max(made.label + made.field * max(map(len, made.parts)) + GAP, _SCALE[0] + width(_TOLD, SMALL) + 30)
     across = min(_WIDE, max(across, *(width(heading, SMALL) for heading, _ in made.groups)))
-    title = folded(block.title, across, HEAD)
+    title = folded(made.heading, across, HEAD)
     rows = sum(_high(made, name) for _, own in made.groups for name in own) + len(made.groups) * SMALL * 2
     notes = folded(_notes(made), across, LEAST, most=6)
     above = HEAD * LINE * (title.count("\n") + 1) + 6

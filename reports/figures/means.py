@@ -5,31 +5,27 @@ from math import isnan
 
 import numpy as np
 
-from bench.reports.blocks import AVERAGE, Block
+from bench.reports.blocks import AVERAGE, Block, Cell
 from bench.reports.format import tally
 from bench.reports.stats import RowSet, Stat
 
-INTERVAL, OVER_ATTACKS, OVER_SEEDS = (
-    "95 % intervals of mean ACC and ASR",
-    "one standard deviation over attacks",
-    "one standard deviation over seeds",
-)
+_ALIKE = 1e-6  # per cent
 Bar = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A defense's mean ASR and mean fall of ACC in per cent; what the bars span is said by ``kind``, "" for no bars.
+    """A defense's mean ASR and mean fall of ACC in per cent, with their 95 % intervals, None where there are none.
 
-    ``missing``: "7/8" where seven of eight attacks (of one attack: seeds) are done, else "".
+    The interval of the fall is that of ACC after the defense. ``missing``: "7/8" where seven of eight attacks (of one
+    attack: seeds) are done, else "".
     """
 
     name: str
     asr: float
     fall: float
-    asr_bar: Bar
-    fall_bar: Bar
-    kind: str
+    asr_bar: Bar | None
+    fall_bar: Bar | None
     missing: str
 
     @property
@@ -55,13 +51,16 @@ def mean(block: Block, name: str) -> Mean | None:
     [first] = list(falls)[:1]
     fall, asr = (Stat.of(stat.mean for stat in own.values()) if len(own) > 1 else own[first] for own in (falls, asrs))
     cell = block.cells.get((AVERAGE, name), block.cells[first, name])
-    kind = "" if isnan(fall.std) else OVER_ATTACKS if len(falls) > 1 else OVER_SEEDS
-    bars = (asr.mean - asr.std, asr.mean + asr.std), (fall.mean - fall.std, fall.mean + fall.std)
-    if not isnan(cell.stat("asr").low + cell.stat("acc").low):
-        kind, acc, own = INTERVAL, cell.stat("acc"), cell.stat("asr")
-        fallen = fall.mean + 100 * (acc.mean - acc.high), fall.mean + 100 * (acc.mean - acc.low)
-        bars = (100 * own.low, 100 * own.high), fallen
-    return Mean(name, asr.mean, fall.mean, *bars, kind, tally(cell))
+    return Mean(name, asr.mean, fall.mean, *_bars(cell, asr.mean, fall.mean), tally(cell))
+
+
+def undefended(block: Block) -> float:
+    """The undefended network's ASR in per cent, over the attacks of ``mean``; NaN where there is none."""
+    if AVERAGE in block.before or block.samples is None:
+        return 100 * block.before.get(AVERAGE, Cell()).stat("asr").mean
+    own = block.samples.figures["asr"]
+    means = [Stat.of(own[attack, 0, seeds]).mean for attack, seeds in block.averaged]
+    return 100 * Stat.of(means).mean
 
 
 def front(means: list[Mean]) -> list[Mean]:
@@ -76,6 +75,20 @@ def front(means: list[Mean]) -> list[Mean]:
         if not any(other.asr <= one.asr and other.fall <= one.fall and other.point != one.point for other in means)
     ]
     return sorted(best, key=lambda one: one.point)
+
+
+def _bars(cell: Cell, asr: float, fall: float) -> tuple[Bar | None, Bar | None]:
+    """The intervals of both means, as the tables have them, within 0 and 100 %.
+
+    None of a cell of which some seeds do not count: its interval is of other networks than the mean.
+    """
+    own = cell.stat("asr"), cell.stat("acc")
+    alike = abs(100 * own[0].mean - asr) < _ALIKE
+    if not alike or isnan(sum(end for stat in own for end in (stat.low, stat.high))):
+        return None, None
+    (left, right), (low, high) = ((max(0.0, 100 * stat.low), min(100.0, 100 * stat.high)) for stat in own)
+    acc = 100 * own[1].mean
+    return (left, right), (fall + acc - high, fall + acc - low)
 
 
 def _counted(block: Block, attack: str, name: str) -> RowSet | None:

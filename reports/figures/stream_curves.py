@@ -14,6 +14,7 @@ from bench.reports.figures.marks import bare, key, lines, ruled
 from bench.reports.figures.sheet import Sheet, sheet
 from bench.reports.figures.spans import span
 from bench.reports.figures.style import LEAST, TARGET, looks
+from bench.reports.names.titles import display_names
 
 _MOST = 7  # defenses in one panel; of more, each has its own
 _LEAST_RA = 10.0  # per cent that an axis spans
@@ -39,14 +40,17 @@ def stream_curves(block: Block) -> Figure | None:
         return None
     attacks = [attack for attack in block.attacks if any(cell[0] == attack for cell in curves)]
     defenses = [name for name in block.defenses if any(cell[1] == name for cell in curves)]
-    few = len(defenses) <= _MOST
+    few, shown = len(defenses) <= _MOST, display_names(block)
     look = looks(defenses)
     if few:
-        keys = [Line2D([], [], color=c, marker=m, ms=3.5, lw=1.2, label=defense) for defense, (c, m) in look.items()]
+        keys = [
+            Line2D([], [], color=c, marker=m, ms=3.5, lw=1.2, label=shown.defense(defense))
+            for defense, (c, m) in look.items()
+        ]
     else:
         keys = [key("one attack", _ALL, line="-"), key("the attack that ends lowest", TARGET, line="-")]
-    names = [block.marked(attack) for attack in attacks] if few else defenses
-    made = _sheet(block.title, names, keys)
+    names = [shown.attack(block.marked(attack)) for attack in attacks] if few else [*map(shown.defense, defenses)]
+    made = _sheet(shown.heading, names, keys)
     for axes, name in zip(made.panels, attacks if few else defenses, strict=True):
         if few:
             own = {defense: curves[name, defense] for defense in defenses if (name, defense) in curves}
@@ -54,7 +58,7 @@ def stream_curves(block: Block) -> Figure | None:
                 colour, marker = look[defense]
                 axes.plot(passed, robust, color=colour, marker=marker, ms=3.5, lw=1.2, mec="white", mew=0.3)
         else:
-            _of_defense(axes, {block.marked(a): curves[a, name] for a in attacks if (a, name) in curves})
+            _of_defense(axes, {shown.attack(block.marked(a)): curves[a, name] for a in attacks if (a, name) in curves})
     _scales(made, list(curves.values()))
     return made.figure
 

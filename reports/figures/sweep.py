@@ -1,6 +1,7 @@
 """The figure of a sweep: ACC, ASR and RA over one parameter or budget, everything else equal."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ from bench.reports.figures.marks import Look, bare, key, lines, ruled
 from bench.reports.figures.sheet import Sheet, sheet
 from bench.reports.figures.style import SMALL, SOFT, looks
 from bench.reports.figures.sweep_panels import SHOWN, Curve, Form, Panel, across, form, panels
+from bench.reports.names.titles import display_names
 from bench.reports.records import HEADS
 from bench.reports.stats import RowSet, Stat
 from bench.reports.sweep_values import Value
@@ -35,6 +37,7 @@ def sweep_figure(block: Block, sweep: Sweep) -> Figure:
     that, each line has a panel with a thin curve an attack, and their mean. Values that are no quantity are categories;
     of classes, the target is named.
     """
+    sweep = _displayed(block, sweep)
     shown, own_form = panels(sweep), form(sweep)
     metrics = [HEADS[metric] for metric in SHOWN]
     labels = list(dict.fromkeys(curve.label for panel in shown for curve in panel.curves))
@@ -60,9 +63,19 @@ def sweep_figure(block: Block, sweep: Sweep) -> Figure:
     return made.figure
 
 
+def _displayed(block: Block, sweep: Sweep) -> Sweep:
+    """The sweep with display names of attacks and of lines, which are of defenses."""
+    names = display_names(block)
+    lines = {
+        names.attack(heading): [replace(line, label=names.defense(line.label)) for line in own]
+        for heading, own in sweep.lines.items()
+    }
+    return replace(sweep, lines=lines) if len(lines) == len(sweep.lines) else sweep
+
+
 def _sheet(block: Block, sweep: Sweep, shown: list[Panel], keys: list[Line2D]) -> Sheet:
     plugin = {line.label for own in sweep.lines.values() for line in own}
-    title = f"{block.title} · {plugin.pop() if len(plugin) == 1 else sweep.parameter}"
+    title = f"{display_names(block).heading} · {plugin.pop() if len(plugin) == 1 else sweep.parameter}"
     count = across(sweep, len(shown))
     high = {1: 150, 2: 130, 3: 104}.get(count, 76)
     more = {"wide": _ONE} if count == 1 else {}

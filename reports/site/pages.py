@@ -72,7 +72,7 @@ def _part(shown: Shown) -> dict[str, Any]:
         "shown": shown,
         "first": first,
         "others": others,
-        "legend": legend(shown.block, best="Bold"),
+        "legend": legend(shown.block, best="Bold", second=""),
         "origins": origins(shown.block),
     }
 

@@ -67,10 +67,10 @@ def _by_attack(section: Section, names: DisplayNames, figures: _Figures) -> Grid
     block = section.block
     given = {name: group.heading for group in block.groups for name in group.defenses}
     groups = [Group(block.heads_before, ["", NO_DEFENSE])]
-    groups += [Group(block.heads, [given[name], names.defenses.get(name, name)]) for name in block.defenses]
+    groups += [Group(block.heads, [given[name], names.defense(name)]) for name in block.defenses]
     lines = [
         Line(
-            [_marked(row, names)],
+            [names.attack(row.heading)],
             [figures.of(row, cell, block.metrics if cell.defense else block.metrics_before) for cell in row.cells],
             rule=row.average,
         )
@@ -82,7 +82,7 @@ def _by_attack(section: Section, names: DisplayNames, figures: _Figures) -> Grid
 def _by_defense(section: Section, names: DisplayNames, figures: _Figures) -> Grid:
     """Defenses as rows, under what they were given; the attacks and their average side by side."""
     block = section.block
-    groups = [Group(block.heads, [_marked(row, names)]) for row in section.rows]
+    groups = [Group(block.heads, [names.attack(row.heading)]) for row in section.rows]
 
     def line(place: int, name: str) -> Line:
         return Line([name], [figures.of(row, row.cells[place], block.metrics) for row in section.rows])
@@ -91,14 +91,9 @@ def _by_defense(section: Section, names: DisplayNames, figures: _Figures) -> Gri
     for group in block.groups:
         lines.append(Line([], [], rule=True, banner=group.heading))
         for name in group.defenses:
-            lines.append(line(place, names.defenses.get(name, name)))
+            lines.append(line(place, names.defense(name)))
             place += 1
     return Grid(["Defense"], groups, lines)
-
-
-def _marked(row: Row, names: DisplayNames) -> str:
-    """The display name of a row's attack, with the mark of one that did not work."""
-    return names.attacks.get(row.attack, row.attack) + row.heading.removeprefix(row.attack)
 
 
 def _interval(stat: Stat) -> str:

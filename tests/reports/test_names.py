@@ -12,8 +12,10 @@ from report_frames import grid, one_attack, sections
 from bench.plan.registry import KINDS, Registry
 from bench.records.bibtex import entry_key
 from bench.reports.blocks import blocks
+from bench.reports.chosen import shown
 from bench.reports.names.citations import cited, known_entries, references
 from bench.reports.names.titles import built_in, display_names, displayed
+from bench.reports.sections import section
 from bench.reports.tables.latex import latex_files
 
 REGISTRY = Registry()
@@ -51,7 +53,7 @@ def test_every_entry_is_cited_and_has_an_author_and_a_year() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "name", "title", "shown"),
+    ("label", "name", "title", "expected"),
     [
         ("badnets", "badnets", "BadNets", "BadNets"),
         ("badnets[target_class=3]", "badnets", "BadNets", "BadNets (target_class=3)"),
@@ -63,9 +65,9 @@ def test_every_entry_is_cited_and_has_an_author_and_a_year() -> None:
     ],
 )
 def test_a_label_keeps_its_parameters_and_a_name_that_was_chosen_stays(
-    label: str, name: str, title: str, shown: str
+    label: str, name: str, title: str, expected: str
 ) -> None:
-    assert displayed(label, name, title) == shown
+    assert displayed(label, name, title) == expected
 
 
 def test_labels_that_would_look_alike_stay_as_they_are() -> None:
@@ -103,6 +105,25 @@ def test_the_legend_and_the_tables_use_the_same_names() -> None:
     assert "WaNet: ASR 3" in text
     assert "wanet" not in re.sub(r"& wanet &|nguyen2021wanet", "", text)
     assert "the attacks other than none" in text
+
+
+def test_no_table_in_latex_has_a_label_where_there_is_a_name() -> None:
+    frame = pd.concat([grid(3), grid(3).assign(defense_label=lambda frame: frame["defense_label"] + "[x=1]")])
+    [block] = blocks(frame.query("defense != 'none'"), compare_with="bna")
+    names, own = display_names(block), section(block)
+    labels = {label for kind in (names.attacks, names.defenses) for label, name in kind.items() if name != label}
+    tables = [*own.side_tables, own.unfinished, own.messages]
+    assert {"Ranks", "Differences"} <= {table.title for table in tables}
+    for table in map(names.in_table, tables):
+        assert not {text for line in table.lines for text in line[: table.texts]} & labels
+
+
+@pytest.mark.parametrize(("old", "new"), [("bna", "bna"), ("bna", "bna plus"), ("bna", "Ours"), ("sig", "sig")])
+def test_a_name_that_was_chosen_is_that_of_every_table_and_figure(old: str, new: str) -> None:
+    [block] = blocks(grid(1), shown=shown(rename={old: new}))
+    names = display_names(block)
+    assert new in {**names.attacks, **names.defenses}.values()
+    assert names.defense("fine_pruning") == "Fine-Pruning"
 
 
 BAD_ENTRIES = [
