@@ -134,7 +134,7 @@ def _side_by_side(block: Block, pair: Pair, metric: str) -> list[str]:
 
 def _signed(points: float) -> str:
     text = f"{points:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
+    return "0.0" if float(text) == 0 else text
 
 
 def _differences(block: Block, pair: Pair) -> list[str]:

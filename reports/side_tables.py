@@ -192,5 +192,5 @@ def _poisoned(share: float, controls: set[str]) -> str:
     if isnan(share):
         return UNDEFINED
     if share or "data" in controls:
-        return f"{100 * share:.2g} %"
+        return f"{number(100 * share)} %"
     return "in training" if "training" in controls else "0 %, or in training"

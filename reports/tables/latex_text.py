@@ -18,6 +18,7 @@ _BOLD = 1.16  # as wide as the figures of the upright font
 _SCRIPT, _TINY = 0.87, 0.8  # of the size of tables: that of an index; 5 pt
 _SIGN = 6.0  # points of ± in an index
 _WITH_SPREAD = re.compile(r"([^±]*)±([\d.]+)")
+_MINUS = re.compile(r"(?<![\w.])-(?=\d)")  # a hyphen before a number
 _LIGATURE = re.compile("-(?=-)")  # two of them would be printed as one dash
 _PIECES = re.compile(r"[^\s,;_/=+·-]*(?:[,;_/=+·-]|\s|$)")
 _ACCENTS = {
@@ -155,6 +156,7 @@ def figure(text: str, *, best: bool = False, second: bool = False, tally: str = 
 
     The mean is bold if it is the ``best``, underlined if it is the ``second``. ``tally`` follows in parentheses.
     """
+    text = _MINUS.sub("−", text)
     mean, spread = found.groups() if (found := _WITH_SPREAD.fullmatch(text)) else (text, "")
     made = ink(mean)
     if best:

@@ -14,6 +14,11 @@ from bench.reports.side_table import SideTable
 
 BEST, SECOND = "**", "*"  # around the best and the second best: Markdown has no underline that is shown everywhere
 
+_NOTHING = "<!-- -->"  # not seen, but what stands on both sides of it is no longer one word
+_LINKING = re.compile(  # addresses, people, issues and smileys, which are found in a text after it was escaped
+    r":(?=/)|@|www(?=\.)|#(?=\d)|GH-(?=\d)|:(?=[\w+\\-]+:)", re.IGNORECASE
+)
+
 
 def markdown(sections: list[Section]) -> str:
     """Every section: a line for each attack and defense, the legend, the tables beside it, and what went wrong."""
@@ -21,8 +26,9 @@ def markdown(sections: list[Section]) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """``text`` so that Markdown shows it as it is, on one line."""
-    return re.sub(r"([\\`*_\[\]|~#$])", r"\\\1", " ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
+    """``text`` so that Markdown shows it as it is, on one line, and GitHub links nothing of it and calls nobody."""
+    plain = re.sub(r"([\\`*_\[\]|~#$])", r"\\\1", " ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
+    return _LINKING.sub(rf"\g<0>{_NOTHING}", plain)
 
 
 def _section(section: Section) -> str:

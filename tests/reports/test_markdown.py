@@ -2,6 +2,9 @@
 
 import re
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from report_frames import HOSTILE, grid, sections, small, with_logs
 
 from bench.reports.tables.markdown import escape_markdown, markdown
@@ -35,3 +38,26 @@ def test_what_the_plugins_said_stands_in_a_table_of_its_own_in_markdown() -> Non
     assert lines[0] == ["attack", "defense", "seeds", "text"]
     assert lines[2:] == [["blend", "a", "0, 2", "left as it is"], ["blend", "a", "2", escape_markdown(HOSTILE)]]
     assert "Said by" not in markdown(sections(with_logs().drop(columns="log")))
+
+
+LINKS = [  # what GitHub makes links of, and calls people by
+    r"https?://\w", r"(?i)\bwww\.", r"[\w.+-]+@[\w-]", r"@\w", r"#\d", r"(?i)\bGH-\d", r"ftp://\w",
+    r"(?:mailto|xmpp):\w+@", r":[\w+-]+:",
+]  # fmt: skip
+PARTS = st.sampled_from(
+    ["https://", "ftp://", "www.", "WWW.", "evil.example", "@torvalds", "me@x.org", "#12", "GH-3", ":tada:", ":+1:",
+     ":thumbs_up:", " ", "a", "<b>", "![x](y)", "[x](y)", "**", "_", "`", "&amp;", "|", "$x$", "~~", "\\"]
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(PARTS | st.text(max_size=3), max_size=6).map("".join))
+def test_markdown_shows_a_text_as_it_is_links_nothing_and_calls_nobody(text: str) -> None:
+    plain = " ".join(text.split())
+    rendered = MarkdownIt("commonmark").parseInline(f"x {escape_markdown(text)} x")
+    tokens = [token for one in rendered for token in one.children or []]
+    assert {token.type for token in tokens} <= {"text", "text_special", "html_inline"}
+    assert {token.content for token in tokens if token.type == "html_inline"} <= {"<!-- -->"}
+    shown = "".join("\0" if token.type == "html_inline" else token.content for token in tokens)
+    assert " ".join(shown.replace("\0", "").removeprefix("x ").removesuffix(" x").split()) == plain.replace("\0", "")
+    assert not [link for link in LINKS if re.search(link, shown)]

@@ -37,8 +37,8 @@ def test_figures_name_plugins_as_papers_do_or_as_was_chosen(size: tuple[int, int
     said = texts(made)
     assert len(made) >= 5
     assert not {"Fine-Pruning", "The first", "nad", "Blended"} - set(re.split(r"\n| · | \(", said))
-    for label in ("fine_pruning", "badnets", "NAD", "BadNets", "tac", "blend\n", "mnist5k", "resnet18"):
-        assert label not in f"{said}\n"
+    labels = ["fine_pruning", "badnets", "NAD", "BadNets", "tac", "blend", "mnist5k", "resnet18"]
+    assert not set(labels) & set(re.findall(r"[\w-]+", said))
 
 
 def test_sweeps_and_triggers_are_named_alike() -> None:

@@ -152,3 +152,20 @@ def large() -> pd.DataFrame:
             for (attack, letter), (defense, label) in product(attacks, names)
         ]
     )
+
+
+def test_on_a_phone_no_name_is_a_column_of_letters_and_nothing_but_the_best_is_bold(opened: Browser) -> None:
+    opened.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+    opened.run("document.querySelectorAll('details').forEach(e => { e.open = true; })")
+    opened.run("document.querySelectorAll('.view').forEach(e => { e.style.display = 'block'; })")
+    narrow = """[...document.querySelectorAll('tbody th, tbody td:not(.n)')].filter(e => {
+        const letter = parseFloat(getComputedStyle(e).fontSize) / 2;
+        return e.offsetParent && e.clientWidth < letter * Math.min(8, e.textContent.trim().length);
+    }).map(e => e.textContent.trim())"""
+    assert opened.run(narrow) == []
+    assert opened.run("document.documentElement.scrollWidth") <= 390
+    bold = """[...document.querySelectorAll('.matrix tbody td, .matrix tbody td *')].filter(
+        e => e.offsetParent && getComputedStyle(e).fontWeight >= 600).map(e => e.textContent)"""
+    found = opened.run(bold)
+    assert found
+    assert all(text.endswith("*") for text in found)

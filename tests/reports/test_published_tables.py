@@ -71,7 +71,7 @@ def test_a_line_has_the_measured_and_the_published_figure_and_their_difference()
         "ASR diff.",
     ]
     [line] = figures.lines
-    assert line == ["blend", "bna", "Someone, 2030", "90.0", "91.5", "−1.5", "10.0", "7.5", "+2.5"]
+    assert line == ["blend", "bna", "Someone, 2030", "90.0", "91.5", "-1.5", "10.0", "7.5", "+2.5"]
 
 
 def test_the_undefended_network_is_compared_too() -> None:
@@ -80,7 +80,7 @@ def test_the_undefended_network_is_compared_too() -> None:
     [line] = figures.lines
     asr = 100 * own.before["blend"].stat("asr").mean
     assert line[1] == "no defense"
-    assert line[6:] == [f"{asr:.1f}", "100.0", f"{asr - 100:+.1f}".replace("-", "−")]
+    assert line[6:] == [f"{asr:.1f}", "100.0", f"{asr - 100:+.1f}"]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_detection_is_compared_among_inputs_that_are_taken_for_the_target() -> N
     [own] = blocks(pd.DataFrame(rows))
     figures, _ = tables(own, published(defense="fire", acc="", asr="", tpr_assigned=98.7, fpr_assigned=14))
     assert figures.heads[3:] == ["TPR→t", "TPR→t publ.", "TPR→t diff.", "FPR→t", "FPR→t publ.", "FPR→t diff."]
-    assert figures.lines[0][3:] == ["96.0", "98.7", "−2.7", "20.0", "14.0", "+6.0"]
+    assert figures.lines[0][3:] == ["96.0", "98.7", "-2.7", "20.0", "14.0", "+6.0"]
 
 
 def test_whatever_parameters_a_record_has_the_tables_are_made_and_neutral() -> None:

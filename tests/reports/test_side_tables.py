@@ -1,6 +1,7 @@
 """The tables beside the results."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,15 @@ def test_how_well_each_trigger_hides_and_what_it_poisons() -> None:
     hiding = {"PSNR (dB)": "31.2", "SSIM": "0.988", "L0": "9", "L2": "1.23", "L∞": "0.500"}
     assert lines["wanet"].items() >= {"poisoned": "10 %", **hiding}.items()
     assert lines["sig"].items() >= {"poisoned": "in training", **hiding}.items()
+
+
+@pytest.mark.parametrize(("poisoned", "of"), [(125, 1000), (1, 1), (1, 400), (9999, 10_000), (1, 50_000)])
+def test_the_poisoned_share_is_a_number_that_is_near_what_it_was(poisoned: int, of: int) -> None:
+    frame = one_attack(a=0.9).assign(n_poisoned=poisoned, n_train=of)
+    share, sign = by_name(attack_table(blocks(frame)[0]))["blend"]["poisoned"].split()
+    assert sign == "%"
+    assert re.fullmatch(r"[\d.]+", share)
+    assert float(share) == pytest.approx(100 * poisoned / of, rel=0.005)
 
 
 @pytest.mark.parametrize(
