@@ -1,12 +1,15 @@
 """Pages of reports for tests, and what a parser finds in any page."""
 
+from functools import cache
 from html.parser import HTMLParser
 from io import BytesIO
 
 import pandas as pd
+from matplotlib.figure import Figure
 from PIL import Image
 from report_frames import sections
 
+from bench.reports.figures.style import rendered, styled
 from bench.reports.page.pictures import FigureLinks
 from bench.reports.tables.page import page
 
@@ -59,7 +62,27 @@ def png(width: int = 40, height: int = 30) -> bytes:
     return buffer.getvalue()
 
 
-def made(frame: pd.DataFrame, figures: FigureLinks = (), gallery: FigureLinks = ()) -> str:
-    """The page of a frame, with the same figures in every section; each is a small picture."""
+@cache
+def svg(text: str = "a title") -> bytes:
+    """A small drawing with lines, marks, something cut off, and a text."""
+    figure = Figure(figsize=(3, 2))
+    axes = figure.subplots()
+    axes.plot([0, 1], [0.123456, 2], marker="o")
+    axes.set_title(text)
+    with styled():
+        return rendered(figure, "svg")["svg"]
+
+
+def made(frame: pd.DataFrame, figures: FigureLinks = (), gallery: FigureLinks = (), *, drawing: str = "") -> str:
+    """The page of a frame, with the same figures in every section.
+
+    Each is a small picture, or, of the figures, a drawing with this text.
+    """
     own = sections(frame)
-    return page(own, [figures] * len(own), [gallery] * len(own), lambda path: png())
+    vector = svg(drawing) if drawing else b""
+    return page(
+        own,
+        [figures] * len(own),
+        [gallery] * len(own),
+        lambda path: vector if path.endswith("svg") else png(),
+    )

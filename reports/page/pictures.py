@@ -1,19 +1,23 @@
-"""Figures as a page carries them: inside it, and small enough to be mailed."""
+"""Figures as a page carries them: inside it, and small enough to be mailed. Drawings are SVG where there is room."""
 
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
+from itertools import count
 
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
+
+from bench.reports.page.vectors import Vector, vector
 
 FigureLinks = Sequence[tuple[str, str]]
 """Paths of images in PNG, relative to the report's folder, and their captions."""
 Read = Callable[[str], bytes]
 """From such a path to the file's bytes."""
 
-DRAWN, PHOTOGRAPHED = 700_000, 250_000  # bytes of all drawings and of all photographs; in base64 a third more
+DRAWN, PHOTOGRAPHED = 900_000, 330_000  # bytes that all drawings and all photographs of a page may take in it
+_BASE64 = 4 / 3  # what a byte of a file takes
 _LEAST = 20_000  # bytes that a picture may always take
 _WIDEST = 2000  # pixels: the page shows a figure in about half of them, a dense screen in all
 _NARROWEST = 600
@@ -24,13 +28,17 @@ _QUALITY = 90  # of photographs in JPEG
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in a page. ``path`` is its file in the report's folder, ``uri`` holds all of it; sizes in pixels."""
+    """A figure in a page. ``path`` is its file in the report's folder; sizes in pixels.
+
+    ``uri`` holds all of it, or ``svg`` does, as an element of the page.
+    """
 
     path: str
     caption: str
     uri: str
     width: int
     height: int
+    svg: str = ""
 
     @property
     def brief(self) -> str:
@@ -38,21 +46,44 @@ class Picture:
         return self.caption.partition(": ")[0].partition(";")[0].partition(". ")[0]
 
 
-def carried(links: Sequence[FigureLinks], read: Read, most: int, *, photographs: bool = False) -> list[list[Picture]]:
-    """The pictures of ``links``, a list for each of its lists, together in ``most`` bytes or a little more.
+def carried(
+    links: Sequence[FigureLinks], read: Read, most: int, *, photographs: bool = False, drawn: Read | None = None
+) -> list[list[Picture]]:
+    """The pictures of ``links``, a list for each of its lists, together in ``most`` bytes of a page or a little more.
 
-    Small pictures stay as they are, large ones share the bytes that are left: drawings in 256 colours, ``photographs``
-    as JPEG. What is still too large loses pixels.
+    Small pictures stay as they are, large ones share the bytes that are left. ``drawn`` gives the same figures as SVG;
+    one that takes more than its share, or than ``bench.reports.page.vectors.LARGEST``, is carried as its PNG: drawings
+    in 256 colours, ``photographs`` as JPEG. What is still too large loses pixels.
     """
     files = {path: read(path) for own in links for path, _ in own}
-    made: dict[str, tuple[str, int, int]] = {}
+    vectors = {path: vector(drawn(path)) for path in files} if drawn else {}
+    sizes = {path: _size(file, vectors.get(path)) for path, file in files.items()}
+    made: dict[str, tuple[str, int, int] | Vector] = {}
     left = most
-    for number, path in enumerate(sorted(files, key=lambda path: (len(files[path]), path))):
+    for number, path in enumerate(sorted(files, key=lambda path: (sizes[path], path))):
         share = max(_LEAST, left // (len(files) - number))
-        data, kind, (width, height) = _fitted(files[path], share, photographs)
-        left -= len(data)
-        made[path] = f"data:image/{kind};base64,{b64encode(data).decode()}", width, height
-    return [[Picture(path, caption, *made[path]) for path, caption in own] for own in links]
+        own = vectors.get(path)
+        if own and sizes[path] <= share:
+            made[path], used = own, sizes[path]
+        else:
+            data, kind, (width, height) = _fitted(files[path], int(share / _BASE64), photographs)
+            made[path] = f"data:image/{kind};base64,{b64encode(data).decode()}", width, height
+            used = int(_BASE64 * len(data))
+        left -= used
+    places = count(1)
+    return [[_picture(path, caption, made[path], next(places)) for path, caption in own] for own in links]
+
+
+def _size(png: bytes, own: Vector | None) -> int:
+    """The bytes that a figure takes in the page."""
+    return len(own.inside.encode()) if own else int(_BASE64 * len(png))
+
+
+def _picture(path: str, caption: str, made: "tuple[str, int, int] | Vector", place: int) -> Picture:
+    if not isinstance(made, Vector):
+        return Picture(path, caption, *made)
+    picture = Picture(path, caption, "", made.width, made.height)
+    return replace(picture, svg=made.element(picture.brief, place))
 
 
 def _fitted(png: bytes, most: int, photograph: bool) -> tuple[bytes, str, tuple[int, int]]:

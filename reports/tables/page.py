@@ -26,11 +26,12 @@ _SOURCES = PackageLoader("bench.reports", "page")
 def page(sections: list[Section], figures: Sequence[FigureLinks], galleries: Sequence[FigureLinks], read: Read) -> str:
     """The page of ``sections``, with the ``figures`` and the ``galleries`` of triggers of each, which may be empty.
 
-    ``read`` gives the bytes of a figure's PNG from its path; the page holds them all and asks no network. Whatever a
+    ``read`` gives the bytes of a figure's PNG from its path, and of its SVG, which lies beside it; the page holds all
+    figures and asks no network. Whatever a
     text of a record says is shown as text, and no such text stands in a script or a style.
     """
     templates = _templates()
-    drawings = carried(figures, read, DRAWN)
+    drawings = carried(figures, read, DRAWN, drawn=lambda path: read(f"{path.removesuffix('.png')}.svg"))
     photographs = carried(galleries, read, PHOTOGRAPHED, photographs=True)
     metrics = max((len(section.block.metrics) for section in sections), default=0)
     script = _SOURCES.get_source(templates, "script.js")[0]

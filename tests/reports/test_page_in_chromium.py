@@ -36,7 +36,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame.loc[frame["attack"] == "sig", "attack_label"] = HOSTILE
     both = pd.concat([frame, frame.assign(dataset_label="other")])
     path = tmp_path_factory.mktemp("page") / "p.html"
-    path.write_text(made(both, [("figures/a.png", HOSTILE)]))
+    path.write_text(made(both, [("figures/a.png", HOSTILE)], drawing=HOSTILE))
     return path
 
 
