@@ -18,6 +18,7 @@ from bench.reports.sweep_values import all_but, text, value_of, without
 
 PREFIX = "sweep:"
 BUDGETS = ("reference", "suspects")
+_TOLD = ["attack", "attack_label", "attack_params", "defense", "defense_label", "defense_params", "column", "status"]
 
 
 class UnknownFigure(ValueError):
@@ -83,13 +84,14 @@ def sweeps(compared: Sequence[Block], asked: Iterable[str]) -> list[list[Sweep]]
     return made
 
 
-def swept_parameters(block: Block) -> list[str]:
-    """The parameters of defenses over which a block has a sweep, as ``sweeps`` takes them."""
+def of_defenses(block: Block) -> list[Sweep]:
+    """The sweeps of a block over any parameter of a defense."""
     told = block.records[["defense", "defense_params", "status"]]
     sets = told[told["status"] == "done"].groupby("defense")["defense_params"].nunique()
     if not (sets > 1).any():
         return []
-    return [PREFIX + one.text for one in _varying(_trials(block)) if one.kind == "defense"]
+    trials = _trials(block)
+    return [_sweep(block, trials, PREFIX + one.text, [one]) for one in _varying(trials) if one.kind == "defense"]
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def _trials(block: Block) -> list[_Trial]:
             row["column"],
             {name: row[name] for name in budgets},
         )
-        for place, row in enumerate(records.to_dict("records"))
+        for place, row in enumerate(records[[*_TOLD, *budgets]].to_dict("records"))
         if row["status"] == "done"
     ]
     attacks, columns = ({label: at for at, label in enumerate(names)} for names in (block.attacks, block.defenses))

@@ -1,6 +1,6 @@
 """What the figure of DER says, and how large its fields must be. All lengths are in points."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, isnan
 
 import numpy as np
@@ -8,8 +8,9 @@ import numpy as np
 from bench.reports.blocks import AVERAGE, Block
 from bench.reports.figures.letters import folded, width
 from bench.reports.figures.style import LEAST, SMALL, TEXT
+from bench.reports.format import percent, tally, word
 from bench.reports.names.titles import display_names
-from bench.reports.rows import CellText, cell_text
+from bench.reports.rows import CellText
 
 LINE, GAP = 1.25, 5  # of the letters' size; before the average
 _NARROWEST, _WIDEST, _USUAL = 17.3, 92, 40  # of a field: a bold 98.5 of 6 points; a whole 98.5±0.3 (2/3) with room
@@ -66,8 +67,7 @@ class Grid:
 
 def grid(block: Block, wide: float) -> Grid | None:
     """The fields of a block that has some DER, in a figure of this width."""
-    rated = replace(block, metrics=("der",))
-    fields = {(attack, name): _field(rated, attack, name) for attack in block.row_names for name in block.defenses}
+    fields = {(attack, name): _field(block, attack, name) for attack in block.row_names for name in block.defenses}
     attacks = [attack for attack in block.row_names if any(not isnan(fields[attack, d].value) for d in block.defenses)]
     if not attacks:
         return None
@@ -87,8 +87,15 @@ def grid(block: Block, wide: float) -> Grid | None:
     return Grid(own.heading, groups, fields, names, heads, parts, label, field, size, whole, head > field)
 
 
-def _field(rated: Block, attack: str, name: str) -> Field:
-    return Field(cell_text(rated, attack, name), 100 * rated.cells[attack, name].stat("der").mean)
+def _field(block: Block, attack: str, name: str) -> Field:
+    """Of DER, also where the block's table does not show it."""
+    cell = block.cell(attack, name)
+    if cell.status != "done":
+        text = CellText(name, [word(cell)], done=False, best=False, tally="")
+    else:
+        best = name in block.marks(attack).best
+        text = CellText(name, [percent(cell.stat("der"))], done=True, best=best, tally=tally(cell))
+    return Field(text, 100 * cell.stat("der").mean)
 
 
 def _sorted(defenses: list[str], attacks: list[str], fields: dict[tuple[str, str], Field]) -> list[str]:

@@ -1,6 +1,7 @@
 """The results as numbers, for other programs: one long table."""
 
-import pandas as pd
+import csv as files
+from io import StringIO
 
 from bench.reports.blocks import Block
 from bench.reports.identification import VERDICTS
@@ -19,12 +20,25 @@ def csv(blocks: list[Block]) -> str:
     these numbers, for they are of another plugin, other parameters or other code than the newest. identified_… count
     the seeds whose target classes the defense named right, wrong, or not at all.
     """
-    lines = [line for block in blocks for pair in _pairs(block) if (line := _line(block, *pair))]
-    return pd.DataFrame(lines).to_csv(index=False, lineterminator="\n")
+    lines = [line for block in blocks for line in _lines(block)]
+    text = StringIO()
+    write = files.writer(text, lineterminator="\n").writerow
+    write(lines[0] if lines else [])
+    for line in lines:
+        write(["" if value != value else value for value in line.values()])  # NaN is empty
+    return text.getvalue()
+
+
+def _lines(block: Block) -> list[dict[str, object]]:
+    """The block's lines, by attack, or by defense where it has its defenses as rows."""
+    first = block.records.iloc[0]
+    names = ["dataset_label", "model_label", "profile", "recipe"]
+    alike: dict[str, object] = {name.removesuffix("_label"): plain(first[name]) for name in names}
+    return [alike | line for pair in _pairs(block) if (line := _line(block, *pair))]
 
 
 def _pairs(block: Block) -> list[tuple[str, str]]:
-    """Every attack and defense, by attack, or by defense where the block has its defenses as rows."""
+    """Every attack and defense, in the order of the lines."""
     defenses = ordered(block.records, "column", "defense")
     if block.defenses_as_rows:
         return [(attack, defense) for defense in defenses for attack in block.attacks]
@@ -43,11 +57,8 @@ def _line(block: Block, attack: str, defense: str) -> dict[str, object] | None:
     records = block.by_cell.get((attack, defense))
     if records is None and left_out.empty:
         return None
-    first = block.records.iloc[0]
-    names = ["dataset_label", "model_label", "profile", "recipe"]
-    line: dict[str, object] = {name.removesuffix("_label"): plain(first[name]) for name in names}
     knowledge = left_out["knowledge"].iloc[0] if records is None else records["knowledge"][0]
-    line |= {"attack": plain(attack), "defense": plain(defense), "knowledge": plain(knowledge)}
+    line: dict[str, object] = {"attack": plain(attack), "defense": plain(defense), "knowledge": plain(knowledge)}
     done = None if records is None else records.done
     counts = (0, 0, 0) if records is None or done is None else (len(records), len(done), int(done["valid"].sum()))
     line |= {**dict(zip(("seeds", "done", "valid"), counts, strict=True)), "left_out": len(left_out)}

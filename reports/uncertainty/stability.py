@@ -8,7 +8,7 @@ import numpy as np
 from bench.reports.blocks import Block
 from bench.reports.side_table import SideTable
 from bench.reports.sweep_values import text
-from bench.reports.sweeps import PREFIX, Line, Value, sweeps, swept_parameters
+from bench.reports.sweeps import PREFIX, Line, Value, of_defenses
 
 _METRICS = ("acc", "asr", "der")
 _NOTE = (
@@ -21,9 +21,8 @@ _NOTE = (
 def stability_table(block: Block) -> SideTable:
     """A line for each defense and parameter of it of which there are results for two values or more."""
     heads = ["defense", "parameter", "values", "victims", "ACC", "ASR", "DER"]
-    asked = swept_parameters(block)
     lines = []
-    for name, sweep in zip(asked, sweeps([block], asked)[0] if asked else [], strict=True):
+    for sweep in of_defenses(block):
         of_label: dict[str, list[Line]] = {}
         for own in sweep.lines.values():
             for line in own:
@@ -31,7 +30,7 @@ def stability_table(block: Block) -> SideTable:
         for label, own in of_label.items():
             if found := _line(own):
                 values = sorted({value for line in own for value in line.rows}, key=sweep.points.index)
-                lines.append([label, name.removeprefix(PREFIX), ", ".join(map(text, values)), *found])
+                lines.append([label, sweep.name.removeprefix(PREFIX), ", ".join(map(text, values)), *found])
     return SideTable("Stability under hyper-parameters", heads, lines, 3, _NOTE)
 
 
