@@ -77,7 +77,7 @@ def _any_of(group: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """For each record whether any record of its group is ``known``; groups are numbered from 0."""
     found = np.zeros(len(group), dtype=bool)
     found[group[known]] = True
-    return found[group]
+    return np.asarray(found[group])
 
 
 def _total(records: RowSet) -> int:

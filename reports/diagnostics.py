@@ -4,13 +4,13 @@ Records may be anybody's; no note may end a report or distort a figure of others
 written with, ``bench.records.note_types``.
 """
 
-import json
 import math
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
+from bench.records.columns import json_value
 from bench.records.note_types import (
     KINDS,
     Activations,
@@ -46,7 +46,7 @@ class Noted(str):
 def parsed(text: str, default: Any) -> Any:
     """The value of the JSON ``text``; ``default`` where the text is empty, broken or of another type."""
     try:
-        value = json.loads(text)
+        value = json_value(text)
     except (ValueError, RecursionError, TypeError):
         return default
     return value if isinstance(value, type(default)) else default

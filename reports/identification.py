@@ -26,10 +26,10 @@ def identification_table(block: Block) -> SideTable:
     attacked = [attack for attack in block.attacks if attack not in benign]
     rates = {"right, of attacked victims": (attacked, "right"), "false alarms, of benign": (list(benign), "wrong")}
     for title, (attacks, verdict) in rates.items():
-        rates = [_rate(block, attacks, name, verdict) for name in looking]
-        lines.append([title, *(f"{count} of {size}" if size else UNDEFINED for count, size in rates)])
-        if any(size for _, size in rates):
-            lines.append(["95 % interval, in %", *(_interval(count, size) for count, size in rates)])
+        counts = [_rate(block, attacks, name, verdict) for name in looking]
+        lines.append([title, *(f"{count} of {size}" if size else UNDEFINED for count, size in counts)])
+        if any(size for _, size in counts):
+            lines.append(["95 % interval, in %", *(_interval(count, size) for count, size in counts)])
     return SideTable("Target classes named", ["attack", *looking], lines if looking else [], 1 + len(looking), _NOTE)
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,6 +106,14 @@ class _Trial:
     defense_parameters: dict[str, Any]
     column: str
     budgets: dict[str, Any]
+    rests: dict[Hashable, tuple[tuple[str, str], ...]] = field(repr=False)
+
+    def rest(self, name: str) -> tuple[tuple[str, str], ...]:
+        """All that the defense was given but this parameter or budget, in words."""
+        key = (id(self.defense_parameters), tuple(self.budgets.values()), name)
+        if key not in self.rests:
+            self.rests[key] = all_but(self.defense_parameters | self.budgets, name)
+        return self.rests[key]
 
 
 @dataclass
@@ -118,24 +125,24 @@ class _Curve:
     places: dict[Value, list[int]] = field(default_factory=dict)
 
 
-_parameters = lru_cache(1000)(lambda text: parsed(text, {}))  # many records have the same
-
-
 def _trials(block: Block) -> list[_Trial]:
     """The done cells of a block in the order of its tables."""
     records = block.records.reset_index(drop=True)
     budgets = [name for name in BUDGETS if name in records]
+    parameters = {text: parsed(text, {}) for text in {*records["attack_params"], *records["defense_params"]}}
+    rests: dict[Hashable, tuple[tuple[str, str], ...]] = {}  # many cells have the same
     found = [
         _Trial(
             place,
             row["attack"],
             row["attack_label"],
-            _parameters(row["attack_params"]),
+            parameters[row["attack_params"]],
             row["defense"],
             row["defense_label"],
-            _parameters(row["defense_params"]),
+            parameters[row["defense_params"]],
             row["column"],
             {name: row[name] for name in budgets},
+            rests,
         )
         for place, row in enumerate(records[[*_TOLD, *budgets]].to_dict("records"))
         if row["status"] == "done"
@@ -246,7 +253,7 @@ def _placed(trial: _Trial, variable: Variable) -> tuple[Value, tuple[Hashable, s
     if kind == "given":
         if name not in trial.budgets:
             return None
-        rest = all_but(trial.defense_parameters | trial.budgets, name)
+        rest = trial.rest(name)
         own = trial.defense if trial.defense_parameters else trial.defense_label  # without them, the label tells apart
         return value_of(trial.budgets, name, ""), attack, (_Key(own, rest), trial.defense_label)
     if getattr(trial, kind) != plugin:
@@ -255,7 +262,7 @@ def _placed(trial: _Trial, variable: Variable) -> tuple[Value, tuple[Hashable, s
     value = value_of(parameters, name, label)
     if kind == "attack":
         return value, ((plugin, all_but(parameters, name)), without(label, name)), (_Key(trial.column), trial.column)
-    return value, attack, (_Key(plugin, all_but(parameters | trial.budgets, name)), without(trial.column, name))
+    return value, attack, (_Key(plugin, trial.rest(name)), without(trial.column, name))
 
 
 def _labels(curves: _Curves) -> dict[_Key, str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bench.records.outcomes import OutcomesOf
 from bench.reports.blocks import DAGGER, Block, blocks
 from bench.reports.chosen import Shown, WrongChoice
+from bench.reports.collecting import unscanned
 from bench.reports.directory import expect_free, write_files
 from bench.reports.figures.acc_asr import acc_asr
 from bench.reports.figures.activation_histograms import activation_histograms
@@ -26,7 +27,7 @@ from bench.reports.figures.stream_curves import stream_curves
 from bench.reports.figures.style import rendered, styled
 from bench.reports.figures.sweep import sweep_figure
 from bench.reports.names.titles import display_names
-from bench.reports.sections import section
+from bench.reports.sections import Section, section
 from bench.reports.suffixes import suffixes
 from bench.reports.sweeps import Sweep, sweeps
 from bench.reports.tables.csv import csv
@@ -120,29 +121,36 @@ def write_report(
     """
     expect_free(folder)
     paper = Paper.of(latex_width, latex_columns)
-    compared = blocks(frame, with_invalid=with_invalid, outcomes=outcomes, compare_with=compare_with, shown=shown)
-    if compare_with and not any(map(chosen_defense, compared)):
-        names = sorted({name for block in compared for name in block.defenses})
-        raise WrongChoice(f"against {compare_with}: expected one of {', '.join(names)}")
-    swept = sweeps(compared, figures)
-    sections = [section(block, published=published) for block in compared]
     files: dict[str, bytes] = {}
     write = files.__setitem__
-    with styled():
-        named = list(zip(compared, suffixes(compared), strict=True))
-        links = [
-            _figures(block, suffix, write) + _sweeps(block, own, suffix, write)
-            for (block, suffix), own in zip(named, swept, strict=True)
-        ]
-        triggers = [_gallery(block, suffix, pictures, write) for block, suffix in named]
+    with unscanned() as settled:
+        compared = blocks(frame, with_invalid=with_invalid, outcomes=outcomes, compare_with=compare_with, shown=shown)
+        if compare_with and not any(map(chosen_defense, compared)):
+            names = sorted({name for block in compared for name in block.defenses})
+            raise WrongChoice(f"against {compare_with}: expected one of {', '.join(names)}")
+        swept = sweeps(compared, figures)
+        sections = [section(block, published=published) for block in compared]
+        settled()
+        with styled():
+            named = list(zip(compared, suffixes(compared), strict=True))
+            links = [
+                _figures(block, suffix, write) + _sweeps(block, own, suffix, write)
+                for (block, suffix), own in zip(named, swept, strict=True)
+            ]
+            triggers = [_gallery(block, suffix, pictures, write) for block, suffix in named]
+        _tables(sections, paper, write)
+        write("results.parquet", _parquet(with_limits(frame)))
+        files |= more or {}
+        write("index.html", page(sections, links, triggers, files.__getitem__).encode())  # last: it holds the figures
+    return write_files(folder, files)
+
+
+def _tables(sections: list[Section], paper: Paper, write: Callable[[str, bytes], None]) -> None:
+    """Write the tables in Markdown, LaTeX and CSV."""
     write("table.md", markdown(sections).encode())
     for name, text in latex_files(sections, paper).items():
         write(name, text.encode())
-    write("table.csv", csv(compared).encode())
-    write("results.parquet", _parquet(with_limits(frame)))
-    files |= more or {}
-    write("index.html", page(sections, links, triggers, files.__getitem__).encode())  # last: it holds the figures
-    return write_files(folder, files)
+    write("table.csv", csv([section.block for section in sections]).encode())
 
 
 def _figures(block: Block, suffix: str, write: Callable[[str, bytes], None]) -> list[tuple[str, str]]:

@@ -34,12 +34,20 @@ def within(low: float, high: float) -> AfterValidator:
     return AfterValidator(bounded)
 
 
+def json_value(text: str) -> Any:
+    """What a JSON text says. Raises ValueError, or RecursionError where it is nested too deep to be read."""
+    if len(text) >= _SHORT and not _ENDLESS.search(text):
+        with suppress(ValueError):  # of what only Python's own reader takes, such as half a surrogate pair
+            return from_json(text)  # in a fraction of the time
+    return json.loads(text)
+
+
 def _json_of(check: Callable[[Any], bool], kind: str) -> AfterValidator:
     """Accepts the JSON text of a value that passes ``check``; ``kind``: what is expected, in words."""
 
     def checked(text: str) -> str:
         try:
-            value = _parsed(text)
+            value = json_value(text)
         except (ValueError, RecursionError):
             raise ValueError(f"{printable(text, 40)!r}: expected JSON") from None
         if not check(value) or _too_deep(text, value):
@@ -58,13 +66,6 @@ def _escaped(text: str) -> str:
 def _escape(found: "re.Match[str]") -> str:
     sign = found[0]
     return sign if sign in "\n\r\t" or sign.isprintable() else json.dumps(sign)[1:-1]
-
-
-def _parsed(text: str) -> Any:
-    if len(text) >= _SHORT and not _ENDLESS.search(text):
-        with suppress(ValueError):  # of what only Python's own reader takes, such as half a surrogate pair
-            return from_json(text)  # in a fraction of the time
-    return json.loads(text)
 
 
 def _too_deep(text: str, value: Any) -> bool:

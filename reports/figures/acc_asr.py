@@ -51,8 +51,8 @@ def acc_asr(block: Block) -> Figure | None:
     for place_, (axes, defense) in enumerate(zip(made.panels, drawn, strict=True)):
         axes.set(xlim=(-4, 104), ylim=(up.low, up.high), xticks=[0, 25, 50, 75, 100] if across < 4 else [0, 50, 100])
         axes.locator_params("y", nbins=5)
-        bare(axes, x=not made.below(place_), y=not made.first(place_))
         ruled(axes)
+        bare(axes, x=not made.below(place_), y=not made.first(place_))
         if made.below(place_):
             made.under(place_, "ASR (%)")
         if made.first(place_):

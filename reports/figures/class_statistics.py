@@ -38,9 +38,9 @@ def class_statistics(block: Block) -> Figure | None:
     defenses = [name for name in block.defenses if any(key[1] == name for key in noted)]
     if len(attacks) * len(defenses) > _MOST or len(defenses) > _MOST_ACROSS:
         return class_strips(block, noted, attacks, defenses)
-    own = display_names(block)
+    shown = display_names(block)
     names = [
-        f"{own.attack(block.marked(attack))} · {own.defense(defense)}" for attack in attacks for defense in defenses
+        f"{shown.attack(block.marked(attack))} · {shown.defense(defense)}" for attack in attacks for defense in defenses
     ]
     keys = [
         key("class", PLAIN, "o"),
@@ -48,7 +48,7 @@ def class_statistics(block: Block) -> Figure | None:
         key("flagged by the defense", "black", "o", hollow=True, size=8),
     ]
     across = len(defenses)
-    made = sheet(own.heading, names, across, _HIGH, keys=keys, left=_BESIDE, apart=_BESIDE + 2, under=12, below=26)
+    made = sheet(shown.heading, names, across, _HIGH, keys=keys, left=_BESIDE, apart=_BESIDE + 2, under=12, below=26)
     for place, axes in enumerate(made.panels):
         cell = attacks[place // across], defenses[place % across]
         _draw(axes, noted.get(cell, []))

@@ -55,8 +55,14 @@ def ruled(axes: Axes, *, x: bool = True, y: bool = True) -> None:
 
 
 def bare(axes: Axes, *, x: bool, y: bool) -> None:
-    """Leave out the ticks and numbers of an axis, which stand at another panel."""
-    axes.tick_params(bottom=not x, labelbottom=not x, left=not y, labelleft=not y)
+    """Leave out the ticks and numbers of an axis, which stand at another panel; its grid must have been drawn.
+
+    Ticks that are only hidden take as long as those that are seen.
+    """
+    if x:
+        axes.set_xticks([])
+    if y:
+        axes.set_yticks([])
 
 
 def arrow(axes: Axes, point: Point, towards: Point, colour: str) -> None:

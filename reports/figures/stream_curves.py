@@ -88,8 +88,8 @@ def _scales(made: Sheet, curves: list[Curve]) -> None:
         axes.set(xlim=(0, 1.03 * right or 1), ylim=(up.low, up.high))
         axes.locator_params("x", nbins=4)
         axes.locator_params("y", nbins=5)
-        bare(axes, x=False, y=not made.first(place))
         ruled(axes)
+        bare(axes, x=False, y=not made.first(place))
         if made.below(place):
             made.under(place, "triggered inputs passed", size=LEAST)
         if made.first(place):

@@ -53,8 +53,8 @@ def sweep_figure(block: Block, sweep: Sweep) -> Figure:
             _draw(axes, panel, sweep, look)
         axes.set_ylim(_LOW, _HIGH)
         _scale(axes, sweep, [rows for curve in panel.curves for rows in curve.line.rows.values()], made.size[0])
-        bare(axes, x=False, y=not made.first(place))
         ruled(axes)
+        bare(axes, x=False, y=not made.first(place))
         if made.first(place) or own_form is Form.METRIC:
             made.beside(place, panel.beside, None if made.first(place) else _BESIDE)
         if made.below(place):

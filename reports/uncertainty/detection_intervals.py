@@ -9,7 +9,7 @@ from bench.reports.blocks import Block
 from bench.reports.format import UNDEFINED
 from bench.reports.records import DETECTION
 from bench.reports.side_table import SideTable
-from bench.reports.uncertainty.intervals import limits_of_shares, of_share, wilson
+from bench.reports.uncertainty.intervals import between_0_and_1, limits_of_shares, wilson
 from bench.reports.uncertainty.quantiles import quantile
 from bench.reports.uncertainty.samples import Array, images_of_target
 
@@ -84,7 +84,7 @@ def _of_area(known: pd.DataFrame, at: tuple[Array, Array], values: Array, of_see
     first = np.arange(len(values)), np.argmax(~np.isnan(values), axis=1)
     area, clean, triggered = values[first], sizes[0][first], sizes[1][first]
     half = quantile(np.inf) * hanley_mcneil(area, clean, triggered)
-    own, widest = of_share(area, half), wilson(area, np.nan_to_num(np.minimum(clean, triggered)))
+    own, widest = between_0_and_1(area, half), wilson(area, np.nan_to_num(np.minimum(clean, triggered)))
     return tuple(  # type: ignore[return-value]
         np.where(np.isnan(seeds), np.where(np.isin(area, (0, 1)), extreme, usual), seeds)
         for seeds, usual, extreme in zip(of_seeds, own, widest, strict=True)

@@ -112,7 +112,7 @@ def _corrected(p: Array, comparable: int) -> Array:
     upper = np.triu_indices(len(p), 1)
     own = p[upper]
     tested = own.size - np.count_nonzero(np.isnan(own))
-    padded = np.concatenate([own, np.ones(max(comparable - tested, 0) if tested else 0)])
+    padded = np.concatenate([own, np.ones(max(comparable - int(tested), 0) if tested else 0)])
     out = np.full(p.shape, np.nan)
     out[upper] = adjusted(padded)[: own.size]
     return np.asarray(np.fmax(out, out.T))

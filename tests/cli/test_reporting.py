@@ -157,7 +157,8 @@ def test_recipes_of_records_are_selected_without_torch(tmp_path):
     recipes = ["quick", "paper[epochs=10]", "fast"]
     write_records([cell("sig", "bna", seed, recipe=name) for seed, name in enumerate(recipes)], Path("a.jsonl"))
     code = (
-        "import sys; from pathlib import Path; from bench.records import read_records; from bench.plan.request import Request\n"
+        "import sys; from pathlib import Path; from bench.records import read_records\n"
+        "from bench.plan.request import Request\n"
         "from bench.plan.matching import matching\n"
         "records, _ = read_records(Path('a.jsonl'))\n"
         "found = matching(Request.read({'recipes': 'quick,paper[epochs=10]'}), records).records\n"

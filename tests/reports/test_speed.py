@@ -1,5 +1,6 @@
 """How much work a report is: what is read and parsed once, and how long ten thousand cells take."""
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from large_frames import large
 from large_stores import put_all
 from report_pages import png
 
-from bench.reports import diagnostics, write, write_report
+from bench.reports import WrongChoice, diagnostics, write, write_report
 from bench.results import from_store
 from bench.results import write as write_results
 from bench.store.store import Store
@@ -57,13 +58,31 @@ def test_each_file_of_predictions_is_read_once(tmp_path: Path, monkeypatch: pyte
     assert sum(counts.values()) <= done + frame["victim_key"].nunique()
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_what_a_report_reads_is_set_aside_for_its_time_and_no_longer(tmp_path: Path) -> None:
+    frame, frozen = large(3, 3, noted=False), list[int]()
+
+    def pictures(key: str) -> None:
+        frozen.append(gc.get_freeze_count())
+
+    write_report(frame, tmp_path, pictures)
+    assert min(frozen) > 0
+    assert gc.get_freeze_count() == 0
+    with pytest.raises(WrongChoice):
+        write_report(frame, tmp_path, compare_with="nobody")
+    assert gc.get_freeze_count() == 0
+    gc.freeze()
+    try:
+        write_report(frame, tmp_path)
+        assert gc.get_freeze_count() > 0  # what the caller has set aside
+    finally:
+        gc.unfreeze()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", [(25, 20, 20), (99, 100, 1)], ids=str)
-def test_ten_thousand_cells_make_a_report_without_figures_in_time(
-    shape: tuple[int, int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(write, "FIGURES", {})
-    frame = ten_thousand(*shape)
+@pytest.mark.usefixtures("no_figures")
+def test_ten_thousand_cells_make_a_report_without_figures_in_time(tmp_path: Path) -> None:
+    frame = ten_thousand(25, 20, 20)
     assert seconds(lambda: write_report(frame, tmp_path)) < WITHOUT_FIGURES
 
 
@@ -74,10 +93,9 @@ def test_ten_thousand_cells_with_all_notes_make_a_report_with_figures_in_time(tm
 
 
 @pytest.mark.slow
-def test_ten_thousand_cells_are_read_from_a_store_and_reported_in_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(write, "FIGURES", {})
+@pytest.mark.usefixtures("no_figures")
+def test_ten_thousand_cells_are_reported_from_a_store_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "gallery", lambda *_: None)
     put_all(ten_thousand(25, 20, 20, noted=False), tmp_path / "store")
     results = from_store(tmp_path / "store", damaged)
     assert seconds(lambda: write_results(results, tmp_path / "report", damaged)) < WITHOUT_FIGURES
