@@ -20,7 +20,7 @@ REFUSED = {
         ["--attacks", "nothing"],
         NO_DATA,
         [*NO_DATA, "--store", "empty"],
-        [*NO_DATA, "--store", "full", "--refresh", "none"],
+        [*NO_DATA, "--store", "full", "--refresh", "defense:none"],
         ["--quiet", "--verbose"],
         ["--refresh", "nothing", "--attacks", "none", "--defenses", "none"],
         ["--device", "cuda:99"],
