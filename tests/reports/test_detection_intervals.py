@@ -15,7 +15,7 @@ from bench.reports.uncertainty.detection_intervals import (
     detection_interval_table,
     hanley_mcneil,
 )
-from bench.reports.uncertainty.intervals import of_share
+from bench.reports.uncertainty.intervals import between_0_and_1
 
 N_TEST, N_TRIGGERED = 1000, 900
 
@@ -59,7 +59,9 @@ def test_with_one_seed_rates_have_wilson_s_intervals_of_the_images_that_they_are
 
 
 def wilson_of(share: float, size: int) -> str:
-    low, high = of_share(np.array([share]), np.array([stats.norm.isf(0.025) * (share * (1 - share) / size) ** 0.5]))
+    low, high = between_0_and_1(
+        np.array([share]), np.array([stats.norm.isf(0.025) * (share * (1 - share) / size) ** 0.5])
+    )
     return f"{100 * low[0]:.1f}–{100 * high[0]:.1f}"
 
 
@@ -68,7 +70,7 @@ def test_over_several_seeds_every_figure_has_the_interval_of_their_spread() -> N
     names = ["auroc", "average_precision", "tpr_at_1_fpr", "tpr", "fpr", "tpr_assigned", "fpr_assigned"]
     found = line(detection_interval_table(blocks(judged(**dict.fromkeys(names, values)))[0]))
     half = stats.t.isf(0.025, 2) * stats.sem(values)
-    low, high = (float(end[0]) for end in of_share(np.array([np.mean(values)]), np.array([half])))
+    low, high = (float(end[0]) for end in between_0_and_1(np.array([np.mean(values)]), np.array([half])))
     assert set(list(found.values())[2:]) == {f"{100 * low:.1f}–{100 * high:.1f}"}
 
 
@@ -81,7 +83,7 @@ def test_the_interval_of_auroc_covers_and_is_wider_than_it_must_be_where_auroc_i
     ranks = stats.rankdata(scores, axis=1)[:, 120:].sum(axis=1)
     area = (ranks - 80 * 81 / 2) / (80 * 120)
     sizes = np.full(repeats, 120.0), np.full(repeats, 80.0)
-    low, high = of_share(area, stats.norm.isf(0.025) * hanley_mcneil(area, *sizes))
+    low, high = between_0_and_1(area, stats.norm.isf(0.025) * hanley_mcneil(area, *sizes))
     truth = stats.norm.cdf(apart / 2**0.5)
     assert 0.93 < np.mean((low <= truth) & (truth <= high)) < most
 
