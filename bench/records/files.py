@@ -115,7 +115,7 @@ def _left_out(name: str, other: str, apart: bool, count: int) -> str:
     several = "s" * (count > 1)
     return (
         f"{name}: {count} record{several} left out, for {has} {what} of the same cell{several}; "
-        "what is done and newest is taken"
+        "what is done, newest and named first is taken"
     )
 
 

@@ -76,7 +76,7 @@ def test_a_cell_of_two_sources_is_taken_from_the_newest_and_both_are_named(store
     assert (status, len(table())) == (0, 9)
     assert err == (
         f"bench: {other}: 2 records left out, for a.jsonl has other figures of the same cells; "
-        "what is done and newest is taken\n"
+        "what is done, newest and named first is taken\n"
     )
     assert [one.acc for one in package.load("bench-report")].count(0.5) == 2
 
