@@ -10,7 +10,7 @@ from bench.reports.uncertainty.intervals import wilson
 VERDICTS = ("right", "wrong", "none")
 _NOTE = (
     "right: the classes named are the target classes; wrong: others are; none: no class is named. "
-    "A false alarm names a class of a benign model. Intervals: Wilson's, of victims taken as independent."
+    "A false alarm names a class of a benign model. Intervals: Wilson's at 95 %, of victims taken as independent."
 )
 
 
@@ -29,7 +29,9 @@ def identification_table(block: Block) -> SideTable:
         counts = [_rate(block, attacks, name, verdict) for name in looking]
         lines.append([title, *(f"{count} of {size}" if size else UNDEFINED for count, size in counts)])
         if any(size for _, size in counts):
-            lines.append(["95 % interval, in %", *(_interval(count, size) for count, size in counts)])
+            lines.append(
+                [f"{title.split(',')[0]}: interval, in %", *(_interval(count, size) for count, size in counts)]
+            )
     return SideTable("Target classes named", ["attack", *looking], lines if looking else [], 1 + len(looking), _NOTE)
 
 

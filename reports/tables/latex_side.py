@@ -11,6 +11,8 @@ from bench.reports.tables.latex_text import Ink, figure
 _NAMES = {  # of the files, by the first words of a table's title
     "The attacks": "attacks",
     "Detection": "detection",
+    "Intervals of detection": "detection-intervals",
+    "Intervals before": "attack-intervals",
     "Target classes": "identification",
     "Reconstructed shift": "reconstruction",
     "Knowledge and cost": "cost",

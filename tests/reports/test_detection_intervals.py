@@ -95,7 +95,7 @@ def test_base_rates_and_target_classes_named_have_intervals() -> None:
     assert (found["base rate"], found["ASR benign"]) == (wilson(9, N_TRIGGERED), wilson(18, N_TRIGGERED))
     named = {line[0]: line[1] for line in identification_table(block).lines}
     low, high = stats.binomtest(1, 1).proportion_ci(method="wilson")
-    assert named["95 % interval, in %"] == f"{100 * low:.0f}–{100 * high:.0f}"
+    assert named["right: interval, in %"] == f"{100 * low:.0f}–{100 * high:.0f}"
 
 
 def test_acc_of_the_target_class_has_no_interval_where_records_do_not_tell_of_how_many_images() -> None:

@@ -28,10 +28,10 @@ def named(verdicts: dict[str, list[str]], defense: str = "bna") -> pd.DataFrame:
 
 
 def columns(frame: pd.DataFrame) -> dict[str, str]:
-    """The lines of the table of one defense that looks for targets."""
+    """The lines of the table of one defense that looks for targets, without the intervals."""
     table = identification_table(blocks(frame)[0])
     assert table.heads == ["attack", "bna"]
-    return dict(table.lines)
+    return {heading: text for heading, text in table.lines if "interval" not in heading}
 
 
 SEVERAL = {"none": ["none", "wrong", "none"], "sig": ["right"] * 3, "wanet": ["right", "none", "wrong"]}

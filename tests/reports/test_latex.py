@@ -117,7 +117,8 @@ def test_each_float_is_a_file_with_a_caption_and_a_label_of_its_name() -> None:
     files = latex_files(sections(pd.concat([grid(1), with_logs()])))
     named = {name.removeprefix("tables/").removesuffix(".tex") for name in files if name.startswith("tables/")}
     assert named == {
-        "main", "methods", "intervals", "differences", "ranks", "attacks", "detection", "identification", "cost",
+        "main", "methods", "intervals", "differences", "ranks", "attacks", "detection", "detection-intervals",
+        "identification", "cost",
         "unfinished", "messages",
     }  # fmt: skip
     for name in named:
