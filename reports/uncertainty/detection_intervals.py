@@ -62,8 +62,9 @@ def _limits(
     name: str,
 ) -> Limits:
     """The ends of the intervals of a column's means over seeds, for each combination of ``by`` in ``order``."""
-    known = records[records[name].notna()]
     places = {key: place for place, key in enumerate(order)}
+    shown = np.array([key in places for key in records[by].itertuples(index=False, name=None)], dtype=bool)
+    known = records[records[name].notna() & shown]
     seeds = {seed: place for place, seed in enumerate(sorted(known["seed"].unique()))}
     values, counts = np.full((len(order), max(len(seeds), 1)), np.nan), np.zeros((len(order), max(len(seeds), 1)))
     row = np.array([places[key] for key in known[by].itertuples(index=False, name=None)], dtype=int)

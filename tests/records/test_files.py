@@ -123,7 +123,9 @@ def test_two_sources_that_differ_in_a_figure_are_both_named_whichever_is_newer(c
     other = CELLS[1].model_copy(update={column: "failed" if column == "status" else 0.123})
     found, [line] = merged([("a", CELLS), ("b", [other])])
     assert found == CELLS
-    assert line == "b: 1 record left out, for a has other figures of the same cell; what is done, newest and named first is taken"
+    assert line == (
+        "b: 1 record left out, for a has other figures of the same cell; what is done, newest and named first is taken"
+    )
 
 
 def test_the_same_records_in_two_sources_are_no_difference() -> None:

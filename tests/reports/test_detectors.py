@@ -58,24 +58,24 @@ def test_the_map_of_ders_has_a_grey_field_with_a_dash_for_a_detector() -> None:
     figure = der_map(block)
     assert figure is not None
     texts = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
-    rows = {text: place[1] for place, text in texts.items() if text in block.defenses}
-    own = {place: text for place, text in texts.items() if place[1] == rows["bna"] and text != "bna"}
+    rows = {text: place[1] for place, text in texts.items() if text in ("BNA", "TAC (beta=1.0)")}
+    own = {place: text for place, text in texts.items() if place[1] == rows["BNA"] and text != "BNA"}
     assert own
     assert {text.split(" ")[0] for text in own.values()} == {"–"}
     fields = figure.axes[0].collections[0]
     colours = {path.vertices[:4].mean(axis=0).round(3).tolist()[1]: set() for path in fields.get_paths()}
     for path, colour in zip(fields.get_paths(), fields.get_facecolors(), strict=True):
         colours[path.vertices[:4].mean(axis=0).round(3).tolist()[1]].add(to_hex(colour))
-    assert colours[round(rows["bna"], 3)] == {GRID}
-    assert GRID not in colours[round(rows["tac[beta=1.0]"], 3)]
+    assert colours[round(rows["BNA"], 3)] == {GRID}
+    assert GRID not in colours[round(rows["TAC (beta=1.0)"], 3)]
 
 
 def test_accuracy_against_attack_success_has_no_panel_of_a_detector() -> None:
     figure = acc_asr(blocks(with_a_detector())[0])
     assert figure is not None
     titles = {axes.get_title(loc="left") for axes in figure.axes}
-    assert "fire" in titles
-    assert "bna" not in titles
+    assert "FIRE" in titles
+    assert "BNA" not in titles
 
 
 def test_the_legend_says_why_a_detector_has_no_der() -> None:

@@ -28,7 +28,7 @@ def test_hostile_names_stay_text_in_markdown() -> None:
     frame.loc[frame["attack"] == "sig", "attack_label"] = HOSTILE
     text = markdown(sections(frame))
     assert "<script" not in text
-    assert {columns(row) for row in text.splitlines() if row.startswith("|")} == {3, 6, 7, 8, 9, 10, 12}
+    assert {columns(row) for row in text.splitlines() if row.startswith("|")} == {3, 6, 8, 9, 10, 12}
 
 
 def test_what_the_plugins_said_stands_in_a_table_of_its_own_in_markdown() -> None:

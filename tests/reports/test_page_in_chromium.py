@@ -85,7 +85,7 @@ def test_sorting_filtering_and_the_switch_work_and_nothing_is_asked_for(opened: 
     assert "4 of 5 attacks, 3 of 4 defenses, 4 of 5 metrics" in shown(opened, own + "[role=status]")[0]
     assert len(shown(opened, 'section[data-id="b2"] .view thead th[data-a]')) == 5  # a section has its own filters
     assert opened.complaints == []
-    assert {url.split(":")[0] for url in opened.requests} == {"file", "data"}
+    assert {url.split(":")[0] for url in opened.requests} <= {"file", "data"}  # drawings are inside it
     assert len([url for url in opened.requests if url.startswith("file")]) == 1
 
 

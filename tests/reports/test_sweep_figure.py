@@ -35,7 +35,7 @@ def curves(figure: Figure, panel: int = 0) -> list[tuple[list[float], list[float
 
 def test_one_line_is_a_panel_an_attack_with_means_seeds_and_the_undefended_network() -> None:
     figure = drawn(rows() + rows("wanet"), "sweep:beta")
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["sig", "wanet"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["SIG", "WaNet"]
     assert figure.axes[0].get_xscale() == "log"
     frame = pd.DataFrame(rows())
     for (at, means), metric in zip(curves(figure), ("acc", "asr", "ra"), strict=True):
@@ -52,12 +52,12 @@ def test_several_lines_are_a_row_an_attack_with_a_panel_a_metric() -> None:
     assert [axes.get_ylabel() for axes in figure.axes] == ["ACC (%)", "ASR (%)", "RA (%)"]
     assert [len(curves(figure, panel)) for panel in range(3)] == [2, 2, 2]
     [legend] = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["tac[x=1]", "tac[x=2]", "no defense", "one seed"]
+    assert [text.get_text() for text in legend.get_texts()] == ["TAC (x=1)", "TAC (x=2)", "no defense", "one seed"]
 
 
 def test_what_no_attack_leaves_undefined_has_no_panel() -> None:
     figure = drawn(rows("none", x=1) + rows("none", x=2) + rows(x=1), "sweep:beta")
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["none", "", "", "sig", "sig", "sig"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["none", "", "", "SIG", "SIG", "SIG"]
     assert [axes.axison for axes in figure.axes] == [True, False, False, True, True, True]
 
 
@@ -118,7 +118,7 @@ def test_of_many_lines_or_attacks_each_line_has_a_panel_with_all_attacks(lines: 
         for attack in range(attacks) for x in range(lines) for beta in BETAS
     ]  # fmt: skip
     figure = drawn(records, "sweep:beta")
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [f"tac[x={x}]" for x in range(lines)]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [f"TAC (x={x})" for x in range(lines)]
     for axes in figure.axes:
         [mean] = [line for line in axes.lines if line.get_marker() == "s"]  # of ASR
         expected = 100 * np.array(sorted(BETAS)) / 10 * np.mean(np.arange(attacks) / attacks)
