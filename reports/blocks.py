@@ -94,10 +94,10 @@ class Block:
     @property
     def known_of_fewer(self) -> list[str]:
         """Of each metric that no defense has for some of the victims of the averages, of how many it is known."""
-        victims = [(attack, seed) for attack, seeds in self.averaged for seed in seeds]
-        figures = self.samples.figures if self.samples else {}
-        known = {name: sum(bool((~np.isnan(own[at, :, seed])).any()) for at, seed in victims)
-                 for name, own in figures.items() if name in self.metrics}  # fmt: skip
+        assert self.samples is not None
+        present = {name: np.asarray((~np.isnan(own[:, 1:])).any(axis=1)) for name, own in self.samples.figures.items()}
+        victims = [(at, seed) for at, seeds in self.averaged for seed in seeds if present["acc"][at, seed]]
+        known = {name: sum(bool(present[name][victim]) for victim in victims) for name in self.metrics}
         fewer = {name: count for name, count in known.items() if 0 < count < len(victims)}
         return [f"{HEADS[name]} is known of {count} of {len(victims)} victims" for name, count in fewer.items()]
 

@@ -29,9 +29,7 @@ def identification_table(block: Block) -> SideTable:
         counts = [_rate(block, attacks, name, verdict) for name in looking]
         lines.append([title, *(f"{count} of {size}" if size else UNDEFINED for count, size in counts)])
         if any(size for _, size in counts):
-            lines.append(
-                [f"{title.split(',')[0]}: interval, in %", *(_interval(count, size) for count, size in counts)]
-            )
+            lines.append([f"{title.split(',')[0]}: interval, in %", *(_interval(*count) for count in counts)])
     return SideTable("Target classes named", ["attack", *looking], lines if looking else [], 1 + len(looking), _NOTE)
 
 

@@ -111,8 +111,8 @@ def _corrected(p: Array, comparable: int) -> Array:
     """p (n, n) above its diagonal after Holm's correction for as many pairs as are ``comparable``, on both sides."""
     upper = np.triu_indices(len(p), 1)
     own = p[upper]
-    tested = own.size - np.count_nonzero(np.isnan(own))
-    padded = np.concatenate([own, np.ones(max(comparable - int(tested), 0) if tested else 0)])
+    tested = own.size - int(np.count_nonzero(np.isnan(own)))
+    padded = np.concatenate([own, np.ones(max(comparable - tested, 0) if tested else 0)])
     out = np.full(p.shape, np.nan)
     out[upper] = adjusted(padded)[: own.size]
     return np.asarray(np.fmax(out, out.T))

@@ -161,15 +161,16 @@ class Samples:
 
 
 def images_of_target(records: pd.DataFrame) -> Array:
-    """How many test images are of the target class, for each record (n,); 0 where its counts do not tell.
+    """How many test images are of the target class, for each record of a block (n,); 0 where no record tells.
 
     Of a single target, the images that are not eligible are those of its class, if all test images were triggered. Of a
-    victim made elsewhere it may be some of them only.
+    victim made elsewhere it may be some of them only; it is told then by other victims with the same target.
     """
     test, triggered = (records[name].fillna(0).to_numpy(dtype=int) for name in ("n_test", "n_triggered"))
     single = np.array([text.count(",") == 0 and text != "[]" for text in records["targets"]], dtype=bool)
-    told = single & (triggered > 0) & (records["recipe"] != _ELSEWHERE).to_numpy()
-    return np.where(told, test - triggered, 0)
+    own = pd.Series(np.where(records["recipe"] == _ELSEWHERE, 0, triggered))
+    most = own.groupby([test, records["targets"].to_numpy()]).transform("max").to_numpy(dtype=int)
+    return np.where(single & (most > 0), test - most, 0)
 
 
 def _counts(done: pd.DataFrame) -> dict[str, Array]:

@@ -104,4 +104,7 @@ def test_acc_of_the_target_class_has_no_interval_where_records_do_not_tell_of_ho
     low, high = stats.binomtest(90, 100).proportion_ci(method="wilson")
     assert (own.stat("acc_target").low, own.stat("acc_target").high) == pytest.approx((low, high))
     assert np.isnan(elsewhere.stat("acc_target").low)
+    some = frame.assign(attack="wanet", attack_label="wanet", n_triggered=90)
+    [block] = blocks(pd.concat([frame, some]))  # on the same test images, with the same target
+    assert block.cells["wanet", "fire"].stat("acc_target") == own.stat("acc_target")
     assert elsewhere.stat("acc") == own.stat("acc")
