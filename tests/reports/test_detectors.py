@@ -13,6 +13,7 @@ from bench.reports.figures.acc_asr import acc_asr
 from bench.reports.figures.der_map import der_map
 from bench.reports.figures.style import GRID
 from bench.reports.legend import legend
+from bench.reports.names.titles import display_names
 from bench.reports.tables.csv import csv
 
 
@@ -58,16 +59,17 @@ def test_the_map_of_ders_has_a_grey_field_with_a_dash_for_a_detector() -> None:
     figure = der_map(block)
     assert figure is not None
     texts = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
-    rows = {text: place[1] for place, text in texts.items() if text in ("BNA", "TAC (beta=1.0)")}
-    own = {place: text for place, text in texts.items() if place[1] == rows["BNA"] and text != "BNA"}
+    names = {name: label for label, name in display_names(block).defenses.items()}
+    rows = {names[text]: place[1] for place, text in texts.items() if text in names}
+    own = {place: text for place, text in texts.items() if place[1] == rows["bna"] and text not in names}
     assert own
     assert {text.split(" ")[0] for text in own.values()} == {"–"}
     fields = figure.axes[0].collections[0]
     colours = {path.vertices[:4].mean(axis=0).round(3).tolist()[1]: set() for path in fields.get_paths()}
     for path, colour in zip(fields.get_paths(), fields.get_facecolors(), strict=True):
         colours[path.vertices[:4].mean(axis=0).round(3).tolist()[1]].add(to_hex(colour))
-    assert colours[round(rows["BNA"], 3)] == {GRID}
-    assert GRID not in colours[round(rows["TAC (beta=1.0)"], 3)]
+    assert colours[round(rows["bna"], 3)] == {GRID}
+    assert GRID not in colours[round(rows["tac[beta=1.0]"], 3)]
 
 
 def test_accuracy_against_attack_success_has_no_panel_of_a_detector() -> None:

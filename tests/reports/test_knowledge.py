@@ -99,8 +99,7 @@ def test_markdown_latex_and_the_page_show_what_each_group_was_given_and_the_best
     results = {row[2].strip(): (row[3].strip(), row[-2].strip()) for row in rows if len(row) == 10}
     known = "200 clean + 64 suspected"
     assert results == {
-        "no defense": ("–", "–"), "a": ("200 clean", "**70.0**"), "b": ("200 clean", "*60.0*"),
-        "c": (known, "*80.0*"),
+        "no defense": ("–", "–"), "a": ("200 clean", "**70.0**"), "b": ("200 clean", "*60.0*"), "c": (known, "*80.0*"),
         "d": (known, "**90.0**"),
     }  # fmt: skip
     text = latex(made)
