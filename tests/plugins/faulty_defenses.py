@@ -1,4 +1,4 @@
-"""Defenses with one mistake each: ``breaks`` is the property that they lack."""
+"""Defenses with one mistake each: ``breaks`` is the property that they lack, ``entails`` what they lack by that."""
 
 import os
 import random
@@ -19,6 +19,7 @@ class Sound(Runtime):
     source: ClassVar[str] = "a test's own"
     knowledge: ClassVar[Any] = "clean"
     breaks: ClassVar[str] = ""
+    entails: ClassVar[tuple[str, ...]] = ()
     sharpness: float = Field(1.0, gt=0, le=10, description="that logits are multiplied by")
 
     def guard(self, model: nn.Module, known: Known, context: Context) -> Guard:
@@ -47,6 +48,7 @@ class DefaultBeyond(Sound):
     """A guard whose default is not within its own bound, which pydantic does not look at."""
 
     breaks = "defaults"
+    entails = ("written",)
     epochs: int = Field(0, ge=1, description="passes")
 
 
@@ -66,6 +68,7 @@ class TakesAnything(Sound):
     """A guard that takes a misspelt parameter without a word."""
 
     breaks = "beyond"
+    entails = ("frozen",)
     model_config: ClassVar[Any] = {"extra": "ignore"}
 
 
@@ -96,6 +99,7 @@ class Undeclared(Sound):
     """A guard that uses what it does not declare to know."""
 
     breaks = "knowledge"
+    entails = ("runs",)
 
     def guard(self, model: nn.Module, known: Known, context: Context) -> Guard:
         level = model(known.suspects).amax(1).mean()  # type: ignore[arg-type]
@@ -115,6 +119,7 @@ class Numbered(Sound):
     """A guard that counts how often it was made."""
 
     breaks = "repeats"
+    entails = ("after-others",)
     made: ClassVar[list[int]] = []
 
     def guard(self, model: nn.Module, known: Known, context: Context) -> Guard:
