@@ -27,7 +27,11 @@ HOSTILE = {"terminal": f"a{TERMINAL}b", "markup": MARKUP, "html": HTML, "markdow
 HOSTILE |= {f"formula {text[:4]!a}": text for text in FORMULAS}
 
 NAMES = {"key", "victim_key", "status"}
-OBJECTS = {*(f"{kind}_params" for kind in ("dataset", "model", "attack", "defense")), "packages", "fingerprints"}
+OBJECTS = {
+    *(f"{kind}_params" for kind in ("dataset", "model", "attack", "defense", "recipe")),
+    "packages",
+    "fingerprints",
+}
 FOR_PAPERS = {"titles", "citations"}
 TEXTS = [
     name
