@@ -19,18 +19,17 @@ from bench.records import (
     RECORD_SUFFIXES,
     Record,
     UnreadableRecords,
-    lines_of,
     merged,
     read_all,
     to_frame,
     write_records,
 )
+from bench.reported import known_outcomes, write
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from bench.records.outcomes import OutcomesOf
     from bench.reports import Shown
     from bench.reports.site.about import Stated
 
@@ -125,7 +124,7 @@ class Results:
             return Text("no results")
         console = Console(file=io.StringIO(), width=width or Console().width, color_system=None, force_jupyter=False)
         with console.capture() as captured, _said_by("table: "):
-            how: dict[str, Any] = {"outcomes": known_outcomes(self, _warn), "shown": _shown(shown, self.given)}
+            how: dict[str, Any] = {"outcomes": known_outcomes(self.store, _warn), "shown": _shown(shown, self.given)}
             for table in terminal_table(self.frame, console.width, with_invalid=with_invalid, long=long, **how):
                 console.print(table)
         return Text("\n".join(line.rstrip() for line in captured.get().splitlines()))
@@ -157,7 +156,7 @@ class Results:
             chosen = _shown(shown, self.given)
             how = {"with_invalid": with_invalid, "figures": figures, "published": published, "shown": chosen}
             how |= {"latex_width": latex_width, "latex_columns": latex_columns}
-            return write(self, folder, _warn, **how, compare_with=compare_with)[-1]
+            return write(self.records, self.frame, self.store, folder, _warn, **how, compare_with=compare_with)[-1]
 
     def plot(
         self, figure: str = "acc_asr", *, block: int = 0, with_invalid: bool = False, **shown: Unpack[Words]
@@ -262,34 +261,6 @@ def _read(paths: Iterable[Path]) -> tuple[list[tuple[str, list[Record]]], list[s
         return read_all(paths)
     except UnreadableRecords as error:
         raise RequestError(str(error)) from None
-
-
-def write(results: Results, folder: Path, damaged: Callable[[Damaged], object], **how: Any) -> list[Path]:
-    """Write the report of some results, and their records; the paths written, that of the page last.
-
-    ``damaged`` is called with what is left out of a store. how: what ``bench.reports.write_report`` takes, which says
-    too what is raised.
-    """
-    from bench.cell.pictures import pictures
-    from bench.reports import write_report
-    from bench.store.store import Store
-
-    if results.store is not None:
-        how["pictures"] = pictures(Store(results.store, create=False), damaged)
-    how["outcomes"] = known_outcomes(results, damaged)
-    how["more"] = {RECORD_FILES[0]: lines_of(results.records)}
-    return write_report(results.frame, folder, **how)
-
-
-def known_outcomes(results: Results, damaged: Callable[[Damaged], object]) -> "OutcomesOf | None":
-    """What gives the outcome of every test image of some results; None where they are not from a store.
-
-    ``damaged`` is called with what of the store cannot be read.
-    """
-    from bench.cell.outcomes import outcomes
-    from bench.store.store import Store
-
-    return None if results.store is None else outcomes(Store(results.store, create=False), damaged)
 
 
 def _warn(error: Damaged) -> None:

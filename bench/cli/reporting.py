@@ -68,8 +68,8 @@ def report(
     out
         The directory to write to; made if it does not exist.
     """
+    from bench.reported import write
     from bench.reports import UnknownFigure, WrongChoice, shown
-    from bench.results import write
 
     out = directory_named("out", out)
     given = _sources((*sources, *records), "report")
@@ -80,7 +80,7 @@ def report(
         choice = shown(order=order, rename=rename, metrics=metrics, rows=rows, given=results.given)
         asked = {"with_invalid": with_invalid, "figures": figure, "published": published, "compare_with": against}
         asked |= {"latex_width": latex_width, "latex_columns": latex_columns}
-        paths = write(results, out, name_damaged, **asked, shown=choice)
+        paths = write(results.records, results.frame, results.store, out, name_damaged, **asked, shown=choice)
     except UnknownFigure as error:
         raise RequestError(f"--figure {error}") from None
     except WrongChoice as error:

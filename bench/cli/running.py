@@ -49,8 +49,8 @@ def run(
 
     from bench.api import run_request
     from bench.engine.printed import to_stderr
+    from bench.reported import known_outcomes
     from bench.reports import terminal_table
-    from bench.results import known_outcomes
 
     request, how = merge_options(study, options)
     if quiet and verbose:
@@ -65,7 +65,7 @@ def run(
             return INTERRUPTED
     last = [_failure(record, how) for record in results.failed]
     try:
-        known = known_outcomes(results, name_damaged)
+        known = known_outcomes(results.store, name_damaged)
         for table in terminal_table(results.frame, with_invalid=with_invalid, long=long, outcomes=known):
             out.print(Neutral(table))
     except SystemExit:  # rich, when nobody reads any more: what failed is said in any case

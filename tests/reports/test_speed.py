@@ -12,9 +12,9 @@ from large_frames import large
 from large_stores import put_all
 from report_pages import png
 
+from bench.reported import write as write_report_of
 from bench.reports import WrongChoice, diagnostics, write, write_report
-from bench.results import from_store
-from bench.results import write as write_results
+from bench.results import Results, from_store
 from bench.store.store import Store
 
 WITHOUT_FIGURES, WITH_FIGURES = 5.0, 12.0  # seconds of a processor
@@ -51,7 +51,7 @@ def test_each_file_of_predictions_is_read_once(tmp_path: Path, monkeypatch: pyte
         return read(store, section, key, name)
 
     monkeypatch.setattr(Store, "read", counting)
-    write_results(from_store(tmp_path / "store", damaged), tmp_path / "report", damaged)
+    reported(from_store(tmp_path / "store", damaged), tmp_path / "report")
     done = int((frame["status"] == "done").sum())
     assert {(section, count) for (section, _), count in counts.items()} >= {("victims", 1), ("cells", 1)}
     assert max(counts.values()) == 1
@@ -98,7 +98,7 @@ def test_ten_thousand_cells_are_reported_from_a_store_in_time(tmp_path: Path, mo
     monkeypatch.setattr(write, "gallery", lambda *_: None)
     put_all(ten_thousand(25, 20, 20, noted=False), tmp_path / "store")
     results = from_store(tmp_path / "store", damaged)
-    assert seconds(lambda: write_results(results, tmp_path / "report", damaged)) < WITHOUT_FIGURES
+    assert seconds(lambda: reported(results, tmp_path / "report")) < WITHOUT_FIGURES
 
 
 def ten_thousand(defenses: int, attacks: int, seeds: int, *, noted: bool = True) -> pd.DataFrame:
@@ -114,3 +114,7 @@ def seconds(task: Callable[[], object]) -> float:
 
 def damaged(error: Exception) -> None:
     raise error
+
+
+def reported(results: Results, folder: Path) -> None:
+    write_report_of(results.records, results.frame, results.store, folder, damaged)
