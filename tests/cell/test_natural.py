@@ -167,7 +167,7 @@ def test_plan_counts_it_and_the_report_shows_it_beside_asr(folder, tmp_path, cap
     table = [
         [cell.strip() for cell in line.split("|")] for line in text.partition("before any defense")[2].splitlines()
     ]
-    [head] = [line for line in table if "ASR benign" in line]
+    [head] = [line for line in table if {"ASR", "ASR benign"} <= set(line)]
     [cover] = [line for line in table if "cover †" in line and len(line) == len(head)]
     assert head[head.index("ASR benign") - 2 :][:2] == ["ASR", "base rate"]
     assert cover[head.index("ASR benign")] == "100.0"

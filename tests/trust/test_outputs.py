@@ -23,6 +23,7 @@ HTML = "<script>alert(1)</script><img src=x onerror=alert(1)>\"' onclick='x' </t
 MARKDOWN = "`code` **b** _i_ ~~s~~ | cell | [link](javascript:x) ![i](http://x/y.png) <http://x> # h $m$ &amp; \\"
 LATEX = r"\input{/etc/passwd}\write18{id} % comment $x$ ^^5c ~ # & _ { } ^ [1] a--b `` '' \\ \end{tabular}"
 FORMULAS = ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "|calc", "＝1", "'=1"]
+BREAK = "<!-- -->"  # stands in what a service would make a link of
 HOSTILE = {"terminal": f"a{TERMINAL}b", "markup": MARKUP, "html": HTML, "markdown": MARKDOWN, "latex": LATEX}
 HOSTILE |= {f"formula {text[:4]!a}": text for text in FORMULAS}
 
@@ -151,7 +152,7 @@ def test_markdown_is_tables_lists_and_text_only(written: tuple[Path, pd.DataFram
         .enable(["table", "strikethrough"])
         .parse((folder / "table.md").read_text())
     )
-    inline = [child for token in tokens for child in token.children or []]
+    inline = [child for token in tokens for child in token.children or [] if child.content != BREAK]
     assert not {token.type for token in tokens} & {"html_block", "fence", "code_block", "blockquote_open", "hr"}
     assert {child.type for child in inline} <= {"text", "text_special", "strong_open", "strong_close", "softbreak"}
     rows = [token for token in tokens if token.type == "tr_open"]
