@@ -62,9 +62,10 @@ class Shown:
                 for label in labels.unique()
             }
             if shared := shared_by(kind, names, out.assign(label=labels)):
+                label, other = shared if names[shared.label] != shared.label else reversed(shared)
                 raise WrongChoice(
-                    f"rename {_given(shared.label)}={_given(names[shared.label])}: {kind} {_given(shared.other)} would "
-                    "have the same name; expected names that tell them apart"
+                    f"rename {_given(label)}={_given(names[label])}: {kind} {_given(other)} would have the same name; "
+                    "expected names that tell them apart"
                 )
             out[f"{kind}_label"] = labels.map(lambda label, names=names: names.get(label, label)).astype(object)
             out[f"{kind}_renamed"] = [not {label, label.split("[", 1)[0]}.isdisjoint(self.rename) for label in labels]

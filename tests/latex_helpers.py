@@ -34,11 +34,13 @@ def large(seeds: int = 1) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def shown(frame: pd.DataFrame, *, by_defense: bool = False, intervals: bool = False) -> list[Section]:
+def shown(
+    frame: pd.DataFrame, *, by_defense: bool = False, intervals: bool = False, metrics: tuple[str, ...] = METRICS
+) -> list[Section]:
     """The sections of a frame with four metrics, either way round; with intervals of every figure."""
     made = []
     for one in sections(frame):
-        block = replace(one.block, metrics=METRICS, defenses_as_rows=by_defense)
+        block = replace(one.block, metrics=metrics, defenses_as_rows=by_defense)
         if intervals:
             cells = {key: replace(cell, stats={n: _bounded(s) for n, s in cell.stats.items()}) for key, cell in
                      block.cells.items()}  # fmt: skip

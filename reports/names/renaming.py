@@ -9,7 +9,9 @@ import pandas as pd
 
 from bench.reports.records import AVERAGE, DAGGER, NO_DEFENSE, ORACLE, VALIDATION
 
-_WORDS = {AVERAGE, f"{AVERAGE} (attack)", NO_DEFENSE, f"{NO_DEFENSE} (defense)", "none", "–", "-", "n/a"}
+_WORDS = {AVERAGE, f"{AVERAGE} (attack)", NO_DEFENSE, f"{NO_DEFENSE} (defense)", "none", "–", "-", "n/a"} | {
+    *("missing", "failed", "timeout", "undefined", "given", "attack", "defense")  # words of cells, and heads of columns
+}
 _MARKS = {
     re.escape(DAGGER): f"a name without {DAGGER}, which marks attacks that had not worked",
     re.escape(ORACLE.strip()): f"a name without {ORACLE.strip()}, which marks what is no defense",

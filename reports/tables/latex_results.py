@@ -63,15 +63,20 @@ class _Figures:
 
 
 def _by_attack(section: Section, names: DisplayNames, figures: _Figures) -> Grid:
-    """Attacks as rows, the undefended network and then the defenses side by side."""
+    """Attacks as rows, the undefended network, if it has any of the figures, and then the defenses side by side."""
     block = section.block
     given = {name: group.heading for group in block.groups for name in group.defenses}
-    groups = [Group(block.heads_before, ["", NO_DEFENSE])]
+    before = bool(block.heads_before)
+    groups = [Group(block.heads_before, ["", NO_DEFENSE])] * before
     groups += [Group(block.heads, [given[name], names.defense(name)]) for name in block.defenses]
     lines = [
         Line(
             [names.attack(row.heading)],
-            [figures.of(row, cell, block.metrics if cell.defense else block.metrics_before) for cell in row.cells],
+            [
+                figures.of(row, cell, block.metrics if cell.defense else block.metrics_before)
+                for cell in row.cells
+                if cell.defense or before
+            ],
             rule=row.average,
         )
         for row in section.rows

@@ -114,6 +114,7 @@ def test_a_table_of_means_is_rendered_and_says_what_it_lacks(store, capsys):
         (["--latex-columns", "3"], "--latex-columns 3: expected 1 or 2"),
         (["--rename", "bn=Ours"], "--rename bn=Ours: expected the name of an attack"),
         (["--rename", "bna=fire"], "--rename bna=fire: defense 'fire' would|would have the same name"),
+        (["--rename", "fire=bna"], "--rename fire=bna: defense 'bna' would|would have the same name"),
         (["--figure", "sweep:beta"], "--figure sweep:beta"),
         (["gone.jsonl"], "gone.jsonl: cannot be read: No such file"),
         (["--out", ""], "--out '': expected a path, this is empty"),

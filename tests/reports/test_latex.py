@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from latex_helpers import large, shown
 from report_frames import ATTACKS, DEFENSES, HOSTILE, grid, one_attack, sections, with_logs
 
+from bench.reports.blocks import METRICS as EVERY_METRIC
 from bench.reports.sections import Section
 from bench.reports.tables.latex import latex, latex_files
 from bench.reports.tables.latex_floats import Paper
@@ -103,6 +104,16 @@ def test_the_main_table_has_every_figure_once_in_rows_as_wide_as_their_table(see
     printed = re.findall(r"(?<![\d.±])\d+\.\d(?![\d%])", _OTHERS.sub("", "".join(tabulars(text))))
     main = [value for value in printed if value in means]
     assert sorted(main) == sorted(value for value in means if value != "–")
+
+
+@pytest.mark.parametrize("by_defense", [False, True])
+@pytest.mark.parametrize("metric", EVERY_METRIC)
+def test_a_table_of_one_metric_has_a_column_for_each_defense(metric: str, by_defense: bool) -> None:
+    [section] = shown(grid(1), by_defense=by_defense, metrics=(metric,))
+    spec = re.search(r"\{@\{\}(l+)(r+)@\{\}\}", latex_files([section])["tables/main.tex"])
+    assert spec
+    before = metric != "der"  # which an undefended network has not
+    assert len(spec[2]) == (len(section.rows) if by_defense else len(section.block.defenses) + before)
 
 
 def test_the_best_is_bold_and_the_second_best_underlined() -> None:
