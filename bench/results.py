@@ -183,7 +183,7 @@ class Results:
         """Write a static site to a directory, as ``bench site``; return the path of its index.
 
         title, url, license, creator: of the site and its results. The rest is as for ``report``. Raises RequestError if
-        there are no results, and for a url that is no address.
+        there are no results, for a url that is no address, and for a file in the directory that no site wrote.
         """
         from bench.reports.site.about import about
         from bench.reports.site.write import write_site

@@ -28,7 +28,8 @@ def site(
         Stores, and files of records, or directories that have one: records.jsonl, results.parquet, or table.csv, which
         holds only means over seeds. Of a cell that is in several, the newest that is done is taken.
     out
-        The directory to write to; made if it does not exist. Files of other names in it are left alone.
+        The directory to write to; made if it does not exist. The files of the last site in it, which bench-site.json
+        lists, are replaced or removed; others are left alone.
     title
         The title of the site.
     url
@@ -59,5 +60,8 @@ def site(
         complain(line)
     if not results.records:
         raise RequestError(f"site: no results in {', '.join(map(str, sources))}")
-    paths = write_site(results.records, folder, said, with_invalid=with_invalid, published=published)
+    try:
+        paths = write_site(results.records, folder, said, with_invalid=with_invalid, published=published)
+    except WrongChoice as error:
+        raise RequestError(f"--{error}") from None
     print(f"{len(paths)} files; open {paths[-1]}")  # noqa: T201

@@ -5,12 +5,29 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench.records import Record
-from bench.records.whole_file import write_whole
+from bench.reports.directory import Kind, expect_free, write_files
 from bench.reports.site import addresses, pages
 from bench.reports.site.about import About
 from bench.reports.site.contents import Contents, contents
 from bench.reports.site.croissant import croissant
 from bench.reports.tables.csv import csv
+
+_POLICY = (
+    b"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'self' file:; "
+    b"base-uri 'none'; form-action 'none'\">\n<title>"
+)
+_TOP = (
+    b'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    b'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    b'<meta name="color-scheme" content="light dark">\n' + _POLICY
+)  # of every page of before there were lists of files; it stays when the template changes
+SITE = Kind(
+    what="site",
+    manifest="bench-site.json",
+    always=(addresses.INDEX, addresses.STYLE, addresses.RECORDS, addresses.CROISSANT, addresses.TABLE),
+    page=_POLICY,
+    beginnings={".html": (_TOP,), ".css": (b":root { --ink: ",), ".json": (b'{\n "@context": {',)},
+)
 
 
 def write_site(
@@ -26,11 +43,13 @@ def write_site(
     The same records give the same bytes, in whatever order they come. Of several with one key one is taken, as
     ``bench.records.once`` says.
     ``with_invalid``: attacks that did not work count in the averages too; ``published``: with published figures beside
-    the measured ones. A file is complete or not there; one of the same name is replaced, and others are left alone.
-    Raises OSError where the folder cannot be written.
+    the measured ones. A file is complete or not there, and those of the last site are replaced or removed
+    (``bench.reports.directory``). Raises WrongChoice, before anything is written, for a file that no site wrote, and
+    OSError where the folder cannot be written.
     """
+    expect_free(folder, SITE)
     made = contents(records, with_invalid=with_invalid, published=published)
-    return [write_whole(folder / name, [data]) for name, data in _files(made, about or About())]
+    return write_files(folder, dict(_files(made, about or About())), SITE)
 
 
 def _files(made: Contents, about: About) -> Iterator[tuple[str, bytes]]:

@@ -124,7 +124,7 @@ def test_a_table_of_means_is_rendered_and_says_what_it_lacks(store, capsys):
         (["--rename", "bna=no defense"], "--rename bna=no defense: expected a name other than"),
         (["dir.jsonl"], "report dir.jsonl: a directory with none of these; expected a study *.toml, a store"),
         (["empty"], "report empty: a directory with none of these; expected a study *.toml, a store"),
-        (["--out", "mine"], "--out mine/table.md: is there already, and no report wrote it; it is not replaced"),
+        (["--out", "mine"], "--out mine/table.md: is there already, and no list (bench-report.json) says"),
         (["gone"], "report gone: expected a study *.toml, a store, or records *.jsonl, *.parquet or table.csv"),
         (["bench-store", "--store", "other"], "--store other: expected one store"),
         (["a.toml", "b.toml"], "report b.toml: expected one study"),

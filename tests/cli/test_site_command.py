@@ -89,9 +89,9 @@ def test_a_site_is_made_of_all_files_that_a_report_reads(tmp_path, capsys, recor
 
 def test_what_is_said_of_a_site_stands_in_it(tmp_path, records) -> None:
     said = ["--title", "<Ours>\x1b", "--license", "CC-BY-4.0", "--creator", "Us", "--url", "https://example.org"]
-    assert site(records, "--out", tmp_path, *said) == 0
-    assert "<title>&lt;Ours&gt;\\x1b</title>" in (tmp_path / "index.html").read_text()
-    text = (tmp_path / "croissant.json").read_text()
+    assert site(records, "--out", tmp_path / "out", *said) == 0
+    assert "<title>&lt;Ours&gt;\\x1b</title>" in (tmp_path / "out" / "index.html").read_text()
+    text = (tmp_path / "out" / "croissant.json").read_text()
     assert all(one in text for one in ("CC-BY-4.0", '"Us"', "https://example.org/records.jsonl"))
 
 
@@ -131,3 +131,22 @@ def test_a_folder_that_is_no_store_and_no_source_at_all_are_refused(tmp_path, ca
     assert site(records, "--url", "javascript:alert(1)", "--out", tmp_path / "out") == 2
     assert "--url javascript:alert(1): expected an address" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["index.html", "records.jsonl"])
+def test_a_file_of_ones_own_is_named_in_a_line_and_not_replaced(tmp_path, capsys, records, name) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    assert site(records, "--out", tmp_path / "out") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"--out {tmp_path}/out/{name}: is there already, and no list (bench-site.json) says" in line
+    with pytest.raises(RequestError, match=f"^site: out {tmp_path}/out/{name}: is there already"):
+        bench.load(records).site(tmp_path / "out")
+    assert files(tmp_path / "out") == {Path(name): b"mine"}
+
+
+def test_records_among_the_pages_of_their_site_can_be_read_and_the_site_renewed(tmp_path, records) -> None:
+    assert site(records, "--out", tmp_path / "out") == 0
+    before = files(tmp_path / "out")
+    assert site(tmp_path / "out", "--out", tmp_path / "out") == 0
+    assert files(tmp_path / "out") == before

@@ -7,12 +7,13 @@ import pytest
 from report_frames import grid, one_attack
 
 from bench.reports import WrongChoice, write_report
-from bench.reports.directory import MANIFEST, write_files
+from bench.reports.directory import REPORT, write_files
 
 FILES = {"index.html": b"<title>Backdoor defenses compared</title>", "table.md": b"m", "table.csv": b"c",
          "table.tex": b"% needs \\usepackage{booktabs}", "results.parquet": b"p", "references.bib": b"@misc{a}",
          "paper.tex": b"% an example: pdflatex paper", "tables/main.tex": b"% needs \\usepackage{booktabs}",
          "figures/der.png": b"f", "records.jsonl": b"{}"}  # fmt: skip
+MANIFEST = REPORT.manifest
 
 
 def held(folder: Path) -> dict[str, bytes]:
@@ -25,7 +26,9 @@ def held(folder: Path) -> dict[str, bytes]:
 def test_a_file_that_no_report_wrote_is_named_and_nothing_is_written(name: str, tmp_path: Path) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"mine")
-    with pytest.raises(WrongChoice, match=f"^out {tmp_path}/{name}: .*no report wrote it"):
+    with pytest.raises(
+        WrongChoice, match=f"^out {tmp_path}/{name}: .*no list .{MANIFEST}. says that a report wrote it"
+    ):
         write_files(tmp_path, FILES)
     assert held(tmp_path) == {name: b"mine"}
 
@@ -66,7 +69,7 @@ def test_what_only_resembles_an_older_report_stays(
     for name, data in changed.items():
         (tmp_path / name).unlink() if data is None else (tmp_path / name).write_bytes(data)
     before = held(tmp_path)
-    with pytest.raises(WrongChoice, match=named):
+    with pytest.raises(WrongChoice, match=f"({named}): .*no list .{MANIFEST}. says .* expected an empty directory$"):
         write_files(tmp_path, FILES)
     assert held(tmp_path) == before
 
@@ -107,7 +110,7 @@ def test_a_link_in_the_place_of_a_file_or_a_folder_leads_nowhere(tmp_path: Path)
     assert (other / "der.png").read_bytes() == b"f"
     (folder / "table.md").unlink()
     (folder / "table.md").symlink_to(other / "der.png")
-    with pytest.raises(WrongChoice, match=r"table\.md"):
+    with pytest.raises(WrongChoice, match=r"table\.md: is there already, is no plain file"):
         write_files(folder, FILES)
 
 

@@ -17,7 +17,7 @@ from bench.reports.blocks import AVERAGE
 from bench.reports.site import addresses, pages, tables
 from bench.reports.site.about import About
 from bench.reports.site.contents import Contents, contents
-from bench.reports.site.write import write_site
+from bench.reports.site.write import SITE, write_site
 
 TAGS = {
     "html", "head", "meta", "title", "link", "body", "header", "main", "a", "h1", "h2", "h3", "p", "div", "table",
@@ -41,7 +41,9 @@ def shown() -> Contents:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """What lies in a folder, but for the list of files."""
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {name: data for name, data in found.items() if name != SITE.manifest}
 
 
 def reached(folder: Path, start: str = addresses.INDEX) -> Iterator[str]:

@@ -12,7 +12,7 @@ from report_frames import HOSTILE, PICTURES, grid, sections, small
 
 from bench.reports import terminal_table, write_report
 from bench.reports.blocks import blocks
-from bench.reports.directory import MANIFEST
+from bench.reports.directory import REPORT
 from bench.reports.tables.csv import csv
 from bench.reports.tables.latex import latex, latex_files
 from bench.reports.tables.markdown import markdown
@@ -24,7 +24,7 @@ def test_every_file_is_written_and_returned_and_nothing_else(report: tuple[Path,
     for name in ("overview", "acc_asr", "class_statistics", "der", "gallery", "ranks"):
         names |= {f"figures/{name}.{kind}" for kind in ("png", "pdf", "svg")}
     assert {path.relative_to(folder).as_posix() for path in paths} == names
-    assert {path for path in folder.rglob("*") if path.is_file()} == {*paths, folder / MANIFEST}
+    assert {path for path in folder.rglob("*") if path.is_file()} == {*paths, folder / REPORT.manifest}
 
 
 def test_the_written_tables_are_those_of_the_formats(report: tuple[Path, list[Path]]) -> None:
