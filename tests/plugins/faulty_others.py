@@ -1,4 +1,4 @@
-"""Attacks, models and data sets with one mistake each: ``breaks`` is the property that they lack."""
+"""Attacks, models and data sets with one mistake each: ``breaks`` and ``entails`` are the properties that they lack."""
 
 from typing import Any, ClassVar
 
@@ -23,6 +23,7 @@ class White(Attack):
     name: ClassVar[str] = "white"
     source: ClassVar[str] = "a test's own"
     breaks: ClassVar[str] = ""
+    entails: ClassVar[tuple[str, ...]] = ()
 
     def trigger(self, images: Tensor, context: AttackContext) -> Tensor:
         triggered = images.clone()
@@ -34,6 +35,7 @@ class TooBright(White):
     """An attack whose trigger is no image."""
 
     breaks = "trigger"
+    entails = ("batch-sizes", "grey", "two-classes", "hundred-classes", "missing-class")
 
     def trigger(self, images: Tensor, context: AttackContext) -> Tensor:
         return images + 0.5
@@ -68,6 +70,7 @@ class WrongTarget(White):
     """An attack that leads to a class that there is not."""
 
     breaks = "target"
+    entails = ("poison",)
 
     def target(self, labels: Tensor) -> Tensor:
         return torch.full_like(labels, int(self.classes or 0) + 1)
@@ -93,6 +96,7 @@ class Small(Model):
     name: ClassVar[str] = "small"
     source: ClassVar[str] = "a test's own"
     breaks: ClassVar[str] = ""
+    entails: ClassVar[tuple[str, ...]] = ()
 
     def build(self, spec: ImageSpec) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(spec.channels * spec.height * spec.width, spec.classes))
@@ -102,6 +106,7 @@ class Probabilities(Small):
     """A model whose logits are a list of two."""
 
     breaks = "logits"
+    entails = ("grey", "larger", "two-classes", "hundred-classes")
 
     def build(self, spec: ImageSpec) -> nn.Module:
         return nn.Sequential(super().build(ImageSpec(*spec.shape, spec.classes + 1, spec.mean, spec.std)))
@@ -111,6 +116,7 @@ class Restless(Small):
     """A model that is random in eval mode."""
 
     breaks = "eval"
+    entails = ("storable",)
 
     def build(self, spec: ImageSpec) -> nn.Module:
         class Noise(nn.Module):
@@ -124,6 +130,7 @@ class Dead(Small):
     """A model with a layer that nothing goes through."""
 
     breaks = "gradients"
+    entails = ("grey", "larger", "two-classes", "hundred-classes")
 
     def build(self, spec: ImageSpec) -> nn.Module:
         made = super().build(spec)
@@ -135,6 +142,7 @@ class Unseeded(Small):
     """A model whose weights are always the same."""
 
     breaks = "initialisation"
+    entails = ("two-classes",)
 
     def build(self, spec: ImageSpec) -> nn.Module:
         made = super().build(spec)
@@ -166,6 +174,7 @@ class Dots(Dataset):
     name: ClassVar[str] = "dots"
     source: ClassVar[str] = "a test's own"
     breaks: ClassVar[str] = ""
+    entails: ClassVar[tuple[str, ...]] = ()
     loads: ClassVar[list[int]] = []
 
     @property
@@ -191,6 +200,7 @@ class NeverTheSame(Dots):
     """A data set that is drawn anew each time."""
 
     breaks = "repeats"
+    entails = ("train-size",)
 
     def load(self, folder: Any) -> Splits:
         self.loads.append(1)
