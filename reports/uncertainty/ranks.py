@@ -102,16 +102,21 @@ def most_results(present: Array) -> list[int]:
 
 
 def ranks_table(block: Block) -> SideTable:
-    """A line for each defense of each group that is ranked, best mean rank first."""
-    lines, notes = [], [_NOTE]
-    for group in block.groups:
-        if found := ranking(block, group):
-            lines += _lines(block, found)
-            notes.append(f"{group.heading[0].upper()}{group.heading[1:]}: {tested(found)}{_lacking(found)}")
-    notes.append(enough(block))
+    """A line for each defense of each group that is ranked, best mean rank first.
+
+    Where several groups are ranked, a column says what each defense was given: their ranks are not comparable.
+    """
+    ranked = [(group, found) for group in block.groups if (found := ranking(block, group))]
     heads = ["defense", "lowest DER by", "highest ASR by", "victims", "mean rank", "won, tied, lost"]
     heads += ["mean DER", "lowest DER", "highest ASR"]
-    return SideTable("Ranks", heads, lines, 3, " ".join(filter(None, notes)))
+    several = len(ranked) > 1
+    heads[1:1] = ["ranked among"] * several
+    lines, notes = [], [_NOTE]
+    for group, found in ranked:
+        lines += [[name, *[group.heading] * several, *rest] for name, *rest in _lines(block, found)]
+        notes.append(f"{group.heading[0].upper()}{group.heading[1:]}: {tested(found)}{_lacking(found)}")
+    notes.append(enough(block))
+    return SideTable("Ranks", heads, lines, 3 + several, " ".join(filter(None, notes)))
 
 
 def _lacking(found: Ranking) -> str:

@@ -47,6 +47,17 @@ def test_mean_ranks_and_tests_are_scipy_s() -> None:
     assert draw(frame, "ranks").axes
 
 
+def test_ranks_among_several_groups_say_among_whom() -> None:
+    frame = victims(3, names=("a", "b", "c", "d"))
+    frame["knowledge"] = np.where(frame["defense"] < "c", "200 clean", "nothing")
+    table = ranks_table(blocks(frame)[0])
+    assert table.heads[1] == "ranked among"
+    assert {line[0]: line[1] for line in table.lines} == dict.fromkeys("ab", "given 200 clean") | dict.fromkeys(
+        "cd", "given nothing"
+    )
+    assert "ranked among" not in ranks_table(blocks(victims(3))[0]).heads
+
+
 def test_the_worst_attack_stands_beside_the_average() -> None:
     frame = victims(1)
     frame.loc[frame["attack"] == "wanet", "der"] -= 0.2
