@@ -19,6 +19,7 @@ DAGGER = "†"  # behind an attack that had not worked
 AVERAGE = "Average"  # heading of the row of means over attacks
 ORACLE = " (oracle)"
 VALIDATION = " (evaluated on the validation part)"
+MEANS = " (table of means)"
 STRATIFIED = ", in equal numbers of all classes"
 BLOCK = ["dataset_label", "model_label", "profile", "recipe"]
 HEADS = {"acc": "ACC", "acc_target": "ACC(t)", "asr": "ASR", "ra": "RA", "der": "DER"}  # the columns of a main table
@@ -116,7 +117,7 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     out["attack_label"] = out["attack_label"].where(out["attack_label"] != AVERAGE, f"{AVERAGE} (attack)")
     out["attack_label"] = out["attack_label"].str.replace(DAGGER, r"\u2020")  # a name of its own is no mark of ours
     out["defense_label"] = out["defense_label"].where(out["defense_label"] != NO_DEFENSE, f"{NO_DEFENSE} (defense)")
-    out["dataset_label"] += _held_out(out)
+    out["dataset_label"] = _block_labels(out)
     out["knowledge"] += _drawn(out)
     status = _printable(_column(out, "status"))
     out["status"] = status.where(status != "", "done")
@@ -168,9 +169,18 @@ def _one_label(frame: pd.DataFrame, kind: str) -> "pd.Series[Any]":
     return label
 
 
-def _held_out(frame: pd.DataFrame) -> "pd.Series[Any]":
-    """What is added to a data set's label, so that figures of other images than the test images make a block."""
-    return _texts(_column(frame, "evaluated_on")).map({"validation": VALIDATION}).fillna("")
+def _block_labels(frame: pd.DataFrame) -> "pd.Series[Any]":
+    """The labels of the data sets, such that figures of other images than the test images make a block.
+
+    So do rows of a table of means where there are records under the same heading: it knows no parameters, no code and
+    no seeds, and can neither agree nor disagree with them. A table alone keeps its headings.
+    """
+    label, of_means = frame["dataset_label"].copy(), frame["means_over"] > 0
+    held_out = _texts(_column(frame, "evaluated_on")).map({"validation": VALIDATION}).fillna("")
+    by = [held_out, *(frame[name] for name in BLOCK[1:])]
+    while (shared := of_means & (~of_means).groupby([label, *by]).transform("any").astype(bool)).any():
+        label[shared] += MEANS  # again where a data set is called so
+    return label + held_out
 
 
 def _drawn(frame: pd.DataFrame) -> "pd.Series[Any]":

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench.reports.records import AVERAGE, DAGGER, NO_DEFENSE, ORACLE, VALIDATION
+from bench.reports.records import AVERAGE, DAGGER, MEANS, NO_DEFENSE, ORACLE, VALIDATION
 
 _WORDS = {AVERAGE, f"{AVERAGE} (attack)", NO_DEFENSE, f"{NO_DEFENSE} (defense)", "none", "–", "-", "n/a"} | {
     *("missing", "failed", "timeout", "undefined", "given", "attack", "defense")  # words of cells, and heads of columns
@@ -16,6 +16,7 @@ _MARKS = {
     re.escape(DAGGER): f"a name without {DAGGER}, which marks attacks that had not worked",
     re.escape(ORACLE.strip()): f"a name without {ORACLE.strip()}, which marks what is no defense",
     re.escape(VALIDATION.strip()): "a name that does not say what was evaluated",
+    re.escape(MEANS.strip()): "a name that does not say where its figures are from",
     r"\(\d+/\d+\)$": "a name that does not end as those of unfinished cells, such as (1/3)",
     r"^[*]|[*]$": "a name without the mark of the best, *",
     r"\((\d+ (clean|suspected|pairs)|nothing|everything|\?)\b.*\)$": "a name that does not say what a defense is given",

@@ -10,6 +10,7 @@ from report_frames import grid, one_attack
 
 from bench.reports.blocks import AVERAGE, Block, blocks
 from bench.reports.legend import legend
+from bench.reports.records import MEANS, VALIDATION
 
 EARLIER, LATER = "2026-01-01T00:00:00+00:00", "2027-01-01T00:00:00+00:00"
 CODES = {"dataset": "d", "model": "m", "attack": "a", "defense": "f"}
@@ -186,3 +187,33 @@ def test_what_is_not_shown_of_a_cell_is_counted_and_a_result_is_never_hidden(sta
     words = older if status == "done" else "without a result, and another of the same cell has one"
     assert f"1 record of defense a: {words}" in line
     assert len(block.left_out) + len(block.records) == len(both)
+
+
+def by_heading(frame: pd.DataFrame) -> dict[str, Block]:
+    return {str(block.records["dataset_label"].iloc[0]): block for block in blocks(frame)}
+
+
+@pytest.mark.parametrize("finished", [EARLIER, LATER])
+@pytest.mark.parametrize("label", ["mnist5k", f"mnist5k{MEANS}"])  # a data set may be called like the heading
+@pytest.mark.parametrize("evaluated_on", ["test", "validation"])
+def test_a_table_of_means_has_a_heading_of_its_own_beside_records(label: str, evaluated_on: str, finished: str) -> None:
+    alike = {"evaluated_on": evaluated_on, **{f"{kind}_params": "{}" for kind in KINDS}}
+    own = one_attack(a=0.5).assign(dataset_label=label, finished=LATER, **alike)
+    table = one_attack(a=0.9, b=0.8).assign(finished=finished, means_over=3, victim_key="of-table", **alike)
+    tables = [table.assign(dataset_label=name) for name in sorted({"mnist5k", label})]
+    found = by_heading(pd.concat([own, *tables], ignore_index=True))
+    of_means = [block for block in found.values() if (block.records["means_over"] > 0).all()]
+    [of_records] = [block for block in found.values() if (block.records["means_over"] == 0).all()]
+    assert len(of_means) == len(tables) == len(found) - 1
+    assert not any(len(block.left_out) for block in found.values())
+    assert (of_records.defenses, ders([of_records])) == (["a"], {0.5})
+    assert [ders([block]) for block in of_means] == [{0.9, 0.8}] * len(tables)
+    assert {heading.endswith(VALIDATION) for heading in found} == {evaluated_on == "validation"}
+
+
+def test_a_table_of_means_alone_and_records_alone_keep_their_heading() -> None:
+    own = one_attack(a=0.5)
+    elsewhere = own.assign(dataset_label="cifar10", dataset="cifar10")
+    assert set(by_heading(own)) == set(by_heading(own.assign(means_over=3))) == {"mnist5k"}
+    assert set(by_heading(pd.concat([own.assign(means_over=3), elsewhere]))) == {"mnist5k", "cifar10"}
+    assert set(by_heading(pd.concat([own.assign(means_over=3), own]))) == {"mnist5k", f"mnist5k{MEANS}"}

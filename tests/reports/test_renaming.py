@@ -8,11 +8,11 @@ from bench.reports import WrongChoice, shown
 from bench.reports.blocks import blocks
 from bench.reports.format import NO_DEFENSE
 from bench.reports.legend import legend
-from bench.reports.records import AVERAGE, DAGGER, ORACLE, VALIDATION
+from bench.reports.records import AVERAGE, DAGGER, MEANS, ORACLE, VALIDATION
 
 OF_THE_REPORT = [
     *(NO_DEFENSE, "No  Defense", AVERAGE, "average", "none", f"T{DAGGER}", f"{DAGGER} T", f"x{ORACLE}", "x (Oracle)"),
-    *(f"x{VALIDATION}", "x (1/3)", "*x", "x *", "x (200 clean)", "x (nothing)", "x (everything: 5 clean)"),
+    *(f"x{VALIDATION}", f"x{MEANS}", "x (1/3)", "*x", "x *", "x (200 clean)", "x (nothing)", "x (everything: 5 clean)"),
 ]
 
 

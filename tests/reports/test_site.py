@@ -204,3 +204,17 @@ def test_plain_names_are_their_own_addresses() -> None:
     assert addresses.of_attack("badnets") == "attacks/badnets.html"
     assert addresses.of_defense("ft_sam") == "defenses/ft_sam.html"
     assert addresses.of_defense("FT_SAM") not in ("defenses/ft_sam.html", addresses.of_defense("ft-sam"))
+
+
+def test_a_table_of_means_beside_records_of_the_same_setting_has_all_its_cells(tmp_path: Path) -> None:
+    done = [record for record in made() if record.status == "done"]
+    means = [changed(one, key=one.key[::-1], victim_key=one.victim_key[::-1], means_over=3) for one in done]
+    few = [record for record in made() if record.defense in ("none", "bna")]
+    both = contents([*few, *means])
+    cells = [{(record.attack_label, record.defense_label) for record in some} for some in (few, done)]
+    assert [set(one.block.by_cell) for one in both.shown] == cells
+    assert all(one.block.left_out.empty for one in both.shown)
+    assert len(both.settings) == 2
+    assert set(both.defenses) == {record.defense for record in made()} - {"none"}
+    write_site([*few, *means], tmp_path, About("Ours"))
+    assert set(reached(tmp_path)) == set(files(tmp_path))
