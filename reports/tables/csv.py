@@ -3,7 +3,7 @@
 import csv as files
 from io import StringIO
 
-from bench.reports.blocks import Block
+from bench.reports.blocks import Block, Cell
 from bench.reports.identification import VERDICTS
 from bench.reports.records import COSTS, METRICS, NUMBERS, ordered
 from bench.reports.stats import Stat
@@ -38,11 +38,14 @@ def _lines(block: Block) -> list[dict[str, object]]:
 
 
 def _pairs(block: Block) -> list[tuple[str, str]]:
-    """Every attack and defense, in the order of the lines."""
-    defenses = ordered(block.records, "column", "defense")
+    """Every attack and defense, in the order of the lines; those of which all records are left out come last."""
+    attacks, defenses, others = block.attacks, ordered(block.records, "column", "defense"), block.left_out
+    if len(others):
+        attacks = [*attacks, *(name for name in ordered(others, "attack_label", "attack") if name not in attacks)]
+        defenses = [*defenses, *(name for name in ordered(others, "column", "defense") if name not in defenses)]
     if block.defenses_as_rows:
-        return [(attack, defense) for defense in defenses for attack in block.attacks]
-    return [(attack, defense) for attack in block.attacks for defense in defenses]
+        return [(attack, defense) for defense in defenses for attack in attacks]
+    return [(attack, defense) for attack in attacks for defense in defenses]
 
 
 def plain(text: str) -> str:
@@ -69,7 +72,8 @@ def _line(block: Block, attack: str, defense: str) -> dict[str, object] | None:
         stats |= dict.fromkeys([*COSTS, "peak_memory_mb"], Stat())  # of no use as a mean over a CPU and a GPU
     for metric, stat in stats.items():
         line |= {f"{metric}_mean": stat.mean, f"{metric}_std": stat.std, f"{metric}_n": stat.count}
-    cell = block.cell(attack, defense if (attack, defense) in block.cells else None)
+    in_column = defense if (attack, defense) in block.cells else None  # else the undefended network
+    cell = Cell() if records is None else block.cell(attack, in_column)
     for metric in METRICS:
         line |= {f"{metric}_low": cell.stat(metric).low, f"{metric}_high": cell.stat(metric).high}
     return line
