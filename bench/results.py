@@ -230,7 +230,8 @@ def from_store(path: Path, damaged: Callable[[Damaged], object]) -> Results:
 def from_sources(paths: Sequence[Path], damaged: Callable[[Damaged], object]) -> tuple[Results, list[str]]:
     """All results of some stores and files, each cell once, and lines about what the files do not hold.
 
-    Verdicts are as ``from_files`` says. ``store`` is that of a single source. Raises what the two below raise.
+    A verdict is derived anew where the control row that it needs is there; else it is the one that was written.
+    ``store`` is that of a single source. Raises RequestError, of a file with its line, for what cannot be read.
     """
     from bench.cell.validity import judged_again
 
@@ -241,19 +242,6 @@ def from_sources(paths: Sequence[Path], damaged: Callable[[Damaged], object]) ->
     given, notes = _read(files)
     records, differing = merged([*given, *((str(results.store), results) for results in stores)])
     return Results(judged_again(records)), notes + differing
-
-
-def from_files(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
-    """The records in files, each cell once, with their verdicts; and lines about what the files do not hold.
-
-    A verdict is derived anew where the files have the control row that it needs; else it is the one that was written.
-    Raises RequestError, naming file and line, for what cannot be read.
-    """
-    from bench.cell.validity import judged_again
-
-    given, notes = _read(paths)
-    records, differing = merged(given)
-    return judged_again(records), notes + differing
 
 
 def _read(paths: Iterable[Path]) -> tuple[list[tuple[str, list[Record]]], list[str]]:

@@ -12,7 +12,7 @@ from bench.reports.cells import Cell as Cell
 from bench.reports.cells import average, cells_of, whole
 from bench.reports.knowledge import Group, groups
 from bench.reports.records import AVERAGE as AVERAGE
-from bench.reports.records import BEFORE, BLOCK, HEADS, METRICS, compared, ordered
+from bench.reports.records import BEFORE, BLOCK, DAGGER, HEADS, METRICS, compared, ordered
 from bench.reports.stats import DECIMALS as DECIMALS
 from bench.reports.stats import RowSet, Stat
 from bench.reports.uncertainty.intervals import Limits, bounded, limits_of_attack, limits_of_average
@@ -22,8 +22,6 @@ from bench.reports.uncertainty.spread import Spread, spread
 
 if TYPE_CHECKING:
     from bench.reports.chosen import Shown
-
-DAGGER = "†"
 
 
 @dataclass(frozen=True)

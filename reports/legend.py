@@ -1,12 +1,12 @@
 """What a reader must know beside the tables: how to read them, what does not count, where the records come from."""
 
 from bench.records import printable
-from bench.reports.blocks import AVERAGE, DAGGER, Block
+from bench.reports.blocks import AVERAGE, Block
 from bench.reports.class_names import class_names
 from bench.reports.diagnostics import texts as texts_in
 from bench.reports.format import UNDEFINED, tally, word
 from bench.reports.identity import left_out_lines, untold
-from bench.reports.records import ORACLE, RANKED
+from bench.reports.records import DAGGER, ORACLE, RANKED
 from bench.reports.uncertainty.marks import HELPS
 from bench.reports.uncertainty.told import how_marked
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.records.outcomes import OutcomesOf
-from bench.reports.blocks import DAGGER, Block, blocks
+from bench.reports.blocks import Block, blocks
 from bench.reports.chosen import Shown, WrongChoice
 from bench.reports.collecting import unscanned
 from bench.reports.directory import expect_free, write_files
@@ -27,6 +27,7 @@ from bench.reports.figures.stream_curves import stream_curves
 from bench.reports.figures.style import rendered, styled
 from bench.reports.figures.sweep import sweep_figure
 from bench.reports.names.titles import display_names
+from bench.reports.records import DAGGER
 from bench.reports.sections import Section, section
 from bench.reports.suffixes import suffixes
 from bench.reports.sweeps import Sweep, sweeps

@@ -9,7 +9,7 @@ import pytest
 from stores import bench
 
 from bench.reports import write
-from bench.results import from_files
+from bench.results import load
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 WITH_RECORDS = sorted(path.parent.name for path in RESULTS.glob("*/records.jsonl"))
@@ -41,5 +41,8 @@ def test_the_command_of_the_page_renders_the_tables_again(name, tmp_path, capsys
 
 
 def test_no_record_names_a_directory_of_the_machine() -> None:
-    records, _ = from_files(RESULTS / name for name in WITH_RECORDS)
-    assert not [record.command for record in records if re.search(r"(^|[ =])/", record.command)]
+    assert not [
+        record.command
+        for record in load(*(RESULTS / name for name in WITH_RECORDS))
+        if re.search(r"(^|[ =])/", record.command)
+    ]

@@ -169,7 +169,7 @@ def _options(given: _Sources, options: dict[str, Any]) -> tuple[Request, Any]:
 
 def _results(given: _Sources, store: Path, *, store_too: bool) -> "Results":
     """Those of the files, and of the store if there are no files or it was named beside them."""
-    from bench.results import Results, from_files, from_sources, from_store
+    from bench.results import Results, from_sources, from_store
     from bench.store.store import Store
 
     if not given.files:
@@ -177,16 +177,11 @@ def _results(given: _Sources, store: Path, *, store_too: bool) -> "Results":
         if not results.records:
             raise RequestError(f"--store {store}: holds no results yet")
         return results
-    if store_too:
-        opened = Store(store, create=False)
-        both, notes = from_sources([*given.files, opened.root], name_damaged)
-        results = Results(both.records, opened.root)
-    else:
-        records, notes = from_files(given.files)
-        results = Results(records)
+    root = Store(store, create=False).root if store_too else None
+    both, notes = from_sources([*given.files, *([root] if root else [])], name_damaged)
     for line in notes:
         complain(line)
-    return results
+    return Results(both.records, root)
 
 
 def _selected(request: Request, results: "Results") -> "Results":

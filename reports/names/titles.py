@@ -11,9 +11,10 @@ from importlib.resources import files
 import pandas as pd
 
 from bench.records import printable
-from bench.reports.blocks import DAGGER, Block
+from bench.reports.blocks import Block
 from bench.reports.diagnostics import texts
 from bench.reports.format import UNDEFINED
+from bench.reports.records import DAGGER
 from bench.reports.side_table import SideTable
 
 LONGEST = 60  # characters of a title
