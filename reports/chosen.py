@@ -33,7 +33,8 @@ class Shown:
     """What is shown of each block. ``Shown()`` is what a report shows when nothing is chosen.
 
     order: "name"; "given", that of the labels in ``given``, by kind, the others after them by name; or "der", defenses
-    by average DER, best first, and attacks by that of their row, lowest first. Defenses stay with those that were given
+    by average DER, best first, those without one for some of the attacks after those that have all, and attacks by the
+    average of their row, lowest first. Defenses stay with those that were given
     the same, and the control row stays first. rename: display names, by label or, with all its parameters, by name.
     metrics: columns of the main table, some of ``bench.reports.records.METRICS``.
     """
@@ -94,11 +95,11 @@ class Shown:
                 attack: Stat.of(block.cell(attack, name).stat("der").mean for name in block.rivals).mean
                 for attack in block.attacks
             }
-            averages = {
-                name: Stat.of(block.cell(attack, name).stat("der").mean for attack in _averaged(block)).mean
+            own = {
+                name: Stat.of(block.cell(attack, name).stat("der").mean for attack in _averaged(block))
                 for name in block.defenses
             }
-            return lambda name: _last(rival_ders[name]), lambda name: _last(-averages[name])
+            return lambda name: _last(rival_ders[name]), lambda name: (-own[name].count, _last(-own[name].mean))
         label_of = dict(block.records[["column", "defense_label"]].itertuples(index=False, name=None))
         places = {
             kind: {self._name(label, set()): place for place, label in enumerate(labels)}

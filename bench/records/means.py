@@ -74,6 +74,7 @@ def _record(line: dict[str, str]) -> Record:
         means_over=done,
         status="done",
         oracle=text["defense"].endswith(_ORACLE),
+        detects_only=line.get("detects_only") == "yes",
         evaluated_on="validation" if text["dataset"].endswith(_VALIDATION) else "test",
         valid=valid == done,
         doubt=None if valid == done else f"with {done - valid} of {done} seeds; the table does not say why",

@@ -58,7 +58,7 @@ class DisplayNames:
         maps = [self._of_column(table, place) for place in range(len(table.heads))]
         lines = [[_marked(names, text) for names, text in zip(maps, line, strict=True)] for line in table.lines]
         heads = [self.defenses.get(head, head) for head in table.heads]
-        return SideTable(table.title, heads, lines, table.texts, table.note)
+        return SideTable(table.title, heads, lines, table.texts, self.in_sentence(table.note))
 
     def _of_column(self, table: SideTable, place: int) -> Mapping[str, str]:
         """The display names of what stands in a column, none where it is anything else."""

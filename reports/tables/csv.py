@@ -17,8 +17,9 @@ def csv(blocks: list[Block]) -> str:
     Every number of the records has its mean, sample standard deviation (empty for fewer than two) and count over the
     done seeds; those of the main table have the ends of their 95 % interval (_low, _high; empty where there is none).
     Shares are in [0, 1]. Costs are empty where they are of several devices. left_out counts the records that are not in
-    these numbers, for they are of another plugin, other parameters or other code than the newest. identified_… count
-    the seeds whose target classes the defense named right, wrong, or not at all.
+    these numbers, for they are of another plugin, other parameters or other code than the newest. detects_only:
+    whether a defense only flags inputs, so that it has no DER. identified_… count the seeds whose target classes the
+    defense named right, wrong, or not at all.
     """
     lines = [line for block in blocks for line in _lines(block)]
     text = StringIO()
@@ -62,6 +63,7 @@ def _line(block: Block, attack: str, defense: str) -> dict[str, object] | None:
         return None
     knowledge = left_out["knowledge"].iloc[0] if records is None else records["knowledge"][0]
     line: dict[str, object] = {"attack": plain(attack), "defense": plain(defense), "knowledge": plain(knowledge)}
+    line["detects_only"] = "yes" if defense in block.detectors else "no"
     done = None if records is None else records.done
     counts = (0, 0, 0) if records is None or done is None else (len(records), len(done), int(done["valid"].sum()))
     line |= {**dict(zip(("seeds", "done", "valid"), counts, strict=True)), "left_out": len(left_out)}

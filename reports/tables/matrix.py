@@ -58,13 +58,17 @@ def _says_something(block: Block, attack: str, defense: str, metric: str) -> boo
 
 
 def _names(block: Block, metric: str) -> list[str | None]:
-    """The defenses in their groups, in each by the average, the best first; before them the undefended network."""
+    """The defenses in their groups, in each by the average, the best first; before them the undefended network.
+
+    An average over fewer attacks than others is not compared with theirs: its defense comes after them.
+    """
     of = AVERAGE if AVERAGE in block.row_names else _columns(block, metric)[0]
     sign = 1 if metric in LOWER_IS_BETTER else -1
 
-    def place(name: str) -> tuple[bool, float]:
-        mean = block.cell(of, name).stat(metric).mean
-        return isnan(mean), 0.0 if isnan(mean) else sign * mean
+    def place(name: str) -> tuple[bool, bool, float]:
+        cell = block.cell(of, name)
+        mean = cell.stat(metric).mean
+        return isnan(mean), bool(tally(cell)), 0.0 if isnan(mean) else sign * mean
 
     before: list[str | None] = [None] if metric in block.metrics_before else []
     return before + [name for group in block.groups for name in sorted(group.defenses, key=place)]

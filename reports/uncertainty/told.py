@@ -1,6 +1,7 @@
 """How the intervals of a block were made, in words."""
 
 from bench.reports.blocks import AVERAGE, Block
+from bench.reports.records import RANKED
 
 _SEEDS = "from the spread over the seeds of each attack, with Student's quantiles"
 _FORM = "They have Wilson's form, which stays between 0 and 100 %."
@@ -18,16 +19,23 @@ def how_made(block: Block) -> list[str]:
             "Average: attacks as they are, seeds vary.",
         ]
     elif known:
-        lines = [f"95 % intervals: of shares Wilson's; of DER and averages from {_IMAGES}. For this one seed."]
+        others = f"; of {' and '.join(_no_shares(block))} from {_IMAGES}" * bool(_no_shares(block))
+        lines = [f"95 % intervals: of shares Wilson's{others}. For this one seed."]
     else:
-        lines = ["95 % intervals: of shares Wilson's, from the number of test images, for this one seed. DER"
-                 f"{' and averages have' if AVERAGE in block.row_names else ' has'} none: that takes the stored "
-                 "predictions."]  # fmt: skip
+        lines = ["95 % intervals: of shares Wilson's, from the number of test images, for this one seed."]
+        if without := " and ".join(_no_shares(block)):
+            have = "has" if without == "DER" else "have"
+            lines.append(f"{without[0].upper()}{without[1:]} {have} none: that takes the stored predictions.")
     if several:
         lines.append("A share with one seed, or alike in all, has that of its images alone.")
     if len(block.seeds) == 2:
         lines.append("Two seeds tell little of the spread, so these intervals are wide.")
     return lines
+
+
+def _no_shares(block: Block) -> list[str]:
+    """What the block shows that is no share of test images."""
+    return ["DER"] * (RANKED in block.metrics) + ["averages"] * (AVERAGE in block.row_names)
 
 
 def how_marked(block: Block) -> str:

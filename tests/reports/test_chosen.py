@@ -46,15 +46,23 @@ def test_given_is_the_order_of_the_selections_within_equal_knowledge() -> None:
 def test_der_puts_the_best_defense_and_the_hardest_attack_first() -> None:
     [block] = blocks(grid(1), shown=shown(order="der"))
     [group] = [one for one in block.groups if len(one.defenses) > 1]
-    mean = {
-        name: np.nanmean([block.cell(row, name).stat("der").mean for row in block.attacks]) for name in group.defenses
-    }
-    assert group.defenses == sorted(mean, key=mean.__getitem__, reverse=True)
+    ders = {name: [block.cell(row, name).stat("der").mean for row in block.attacks] for name in group.defenses}
+    places = {name: (np.isnan(own).sum(), -np.nanmean(own)) for name, own in ders.items()}
+    assert group.defenses == sorted(places, key=places.__getitem__)
     assert block.attacks[0] == "none"
     of_attack = [
         np.nanmean([block.cell(row, name).stat("der").mean for name in block.rivals]) for row in block.attacks[1:]
     ]
     assert of_attack == sorted(of_attack)
+
+
+def test_a_defense_without_a_der_for_some_attacks_comes_after_those_with_all() -> None:
+    frame = grid(1)
+    frame = frame[(frame["status"] == "done") & ~frame["defense"].isin(["fine_pruning", "fire"])]
+    frame = frame.assign(der=frame["der"].mask((frame["defense"] == "bna") & frame["der"].notna(), 1.0))
+    [whole] = blocks(frame, shown=shown(order="der"))
+    [part] = blocks(frame[(frame["attack"] != "blend") | (frame["defense"] != "bna")], shown=shown(order="der"))
+    assert whole.defenses == part.defenses[::-1] == ["bna", "tac[beta=1.0]"]
 
 
 def test_a_name_is_for_all_variants_of_a_plugin_and_a_label_for_one() -> None:

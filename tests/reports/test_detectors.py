@@ -1,12 +1,14 @@
 """A defense that flags inputs and changes no prediction has no DER."""
 
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 from report_frames import grid, one_attack, printed
 
+from bench.records import read_records, to_frame
 from bench.reports import terminal_table
 from bench.reports.blocks import AVERAGE, blocks
 from bench.reports.figures.acc_asr import acc_asr
@@ -38,6 +40,13 @@ def test_a_detector_has_no_der_in_cells_averages_and_numbers_and_is_never_best()
     )
     numbers = pd.read_csv(StringIO(csv([block])), keep_default_na=True)
     assert set(numbers.loc[numbers["defense"] == "bna", "der_n"]) == {0}
+
+
+def test_a_detector_in_a_table_of_means_is_one_when_the_table_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text(csv(blocks(with_a_detector())))
+    [block] = blocks(to_frame(read_records(tmp_path / "table.csv")[0]))
+    assert block.detectors == ["bna"]
+    assert "has no DER: bna." in " ".join(legend(block, best="*"))
 
 
 def test_a_detector_is_no_rival_even_if_only_one_other_was_given_the_same() -> None:

@@ -55,11 +55,19 @@ def test_every_pair_is_in_the_matrix_at_any_width(width: int) -> None:
     assert "ACC" not in text.split("8 attacks")[0]
 
 
-def test_the_best_average_comes_first_in_every_group() -> None:
-    (block,) = blocks(large(7, 9))
+def test_the_best_average_comes_first_in_every_group_and_those_over_fewer_attacks_last() -> None:
+    frame = large(7, 9)
+    failed = frame["status"] == "failed"
+    frame.loc[(frame["defense"] == "defense3") & (frame["attack"] != "none") & ~failed, "der"] = (
+        1.0  # no other is as good
+    )
+    (block,) = blocks(frame)
     [table, *_], _ = matrices(block, 200)
-    averages = [float(str(text).split("*")[0].split("(")[0]) for text in table.columns[1].cells]
-    assert averages == sorted(averages, reverse=True)
+    cells = [str(text) for text in table.columns[1].cells]
+    averages = [float(text.split("*")[0].split("(")[0]) for text in cells]
+    assert ["(" in text for text in cells] == [False] * (len(cells) - 1) + [True]
+    assert averages[:-1] == sorted(averages[:-1], reverse=True)
+    assert averages[-1] == 100.0
 
 
 def test_a_small_block_has_the_long_form_and_a_large_one_where_it_is_asked_for() -> None:

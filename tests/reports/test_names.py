@@ -116,6 +116,7 @@ def test_no_table_in_latex_has_a_label_where_there_is_a_name() -> None:
     assert {"Ranks", "Differences"} <= {table.title for table in tables}
     for table in map(names.in_table, tables):
         assert not {text for line in table.lines for text in line[: table.texts]} & labels
+        assert not [label for label in labels if re.search(rf"(?<![\w=]){re.escape(label)}(?![\w=\[])", table.note)]
 
 
 @pytest.mark.parametrize(("old", "new"), [("bna", "bna"), ("bna", "bna plus"), ("bna", "Ours"), ("sig", "sig")])

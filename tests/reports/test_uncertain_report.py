@@ -9,7 +9,23 @@ import pytest
 from report_frames import record
 
 from bench.records.outcomes import MASKS, Outcomes
-from bench.reports import write_report
+from bench.reports import shown, write_report
+from bench.reports.blocks import blocks
+from bench.reports.uncertainty.told import how_made
+
+
+@pytest.mark.parametrize("attacks", [("sig",), ("sig", "wanet")])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_said_of_intervals_names_only_what_is_shown(attacks: tuple[str, ...], known: bool) -> None:
+    frame = pd.DataFrame([record(attack, name, 0) for attack, name in product(attacks, ("none", "bna"))])
+    frame = frame.assign(n_triggered=180, n_test=200)
+    outcomes = Outcomes.of({name: np.arange(200) % 3 > 0 for name in MASKS})
+    given = (lambda key, victim: outcomes) if known else None
+    for metrics, shows_der in (("acc,asr", False), ("acc,asr,der", True)):
+        [block] = blocks(frame, outcomes=given, shown=shown(metrics=metrics))
+        told = " ".join(how_made(block))
+        assert ("DER" in told) == shows_der
+        assert ("averages" in told.lower()) == (len(attacks) > 1)
 
 
 @pytest.mark.usefixtures("no_figures")
