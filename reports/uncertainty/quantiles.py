@@ -13,6 +13,7 @@ from bench.reports.uncertainty.samples import Array
 
 LEVEL = 0.95
 _HALVINGS = 30  # of an interval of logarithms of p: to a millionth of what it is
+_SMALLEST = -700.0  # logarithm of a p value; below it quantiles have no number
 
 
 def quantile(df: Array | float) -> Array:
@@ -37,8 +38,8 @@ def weighted_p(ratio: Array, df: Array, weight: Array) -> Array:
 
 def _solved(ratio: Array, df: Array, weight: Array) -> Array:
     """By halving, between the p values of the normal distribution and of Student's."""
-    low = np.log(2) + norm.logsf(ratio)
-    high = np.log(2 * student.sf(ratio, df))
+    low = np.maximum(np.log(2) + norm.logsf(ratio), _SMALLEST)
+    high = np.maximum(np.log(2) + student.logsf(ratio, df), _SMALLEST)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         half = np.exp(middle) / 2

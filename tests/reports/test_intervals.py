@@ -20,6 +20,7 @@ from bench.records.outcomes import MASKS, Outcomes
 from bench.reports.blocks import AVERAGE, blocks
 from bench.reports.uncertainty.interval_table import interval_table
 from bench.reports.uncertainty.intervals import between_0_and_1
+from bench.reports.uncertainty.quantiles import weighted_p
 from bench.reports.uncertainty.record_limits import with_limits
 from bench.reports.uncertainty.spread import Errors, spread
 from bench.reports.uncertainty.tests import p_values
@@ -124,6 +125,15 @@ def test_p_values_are_scipy_s_where_seeds_or_images_alone_are_known() -> None:
     assert p_values(gaps, of_seeds) == pytest.approx(2 * stats.t.sf(gaps, 3))
     assert p_values(gaps, of_images) == pytest.approx(2 * stats.norm.sf(gaps))
     assert np.isnan(p_values(np.ones(1), Errors(np.full(1, np.nan), np.ones(1), np.zeros(1)))).all()
+
+
+@pytest.mark.parametrize("weight", [0.01, 0.5, 0.99])
+@pytest.mark.parametrize("df", [1.0, 2.0])
+def test_a_p_value_is_the_level_at_which_the_interval_ends_at_the_gap_however_large(df: float, weight: float) -> None:
+    gaps = np.array([0.5, 2.0, 30.0, 60.0, 1e3, 1e6])
+    halves = weighted_p(gaps, np.full(6, df), np.full(6, weight)) / 2
+    assert -(weight * stats.t.ppf(halves, df) + (1 - weight) * stats.norm.ppf(halves)) == pytest.approx(gaps, rel=1e-3)
+    assert np.all(np.diff(halves) < 0)
 
 
 def test_with_one_seed_der_and_differences_are_judged_by_resampling_the_paired_images() -> None:
