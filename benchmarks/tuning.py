@@ -13,7 +13,7 @@ baseline that is made weak flatters what it is compared with. Values whose DER a
 the published one wins, then the one nearest to it in the grid. A value with a cell that failed cannot be chosen. If no
 value is left, the published one stays.
 
-Writes NAME.json, with every figure that the choice was made from, and NAME.md. Run again, it takes what the store has.
+Writes NAME.json, with every figure, NAME.md, and README.md, a list of all. Run again, it takes what the store has.
 """
 
 import argparse
@@ -128,6 +128,7 @@ def main(words: list[str] | None = None) -> int:
             asked.out.mkdir(parents=True, exist_ok=True)
             (asked.out / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
             (asked.out / f"{name}.md").write_text(page(name, found), encoding="utf-8")
+            (asked.out / "README.md").write_text(contents(asked.out), encoding="utf-8")
             print(f"{name}: {found['grid']['parameter']}={_text(found['chosen'])}")
     except RequestError as error:
         print(error, file=sys.stderr)
@@ -249,6 +250,25 @@ def page(name: str, found: dict[str, Any]) -> str:
             f"| {_percent(figure['fall'])} | {figure['alarms']} of {figure['benign']} | {figure['not_done']} |"
         )
     return "\n".join([*lines, "", f"[{name}.json]({name}.json) has the figures of every cell.", ""])
+
+
+def contents(folder: Path) -> str:
+    """What the grids in a folder chose, a line each, in Markdown."""
+    lines = [
+        "# What was chosen on the validation part\n",
+        "By the rule in `benchmarks/tuning.py`. DER is the mean over attacked victims of seeds from 100 on, in %.\n",
+        "| grid | profile | defense | parameter | published | its DER | chosen | its DER | of |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for file in sorted(folder.glob("*.json")):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        grid, of_value = found["grid"], {figure["value"]: _percent(figure["der"]) for figure in found["figures"]}
+        lines.append(
+            f"| [{file.stem}]({file.stem}.md) | {grid['request'].get('profile', 'quick')} | {grid['defense']} "
+            f"| {grid['parameter']} | {_text(grid['published'])} | {of_value[grid['published']]} "
+            f"| {_text(found['chosen'])} | {of_value[found['chosen']]} | {', '.join(map(_text, grid['candidates']))} |"
+        )
+    return "\n".join([*lines, ""])
 
 
 def _wrong(error: ValidationError) -> str:

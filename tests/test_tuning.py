@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 import tiny
 
+from bench.plan.profiles import PROFILES
+from bench.plan.registry import Registry
+from bench.plan.selection import parse
+from bench.plugin.parameters import spelled
 from bench.store.store import Store
 
+CHOICES = sorted((Path(__file__).parents[1] / "docs" / "findings" / "tuning").glob("*.json"))
 FILE = Path(__file__).parents[1] / "benchmarks" / "tuning.py"
 
 
@@ -118,3 +123,18 @@ def test_a_grid_is_run_on_the_validation_part_and_written_down(tuning, tmp_path,
     assert tuning.main(words) == 0
     assert tiny.log(tmp_path) == before  # the choice is made again, from what the store has
     assert json.loads((out / "halving.json").read_text()) == found
+
+
+@pytest.mark.parametrize("file", CHOICES, ids=lambda file: file.stem)
+def test_a_profile_has_the_values_that_were_chosen_for_it(file):
+    found = json.loads(file.read_text())
+    grid, name = found["grid"], found["grid"]["parameter"]
+    defaults = PROFILES[grid["request"].get("profile", "quick")].parameters.get(grid["defense"], {})
+    of_profile = Registry().create("defense", grid["defense"], defaults)
+    [choice] = parse(f"any[value={str(found['chosen']).lower()}]")
+    of_choice = Registry().create("defense", grid["defense"], {**defaults, name: choice.parameters["value"]})
+    assert spelled(getattr(of_profile, name)) == spelled(getattr(of_choice, name))
+
+
+def test_the_list_of_choices_is_that_of_their_files(tuning):
+    assert (CHOICES[0].parent / "README.md").read_text() == tuning.contents(CHOICES[0].parent)
