@@ -38,6 +38,7 @@ MAX_TARGET_GAP = 0.2
 # trigger does alone counts as base rate.
 MAX_NATURAL = 0.5
 _ROUNDING = 1e-9
+_UNTOLD = "{}"  # the values of the recipe in records made before they were noted
 
 
 def judged_records(store: Store, damaged: Callable[[Damaged], object] | None = None) -> list[Record]:
@@ -51,8 +52,8 @@ def judged_within(store: Store, records: Iterable[Record]) -> list[Record]:
     So a request's table, ``bench report`` and ``bench show`` never disagree. Damaged records in the store are ignored.
     """
     given = list(records)
-    settings = {(_setting(record), record.seed) for record in given}
-    if settings <= {(_setting(record), record.seed) for record in given if _is_benign(record)}:
+    settings = {(_setting(record), record.recipe_params, record.seed) for record in given}
+    if settings <= {(_setting(one), one.recipe_params, one.seed) for one in given if _is_benign(one)}:
         return judged(given, natural=partial(_natural, store))
     keys = {record.key for record in given}
     others = [record for record in store.records(lambda error: None) if record.key not in keys]
@@ -108,12 +109,12 @@ def judged(
     ASR of an attacked cell's trigger on the network of a cell of the control row of the same seed, or NaN.
     """
     given = list(records)
-    controls: dict[tuple[str, ...], dict[int, Record]] = {}
+    controls: dict[tuple[str, ...], dict[tuple[int, str], Record]] = {}
     for record in (*given, *others):
         if _is_benign(record):
-            of_seed = controls.setdefault(_setting(record), {})
-            if record.seed not in of_seed or not math.isnan(record.majority):  # older cells of a victim know less
-                of_seed[record.seed] = record
+            own, of = controls.setdefault(_setting(record), {}), (record.seed, record.recipe_params)
+            if of not in own or not math.isnan(record.majority):  # older cells of a victim know less
+                own[of] = record
     verdicts: dict[str, dict[str, Any]] = {}  # by the key of the victim
     with_verdict = []
     for record in given:
@@ -121,7 +122,7 @@ def judged(
             with_verdict.append(record)
             continue
         if record.victim_key not in verdicts:
-            verdicts[record.victim_key] = _verdict(record, controls.get(_setting(record), {}), natural)
+            verdicts[record.victim_key] = _verdict(record, _trained_alike(record, controls), natural)
         with_verdict.append(record.model_copy(update=verdicts[record.victim_key]))
     return with_verdict
 
@@ -129,6 +130,13 @@ def judged(
 def _is_benign(record: Record) -> bool:
     """Whether this is a finished cell of the control row: its victim was not attacked."""
     return record.status == "done" and not record.n_triggered
+
+
+def _trained_alike(record: Record, controls: dict[tuple[str, ...], dict[tuple[int, str], Record]]) -> dict[int, Record]:
+    """The control row by seed: victims of a recipe with the same name and values, where both records tell these."""
+    own, values = controls.get(_setting(record), {}).items(), record.recipe_params
+    alike = [(seed, made, one) for (seed, made), one in own if made in (values, _UNTOLD) or values == _UNTOLD]
+    return {seed: one for seed, made, one in sorted(alike, key=lambda entry: entry[1] == values)}
 
 
 def _verdict(record: Record, controls: dict[int, Record], natural: Callable[[Record, Record], float]) -> dict[str, Any]:

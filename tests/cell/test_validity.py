@@ -113,6 +113,20 @@ def test_the_benign_model_is_that_of_the_same_seed_and_setting():
     assert [one.acc_benign for one in verdicts[:3]] == pytest.approx([0.9, 0.8, 0.85])
 
 
+def test_a_benign_model_of_a_recipe_with_the_same_name_and_other_values_is_no_measure(tmp_path):
+    attacked = record(recipe_params='{"epochs": 20}')
+    other = record("none", recipe_params='{"epochs": 2}', acc_before=0.99)
+    untold = record("none", acc_before=0.8)
+    own = record("none", recipe_params='{"epochs": 20}', acc_before=0.9)
+    assert math.isnan(judged([attacked, other])[0].acc_benign)
+    assert judged([attacked, other, untold])[0].acc_benign == 0.8
+    for order in ([own, untold, other], [untold, other, own]):
+        assert judged([attacked, *order])[0].acc_benign == 0.9
+    store = Store(tmp_path / "store")
+    store.write("cells", own.key, {"record.json": own.to_json()})
+    assert judged_within(store, [attacked, other.model_copy(update={"key": "c" * 32})])[0].acc_benign == 0.9
+
+
 def test_all_to_all_is_judged_in_relation_to_the_accuracy():
     attack = {"attack_params": json.dumps({"label_map": "all-to-all"}), "acc_before": 0.7}
     assert judged([record(asr_before=0.6, **attack)])[0].valid is True
