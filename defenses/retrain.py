@@ -1,8 +1,8 @@
 """Retraining: what the same architecture is worth when it never saw a poisoned image.
 
 No defense but an oracle: it trains from scratch, by the victim's recipe, on the whole training set without poison,
-which no defender has. Its ACC is what a defense could keep at best, its ASR what a trigger does to a network that it
-was not planted in.
+which no defender has. Its ACC is what the recipe reaches without poison, its ASR what a trigger does to a network that
+it was not planted in.
 """
 
 from typing import ClassVar

@@ -4,7 +4,7 @@ Iwahana et al., 2025, arXiv 2511.08944. For every class a quadratic program give
 reference images are given that class; that of a target is abnormally short. The network is then fine-tuned with the
 shift added to its latents, which unlearns the trigger. Departures: Grubbs' test on logarithms; norms are joined with
 adversarial distances behind an early stage, relative to control networks (decide=staged: only where the norms do not
-decide); several targets, and all-to-all. The paper's plain rule is ``tac[paper]``. Controls to compare with:
+decide); several targets, and all-to-all. ``tac[paper]`` is the paper's rule, as far as summaries tell it. Controls:
 poisoned_class=K, a class that may be wrong, and direction=random: what they repair is not the work of the shift.
 """
 

@@ -96,7 +96,7 @@ def _section(plugin: type[Plugin], facts: dict[str, str], registry: Registry) ->
     parts = [
         f"## {plugin.name}",
         _module_text(plugin),
-        f"Source: {plugin.source}. {_words(facts)}. Version {plugin.version}.",
+        ". ".join(filter(None, [f"Source: {plugin.source}", _words(facts), f"Version {plugin.version}."])),
     ]
     if issubclass(plugin, Defense) and (refusal := _refusal(plugin, registry)):
         parts.append(f"It declines a ViT: {refusal}.")

@@ -54,7 +54,7 @@ class Request(Options):
         None, description="Seeds, such as 0,1 or 0-4 (default: the profile's)."
     )
     profile: Annotated[Text, Form("NAME"), AfterValidator(_profile), COMPARE] = Field(
-        "quick", description="Defaults for the rest: quick, minutes on a CPU, or paper, for a GPU."
+        "quick", description="Defaults for the rest: quick, minutes on a CPU; cpu, hours; paper, for a GPU."
     )
     evaluate: Annotated[Literal["test", "validation"], COMPARE] = Field(
         "test",
