@@ -30,7 +30,7 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_every_link_leads_to_a_file_and_a_heading_that_exist():
+def test_every_link_leads_to_a_file_and_a_heading_that_exist() -> None:
     wrong = []
     for page in PAGES:
         for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
@@ -43,7 +43,7 @@ def test_every_link_leads_to_a_file_and_a_heading_that_exist():
     assert wrong == []
 
 
-def test_every_selection_of_a_page_can_be_made():
+def test_every_selection_of_a_page_can_be_made() -> None:
     registry = Registry()
     named = {kind: {entry.name for entry in registry.entries(kind)} for kind in KINDS} | {
         "recipe": set(recipes.RECIPES)
@@ -71,7 +71,7 @@ def refusal(registry: Registry, kind: str, text: str) -> str:
     return ""
 
 
-def test_every_command_of_a_page_has_the_options_that_it_is_called_with():
+def test_every_command_of_a_page_has_the_options_that_it_is_called_with() -> None:
     called, wrong = 0, []
     for page in CURRENT:
         for command, words in re.findall(r"\bbench ([a-z]+)\b([^\n`#]*)", page.read_text().replace("\\\n", " ")):
@@ -90,7 +90,7 @@ def options(command: str) -> set[str]:
     return names | set(app.help_flags)
 
 
-def test_the_helpers_of_the_tests_that_are_listed_exist():
+def test_the_helpers_of_the_tests_that_are_listed_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     named = [name for row in HELPERS.findall(text) for name in re.findall(r"`(\w+\.py)`", row)]
     assert len(named) > 10
