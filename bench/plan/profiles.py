@@ -112,7 +112,7 @@ PROFILES = {
             "ft": {"learning_rate": 0.2},
             "ft_sam": {"learning_rate": 0.08},
             "fst": {"learning_rate": 0.02, "epochs": 20},
-            "nad": {"learning_rate": 0.1, "betas": (50.0, 100.0, 100.0)},
+            "nad": {"learning_rate": 0.07, "betas": (50.0, 100.0, 100.0)},
             "sau": {"rounds": 8, "learning_rate": 1e-3, "epsilon": 0.4},
             "i_bau": {"radius": 2.0, "share": 0.2, "inner_steps": 10, "fixed_point_rate": 0.01, "iterations": 2},
             "fine_pruning": {"learning_rate": 0.1},
