@@ -43,6 +43,7 @@ def _solved(ratio: Array, df: Array, weight: Array) -> Array:
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         half = np.exp(middle) / 2
-        above = -(weight * stdtrit(df, half) + (1 - weight) * ndtri(half)) > ratio
+        far = np.abs(stdtrit(df, half))  # inf or NaN where it is too far out for scipy to find: above any ratio
+        above = ~(weight * far - (1 - weight) * ndtri(half) <= ratio)
         low, high = np.where(above, middle, low), np.where(above, high, middle)
     return np.asarray(np.exp((low + high) / 2))
