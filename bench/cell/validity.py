@@ -39,6 +39,7 @@ MAX_TARGET_GAP = 0.2
 MAX_NATURAL = 0.5
 _ROUNDING = 1e-9
 _UNTOLD = "{}"  # the values of the recipe in records made before they were noted
+_Controls = dict[tuple[str, ...], dict[tuple[int, str], Record]]  # by setting; by seed and values of the recipe
 
 
 def judged_records(store: Store, damaged: Callable[[Damaged], object] | None = None) -> list[Record]:
@@ -53,11 +54,12 @@ def judged_within(store: Store, records: Iterable[Record]) -> list[Record]:
     """
     given = list(records)
     settings = {(_setting(record), record.recipe_params, record.seed) for record in given}
-    if settings <= {(_setting(one), one.recipe_params, one.seed) for one in given if _is_benign(one)}:
+    benign = {(_setting(one), one.recipe_params, one.seed) for one in given if _is_benign(one)}
+    if settings <= benign and all(values != _UNTOLD for _, values, _ in settings):
         return judged(given, natural=partial(_natural, store))
     keys = {record.key for record in given}
     others = [record for record in store.records(lambda error: None) if record.key not in keys]
-    return judged(given, [record for record in others if _is_benign(record)], partial(_natural, store))
+    return judged(given, others, partial(_natural, store))
 
 
 def _natural(store: Store, attacked: Record, benign: Record) -> float:
@@ -109,10 +111,13 @@ def judged(
     ASR of an attacked cell's trigger on the network of a cell of the control row of the same seed, or NaN.
     """
     given = list(records)
-    controls: dict[tuple[str, ...], dict[tuple[int, str], Record]] = {}
-    for record in (*given, *others):
+    known = [*given, *others]
+    values = {one.victim_key: one.recipe_params for one in known if one.recipe_params != _UNTOLD}
+    controls: _Controls = {}
+    for record in known:
         if _is_benign(record):
-            own, of = controls.setdefault(_setting(record), {}), (record.seed, record.recipe_params)
+            own = controls.setdefault(_setting(record), {})
+            of = record.seed, values.get(record.victim_key, _UNTOLD)
             if of not in own or not math.isnan(record.majority):  # older cells of a victim know less
                 own[of] = record
     verdicts: dict[str, dict[str, Any]] = {}  # by the key of the victim
@@ -122,7 +127,8 @@ def judged(
             with_verdict.append(record)
             continue
         if record.victim_key not in verdicts:
-            verdicts[record.victim_key] = _verdict(record, _trained_alike(record, controls), natural)
+            alike = _trained_alike(controls.get(_setting(record), {}), values.get(record.victim_key, _UNTOLD))
+            verdicts[record.victim_key] = _verdict(record, alike, natural)
         with_verdict.append(record.model_copy(update=verdicts[record.victim_key]))
     return with_verdict
 
@@ -132,11 +138,16 @@ def _is_benign(record: Record) -> bool:
     return record.status == "done" and not record.n_triggered
 
 
-def _trained_alike(record: Record, controls: dict[tuple[str, ...], dict[tuple[int, str], Record]]) -> dict[int, Record]:
-    """The control row by seed: victims of a recipe with the same name and values, where both records tell these."""
-    own, values = controls.get(_setting(record), {}).items(), record.recipe_params
-    alike = [(seed, made, one) for (seed, made), one in own if made in (values, _UNTOLD) or values == _UNTOLD]
-    return {seed: one for seed, made, one in sorted(alike, key=lambda entry: entry[1] == values)}
+def _trained_alike(controls: dict[tuple[int, str], Record], values: str) -> dict[int, Record]:
+    """The control row by seed: victims of a recipe of these ``values``, or where it is not known that they are others.
+
+    Of several of a seed one of these very values is taken, else one that knows more.
+    """
+    alike = [
+        (seed, made, one) for (seed, made), one in controls.items() if made in (values, _UNTOLD) or values == _UNTOLD
+    ]
+    alike.sort(key=lambda entry: (entry[1] == values != _UNTOLD, not math.isnan(entry[2].majority)))
+    return {seed: one for seed, _, one in alike}
 
 
 def _verdict(record: Record, controls: dict[int, Record], natural: Callable[[Record, Record], float]) -> dict[str, Any]:

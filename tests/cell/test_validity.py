@@ -26,7 +26,7 @@ def record(attack: str = "badnets", defense: str = "bna", seed: int = 0, **chang
     names = {"dataset": "d", "model": "m", "attack": attack, "defense": defense}
     labels = {f"{kind}_label": name for kind, name in names.items()}
     fixed = {"profile": "quick", "recipe": "quick", "reference": 1, "suspects": 0, "knowledge": "1 clean"}
-    victim = {"attack": attack, "seed": seed}
+    victim = {"attack": attack, "seed": seed, "recipe": changed.get("recipe_params", "{}")}
     keys = {"key": identity.key("cell", defense=defense, **victim), "victim_key": identity.key("victim", **victim)}
     return Record(seed=seed, **(keys | texts | names | labels | fixed | values | changed))
 
@@ -125,6 +125,24 @@ def test_a_benign_model_of_a_recipe_with_the_same_name_and_other_values_is_no_me
     store = Store(tmp_path / "store")
     store.write("cells", own.key, {"record.json": own.to_json()})
     assert judged_within(store, [attacked, other.model_copy(update={"key": "c" * 32})])[0].acc_benign == 0.9
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_one_record_tells_of_a_victim_s_recipe_holds_for_its_older_ones(tmp_path, whole):
+    told = [record(name, "new", recipe_params=values) for name, values in (("badnets", '{"a":1}'), ("none", '{"a":2}'))]
+    older = [one.model_copy(update={"key": identity.key("old", of=one.key), "recipe_params": "{}"}) for one in told]
+    store = Store(tmp_path / "store")
+    for one in (*told, *older):
+        store.write("cells", one.key, {"record.json": one.to_json()})
+    given = [*older, *told] if whole else older
+    for verdicts in (judged_within(store, given), judged_within(store, given[:1]), judged_records(store)):
+        assert all(math.isnan(one.acc_benign) for one in verdicts if one.attack != "none")
+
+
+def test_of_benign_models_that_may_be_the_counterpart_the_one_that_knows_more_is_taken():
+    older, newer = record("none", acc_before=0.8), record("none", recipe_params='{"a":1}', **known())
+    for order in ([older, newer], [newer, older]):
+        assert judged([record(), *order])[0].acc_benign == newer.acc_before
 
 
 def test_all_to_all_is_judged_in_relation_to_the_accuracy():
