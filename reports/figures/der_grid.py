@@ -99,11 +99,11 @@ def _field(block: Block, attack: str, name: str) -> Field:
 
 
 def _sorted(defenses: list[str], attacks: list[str], fields: dict[tuple[str, str], Field]) -> list[str]:
-    """By their average DER, the highest first; those without any last."""
+    """By their average DER, the highest first; then those of which a part is missing, and those without any last."""
 
-    def average(name: str) -> float:
-        values = [fields[attack, name].value for attack in ([AVERAGE] if AVERAGE in attacks else attacks)]
-        present = [value for value in values if not isnan(value)]
-        return -sum(present) / len(present) if present else 0.0
+    def place(name: str) -> tuple[int, bool, float]:
+        own = [fields[attack, name] for attack in ([AVERAGE] if AVERAGE in attacks else attacks)]
+        present = [field.value for field in own if not isnan(field.value)]
+        return -len(present), any(field.text.tally for field in own), -sum(present) / max(len(present), 1)
 
-    return sorted(defenses, key=average)
+    return sorted(defenses, key=place)

@@ -137,10 +137,14 @@ def _value(shown: Shown, attack: str, defense: str | None, metric: str, page: st
     return Entry(text, page if text != UNDEFINED else "", "n best" if best else "n")
 
 
-def _rank(shown: Shown, attack: str, defense: str) -> tuple[float, int]:
-    """A key under which the best DER of a row comes first, and what has none last, in the order of the block."""
-    der = shown.block.cells[attack, defense].stat("der").mean
-    return (1.0 if isnan(der) else -der), shown.block.defenses.index(defense)
+def _rank(shown: Shown, attack: str, defense: str) -> tuple[bool, bool, float, int]:
+    """A key under which the best DER of a row comes first, then those of which a part is missing, then those without.
+
+    What is alike stays in the order of the block.
+    """
+    cell = shown.block.cells[attack, defense]
+    der = cell.stat("der").mean
+    return isnan(der), bool(tally(cell)), 0.0 if isnan(der) else -der, shown.block.defenses.index(defense)
 
 
 def _attack_head(shown: Shown, attack: str) -> Entry:

@@ -63,7 +63,7 @@ def _line(block: Block, attack: str, defense: str) -> dict[str, object] | None:
         return None
     knowledge = left_out["knowledge"].iloc[0] if records is None else records["knowledge"][0]
     line: dict[str, object] = {"attack": plain(attack), "defense": plain(defense), "knowledge": plain(knowledge)}
-    line["detects_only"] = "yes" if defense in block.detectors else "no"
+    line["detects_only"] = "yes" if (left_out if records is None else records)["detects_only"].any() else "no"
     done = None if records is None else records.done
     counts = (0, 0, 0) if records is None or done is None else (len(records), len(done), int(done["valid"].sum()))
     line |= {**dict(zip(("seeds", "done", "valid"), counts, strict=True)), "left_out": len(left_out)}

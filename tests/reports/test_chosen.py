@@ -9,6 +9,7 @@ from report_frames import grid, one_attack
 
 from bench.reports import Shown, WrongChoice, shown
 from bench.reports.blocks import blocks
+from bench.reports.figures import der_grid
 from bench.reports.records import METRICS
 from bench.reports.rows import rows
 from bench.reports.tables.csv import csv
@@ -63,6 +64,9 @@ def test_a_defense_without_a_der_for_some_attacks_comes_after_those_with_all() -
     [whole] = blocks(frame, shown=shown(order="der"))
     [part] = blocks(frame[(frame["attack"] != "blend") | (frame["defense"] != "bna")], shown=shown(order="der"))
     assert whole.defenses == part.defenses[::-1] == ["bna", "tac[beta=1.0]"]
+    for block in (whole, part):
+        drawn = der_grid.grid(block, 400.0)
+        assert drawn and [name for _, names in drawn.groups for name in names] == block.defenses
 
 
 def test_a_name_is_for_all_variants_of_a_plugin_and_a_label_for_one() -> None:

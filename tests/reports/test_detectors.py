@@ -49,6 +49,14 @@ def test_a_detector_in_a_table_of_means_is_one_when_the_table_is_read_again(tmp_
     assert "has no DER: bna." in " ".join(legend(block, best="*"))
 
 
+def test_a_detector_of_which_all_is_left_out_is_one_in_the_numbers() -> None:
+    old = with_a_detector().assign(finished="2026-01-01T00:00:00+00:00", model_params='{"x": 1}')
+    new = old[old["defense"] != "bna"].assign(finished="2027-01-01T00:00:00+00:00", model_params="{}")
+    numbers = pd.read_csv(StringIO(csv(blocks(pd.concat([old, new], ignore_index=True)))))
+    assert set(numbers.loc[numbers["seeds"] == 0, "defense"]) == {"bna"}
+    assert set(numbers.loc[numbers["detects_only"] == "yes", "defense"]) == {"bna"}
+
+
 def test_a_detector_is_no_rival_even_if_only_one_other_was_given_the_same() -> None:
     frame = one_attack(a=0.9, b=0.8)
     assert blocks(frame)[0].best("blend") == {"a"}
