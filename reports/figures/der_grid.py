@@ -104,6 +104,6 @@ def _sorted(defenses: list[str], attacks: list[str], fields: dict[tuple[str, str
     def place(name: str) -> tuple[int, bool, float]:
         own = [fields[attack, name] for attack in ([AVERAGE] if AVERAGE in attacks else attacks)]
         present = [field.value for field in own if not isnan(field.value)]
-        return -len(present), any(field.text.tally for field in own), -sum(present) / max(len(present), 1)
+        return -len(present), any(field.cell.tally for field in own), -sum(present) / max(len(present), 1)
 
     return sorted(defenses, key=place)

@@ -117,6 +117,16 @@ def test_a_cell_has_a_page_with_every_field_of_its_record(site: Path) -> None:
         assert float(seen[seen.index("acc") + 1]) == pytest.approx(record.acc, abs=1e-6)
 
 
+def test_an_average_of_which_a_part_is_missing_comes_after_those_that_have_all() -> None:
+    best = [changed(one, der=1.0) if one.defense == "bna" and one.attack != "none" else one for one in made()]
+    fewer = [one for one in best if (one.attack, one.defense) != ("blend", "bna")]
+    for records, place in ((best, 0), (fewer, -1)):
+        [one] = contents(records).shown
+        [rows] = [rows for _, rows in tables.matrix(one, "der").groups if "bna" in [row[0].text for row in rows]]
+        assert len(rows) > 1
+        assert rows[place][0].text == "bna"
+
+
 def test_the_matrix_has_the_value_of_every_cell_and_leads_to_its_records() -> None:
     [one] = shown().shown
     for metric in tables.SHOWN:
