@@ -66,7 +66,8 @@ def test_a_defense_without_a_der_for_some_attacks_comes_after_those_with_all() -
     assert whole.defenses == part.defenses[::-1] == ["bna", "tac[beta=1.0]"]
     for block in (whole, part):
         drawn = der_grid.grid(block, 400.0)
-        assert drawn and [name for _, names in drawn.groups for name in names] == block.defenses
+        assert drawn
+        assert [name for _, names in drawn.groups for name in names] == block.defenses
 
 
 def test_a_name_is_for_all_variants_of_a_plugin_and_a_label_for_one() -> None:
