@@ -1,14 +1,14 @@
 """The cells of a block: figures of an attack against a defense, over how many of the attack's victims they are."""
 
 from dataclasses import dataclass, field
-from math import nan
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.reports.records import BEFORE, METRICS
+from bench.reports.records import BEFORE, LOWER_IS_BETTER, METRICS
 from bench.reports.stats import RowSet, Stat
 
 
@@ -31,6 +31,12 @@ class Cell:
     def stat(self, metric: str) -> Stat:
         """Mean and spread over seeds of one of ``METRICS``, such as "acc", in [0, 1]; NaN where there is none."""
         return self.stats.get(metric, Stat())
+
+    def place(self, metric: str) -> tuple[bool, bool, float]:
+        """A key by which the best mean comes first, then those of which a part is missing, then those without any."""
+        mean = self.stat(metric).mean
+        signed = mean if metric in LOWER_IS_BETTER else -mean
+        return isnan(mean), self.done < self.total, 0.0 if isnan(mean) else signed
 
 
 def whole(records: pd.DataFrame) -> NDArray[np.bool_]:

@@ -34,9 +34,9 @@ class Shown:
 
     order: "name"; "given", that of the labels in ``given``, by kind, the others after them by name; or "der", defenses
     by average DER, best first, those without one for some of the attacks after those that have all, and attacks by the
-    average of their row, lowest first. Defenses stay with those that were given
-    the same, and the control row stays first. rename: display names, by label or, with all its parameters, by name.
-    metrics: columns of the main table, some of ``bench.reports.records.METRICS``.
+    average of their row, lowest first. Defenses stay with those that were given the same, and the control row stays
+    first. rename: display names, by label or, with all its parameters, by name. metrics: columns
+    of the main table, some of ``bench.reports.records.METRICS``.
     """
 
     order: str = "name"

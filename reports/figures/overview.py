@@ -54,9 +54,8 @@ def overview(block: Block) -> Figure | None:
     made.beside(0, "mean fall of ACC (points), lower is better")
     ruled(axes)
     axes.axhline(0, color=SOFT, lw=0.6, zorder=1)
-    marks(
-        axes, [(across.held(before), up.held(0.0))], [("black", "*")], size=9, z=4
-    )  # over a defense that changes nothing
+    # drawn over a defense that changes nothing
+    marks(axes, [(across.held(before), up.held(0.0))], [("black", "*")], size=9, z=4)
     labels = [_label(axes, NO_DEFENSE, (before, 0.0), "black", across, up)]
     for (group, of_group), look in zip(drawn, own_looks, strict=True):
         labels += _draw(axes, of_group, group, look, names, across, up)

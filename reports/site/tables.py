@@ -138,13 +138,8 @@ def _value(shown: Shown, attack: str, defense: str | None, metric: str, page: st
 
 
 def _rank(shown: Shown, attack: str, defense: str) -> tuple[bool, bool, float, int]:
-    """A key under which the best DER of a row comes first, then those of which a part is missing, then those without.
-
-    What is alike stays in the order of the block.
-    """
-    cell = shown.block.cells[attack, defense]
-    der = cell.stat("der").mean
-    return isnan(der), bool(tally(cell)), 0.0 if isnan(der) else -der, shown.block.defenses.index(defense)
+    """A key under which the best DER of a row comes first (``Cell.place``); what is alike stays in order."""
+    return *shown.block.cells[attack, defense].place("der"), shown.block.defenses.index(defense)
 
 
 def _attack_head(shown: Shown, attack: str) -> Entry:

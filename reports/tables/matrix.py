@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bench.reports.blocks import AVERAGE, Block
 from bench.reports.format import NO_DEFENSE, UNDEFINED, percent, tally, word
-from bench.reports.records import HEADS, LOWER_IS_BETTER, RANKED
+from bench.reports.records import HEADS, RANKED
 from bench.reports.rows import cell_text
 from bench.reports.stats import Stat
 
@@ -63,12 +63,9 @@ def _names(block: Block, metric: str) -> list[str | None]:
     An average over fewer attacks than others is not compared with theirs: its defense comes after them.
     """
     of = AVERAGE if AVERAGE in block.row_names else _columns(block, metric)[0]
-    sign = 1 if metric in LOWER_IS_BETTER else -1
 
     def place(name: str) -> tuple[bool, bool, float]:
-        cell = block.cell(of, name)
-        mean = cell.stat(metric).mean
-        return isnan(mean), bool(tally(cell)), 0.0 if isnan(mean) else sign * mean
+        return block.cell(of, name).place(metric)
 
     before: list[str | None] = [None] if metric in block.metrics_before else []
     return before + [name for group in block.groups for name in sorted(group.defenses, key=place)]
