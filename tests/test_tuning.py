@@ -1,6 +1,5 @@
 """Choosing settings: on the validation part, by victims that no table shows, and by the rule that is declared."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -20,12 +19,13 @@ FILE = Path(__file__).parents[1] / "benchmarks" / "tuning.py"
 
 @pytest.fixture(scope="module")
 def tuning():
-    spec = importlib.util.spec_from_file_location("tuning", FILE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["tuning"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["tuning"]
+    sys.path.insert(0, str(FILE.parent))
+    import tuning
+
+    yield tuning
+    sys.path.remove(str(FILE.parent))
+    for name in ("tuning", "grids"):
+        del sys.modules[name]
 
 
 def figure(value, der, fall=0.0, alarms=0, not_done=0):
@@ -48,7 +48,29 @@ def figure(value, der, fall=0.0, alarms=0, not_done=0):
     ],
 )
 def test_the_rule_chooses_as_it_says(tuning, figures, expected):
-    assert tuning.chosen(figures, published=1) == expected
+    candidates = [one["value"] for one in figures]
+    grid = tuning.KINDS[0](defense="ft", parameter="epochs", candidates=candidates, published=1)
+    assert grid.chosen(figures) == expected
+
+
+@pytest.mark.parametrize(
+    ("worked", "expected"),
+    [
+        ({8: 4, 5: 4, 3: 4}, 8),  # as published wherever that works
+        ({8: 3, 5: 4, 3: 4}, 5),  # no stronger than it has to be
+        ({8: 0, 5: 2, 3: 2}, 5),  # with none on all victims: the nearest of those that work on most
+        ({8: 0, 5: 1, 3: 2}, 3),
+        ({8: 0, 5: 0, 3: 0}, 8),
+    ],
+)
+def test_an_attack_is_made_no_stronger_than_it_has_to_be(tuning, worked, expected):
+    grid = tuning.KINDS[1](attack="bpp", parameter="levels", candidates=[3, 8, 5], published=8)
+    assert grid.order() == [8, 3, 5]  # as near to the published one, as they stand
+    grid = tuning.KINDS[1](attack="bpp", parameter="levels", candidates=[8, 5, 3], published=8)
+    assert grid.order() == [8, 5, 3]
+    figures = [{"value": value, "worked": count, "victims": 4} for value, count in worked.items()]
+    assert grid.chosen(figures) == expected
+    assert [grid.decided(figure) for figure in figures] == [count == 4 for count in worked.values()]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +110,7 @@ def test_the_grids_that_are_declared_can_be_run(tuning):
     assert grids
     for grid in grids.values():
         tuning.check(grid)
-        assert grid.options()["evaluate"] == "validation"
+        assert grid.options(grid.published)["evaluate"] == "validation"
 
 
 def test_a_grid_is_run_on_the_validation_part_and_written_down(tuning, tmp_path, capsys):
@@ -125,14 +147,39 @@ def test_a_grid_is_run_on_the_validation_part_and_written_down(tuning, tmp_path,
     assert json.loads((out / "halving.json").read_text()) == found
 
 
+def test_an_attack_s_strengths_are_tried_from_the_published_one_on(tuning, tmp_path):
+    file, out = tmp_path / "grids.toml", tmp_path / "out"
+    plugin = tiny.plugins(tmp_path)
+    file.write_text(
+        "[corner]\nattack = 'corner'\nparameter = 'poisoning_rate'\ncandidates = [0.5, 0.3, 0.02]\npublished = 0.02\n"
+        "targets = [1]\nseeds = [100]\nfixed = { n = 3 }\n"
+        "request = { datasets = 'dots', models = 'linear', reference = 8, recipes = 'quick[epochs=60]', "
+        f"plugin = ['{plugin}'] }}\n"
+    )
+    words = ["--grids", str(file), "--out", str(out), "--store", str(tmp_path / "store"), "--executor", "inline"]
+    assert tuning.main(words) == 0
+    found = json.loads((out / "corner.json").read_text())
+    assert found["chosen"] == 0.3
+    assert [(one["value"], one["worked"], one["victims"]) for one in found["figures"]] == [(0.02, 0, 1), (0.3, 1, 1)]
+    assert tiny.log(tmp_path).total() == 2  # .5, which is further from the published one, is not tried
+    records = list(Store(tmp_path / "store").records())
+    assert {record.evaluated_on for record in records} == {"validation"}
+    assert {(record.attack, record.targets) for record in records} == {("none", "[]"), ("corner", "[1]")}
+    text = (out / "corner.md").read_text()
+    assert "Not tried, as a value nearer to the published one works on all: 0.5." in text
+    assert "| **0.3** | 1 of 1 | 100.0 |" in text
+    assert "| corner | poisoning_rate | 0.02 | 0 of 1 | 0.3 | 1 of 1 |" in (out / "README.md").read_text()
+
+
 @pytest.mark.parametrize("file", CHOICES, ids=lambda file: file.stem)
 def test_a_profile_has_the_values_that_were_chosen_for_it(file):
     found = json.loads(file.read_text())
     grid, name = found["grid"], found["grid"]["parameter"]
-    defaults = PROFILES[grid["request"].get("profile", "quick")].parameters.get(grid["defense"], {})
-    of_profile = Registry().create("defense", grid["defense"], defaults)
+    kind = "attack" if "attack" in grid else "defense"
+    defaults = PROFILES[grid["request"].get("profile", "quick")].parameters.get(grid[kind], {})
+    of_profile = Registry().create(kind, grid[kind], defaults)
     [choice] = parse(f"any[value={str(found['chosen']).lower()}]")
-    of_choice = Registry().create("defense", grid["defense"], {**defaults, name: choice.parameters["value"]})
+    of_choice = Registry().create(kind, grid[kind], {**defaults, name: choice.parameters["value"]})
     assert spelled(getattr(of_profile, name)) == spelled(getattr(of_choice, name))
 
 
