@@ -53,6 +53,12 @@ class ShiftTuning(Augmenting):
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
     weight_decay: float = Field(5e-4, ge=0, description="of SGD")
     schedule: Literal["constant", "cosine"] = Field("cosine", description="of the learning rate")
+    hold: float = later(
+        0.0,
+        ge=0,
+        description="weight of a poisoned class's clean images in the loss, as a share of how many shifted images are "
+        "pushed away from the class for each of its own; 0, or where that is less than 1: as all others",
+    )
     normalise: bool = later(
         False, description="divide the loss by 1 + beta, so that beta does not also make the steps longer"
     )
@@ -83,6 +89,7 @@ class ShiftTuning(Augmenting):
         targets = torch.tensor([backdoor.targets for backdoor in backdoors], device=context.device)
         lengths = self.stretch * torch.linalg.vector_norm(shifts, dim=2, keepdim=True)
         added = self.stretch * shifts
+        weights = self._weights(torch.bincount(data.labels, minlength=targets.shape[1]), targets)
         trained = images_per_epoch(len(data), self.batch_size)
         for epoch in range(self.epochs):
             if recompute is not None and epoch:
@@ -93,7 +100,7 @@ class ShiftTuning(Augmenting):
             model.train()
             for index in batches(len(data), self.batch_size, context.generator, context.device):
                 images = self.varied(data.at(index).floats, context)
-                loss = self._loss(latent, images, data.labels[index], added, targets, beta)
+                loss = self._loss(latent, images, data.labels[index], added, targets, weights, beta)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
@@ -107,10 +114,32 @@ class ShiftTuning(Augmenting):
         """The learning rate, as a share of ``learning_rate``, when the share ``done`` of the steps is done."""
         return 1.0 if self.schedule == "constant" else (1 + math.cos(math.pi * done)) / 2
 
+    def _weights(self, counts: Tensor, targets: Tensor) -> Tensor | None:
+        """The weight (C,) of each class's clean images in the loss; None if all weigh alike.
+
+        counts (C,): the reference images of each class; targets (B, C).
+        """
+        if not self.hold:
+            return None
+        others = counts * (targets != torch.arange(len(counts), device=targets.device))  # (B, C)
+        pushed = torch.zeros(len(counts), device=targets.device)
+        pushed.scatter_add_(0, targets.flatten(), others.flatten().float() / len(targets))
+        return (self.hold * pushed / counts.clamp_min(1)).clamp_min(1)
+
     def _loss(
-        self, latent: Latent, images: Tensor, labels: Tensor, added: Tensor, targets: Tensor, beta: float
+        self,
+        latent: Latent,
+        images: Tensor,
+        labels: Tensor,
+        added: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        beta: float,
     ) -> Tensor:
-        """The loss of a batch, with the latents as they are and with ``added`` (B, C, d); ``targets`` (B, C)."""
+        """The loss of a batch, with the latents as they are and with ``added`` (B, C, d).
+
+        targets (B, C); weights (C,): of each class's clean images.
+        """
         with autocast(labels.device):
             features = latent.features(channels_last(images))
             clean = latent.linear(features)
@@ -119,7 +148,10 @@ class ShiftTuning(Augmenting):
             shifted_loss(logits.float(), labels, of_class[labels], self.objective)
             for logits, of_class in zip(shifted, targets, strict=True)
         ]
-        loss = F.cross_entropy(clean.float(), labels) + beta * torch.stack(penalties).mean()
+        kept = F.cross_entropy(clean.float(), labels, reduction="mean" if weights is None else "none")
+        if weights is not None:
+            kept = (weights[labels] * kept).mean()
+        loss = kept + beta * torch.stack(penalties).mean()
         return loss / (1 + beta) if self.normalise else loss
 
 

@@ -26,9 +26,10 @@ def network(trigger: float = 8) -> Victim:
     return victim
 
 
-def test_the_unlearning_is_to_the_last_digit_the_plain_loop(known):
+@pytest.mark.parametrize(("hold", "weight"), [(0, 1.0), (1, 7.0)])  # of the target's clean images: 140 others, 20 own
+def test_the_unlearning_is_to_the_last_digit_the_plain_loop(known, hold, weight):
     data, shift = known.reference(), torch.linspace(-1, 2, TASK.classes + 1)
-    defense = TAC(objective="restore", beta=4, stretch=2, epochs=3, batch_size=50, schedule="constant")
+    defense = TAC(objective="restore", beta=4, stretch=2, epochs=3, batch_size=50, schedule="constant", hold=hold)
     ours, plain = network(), network()
     rows = shift.expand(1, TASK.classes, -1)
     backdoors = [Backdoor.all_to_one(TASK.target, TASK.classes)]
@@ -41,12 +42,32 @@ def test_the_unlearning_is_to_the_last_digit_the_plain_loop(known):
                 latents = plain.flat(plain.body(data.at(index).floats))
                 clean, shifted = plain.head(latents), plain.head(latents + 2 * shift)
             labels = data.labels[index]
-            loss = F.cross_entropy(clean.float(), labels) + 4 * F.cross_entropy(shifted.float(), labels)
+            kept = F.cross_entropy(clean.float(), labels, reduction="none")
+            kept = torch.where(labels == TASK.target, weight * kept, kept).mean()
+            loss = kept + 4 * F.cross_entropy(shifted.float(), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     state = plain.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in ours.state_dict().items())
+
+
+def test_clean_images_of_a_poisoned_class_weigh_as_many_as_are_pushed_away_from_it():
+    counts = torch.tensor([30, 10, 2, 0])
+    one = torch.tensor([[2, 2, 2, 2]])
+    weights = TAC(hold=1)._weights(counts, one)
+    assert weights is not None
+    assert weights.tolist() == [1, 1, 20, 1]  # 40 others, 2 of its own
+    half = TAC(hold=0.5)._weights(counts, one)
+    assert half is not None
+    assert half.tolist() == [1, 1, 10, 1]
+    two = TAC(hold=1)._weights(counts, torch.tensor([[2, 2, 2, 2], [1, 1, 1, 1]]))
+    assert two is not None  # each of two backdoors has half of the shifted images' weight: 32 / 2 others, 10 of its own
+    assert two.tolist() == pytest.approx([1, 1.6, 10, 1])
+    ring = TAC(hold=1)._weights(torch.tensor([10, 10, 10, 10]), torch.tensor([[1, 2, 3, 0]]))
+    assert ring is not None
+    assert ring.tolist() == [1, 1, 1, 1]  # all to all: as many are pushed away as there are
+    assert TAC()._weights(counts, one) is None
 
 
 def test_a_random_direction_keeps_the_lengths_and_is_one_for_all_classes_where_the_shift_is():
