@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tiny
 
+from bench.engine.interruption import Interruption
 from bench.store.store import Store
 
 
@@ -50,6 +51,35 @@ def test_an_interrupted_run_leaves_a_store_that_resumes(tmp_path, signals, statu
     assert store.count("victims") == 1
     assert tiny.log(tmp_path) == {"corner[n=0]": 1, "halve[n=1]": 1}
     assert not any((store.root / "tmp").iterdir())
+
+
+def test_sigterm_passes_through_a_stage_and_leaves_the_run_as_an_exit():
+    def run() -> None:
+        with Interruption(print):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+            except KeyboardInterrupt:  # what bench.engine.worker.work does not take for a failure of the stage
+                raise
+            except BaseException as error:
+                pytest.fail(f"{error!r} would be stored as a failure")
+
+    with pytest.raises(SystemExit) as left:
+        run()
+    assert left.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.slow
+def test_a_run_in_one_process_that_is_terminated_stores_no_failure(tmp_path):
+    run = tiny.start(tmp_path, attacks="corner", defenses="halve[n=1|2,seconds=3]", executor="inline")
+    wait_for(tmp_path, "halve[n=1]")
+    run.send_signal(signal.SIGTERM)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 143, err
+    assert "Traceback" not in err
+    store = Store(tmp_path / "store")
+    assert (store.count("victims"), store.count("cells")) == (1, 0)
 
 
 @pytest.mark.slow
