@@ -134,7 +134,7 @@ class DefenseGrid(Grid):
         "alarms": lambda figure: f"{figure['alarms']} of {figure['benign']}",
         "not done": lambda figure: str(figure["not_done"]),
     }
-    judged = ("DER", columns["mean DER %"])
+    judged = ("its DER", columns["mean DER %"])
 
     defense: str
     attacks: str = "badnets,blend,wanet"
@@ -197,7 +197,7 @@ class AttackGrid(Grid):
         "fall of ACC, points": lambda figure: percent(figure["fall"]),
         "not done": lambda figure: str(figure["not_done"]),
     }
-    judged = ("worked on", columns["worked on"])
+    judged = ("works on", columns["worked on"])
 
     attack: str
 

@@ -129,7 +129,7 @@ def contents(folder: Path) -> str:
     ]
     for kind in KINDS:
         what, tell = kind.judged
-        head = ["grid", "profile", kind.kind, "parameter", "published", f"its {what}", "chosen", f"its {what}", "of"]
+        head = ["grid", "profile", kind.kind, "parameter", "published", what, "chosen", what, "of"]
         rows = [_line(name, found, kind.kind, tell) for name, found in every.items() if kind.kind in found["grid"]]
         if rows:
             lines += ["", f"| {' | '.join(head)} |", "|" + "---|" * len(head), *rows]
