@@ -115,7 +115,7 @@ PROFILES = {
             "sau": {"rounds": 8, "learning_rate": 1e-3, "epsilon": 0.4},
             "i_bau": {"radius": 2.0, "share": 0.2, "inner_steps": 10, "fixed_point_rate": 0.01, "iterations": 2},
             "fine_pruning": {"learning_rate": 0.1},
-            "fire": {"apply": "present", "baseline": "images"},
+            "fire": {"baseline": "images"},
             "anp": {"epochs": 50},
             "npd": {"epochs": 50, "attack_steps": 3},
             "strip": {"overlays": 32},
