@@ -113,15 +113,21 @@ def test_the_grids_that_are_declared_can_be_run(tuning):
         assert grid.options(grid.published)["evaluate"] == "validation"
 
 
+def words_for(folder, grid, recipe):
+    """The command line that runs a grid in the test's folder, on the tiny plugins."""
+    file, plugin = folder / "grids.toml", tiny.plugins(folder)
+    request = f"datasets = 'dots', models = 'linear', reference = 8, recipes = '{recipe}', plugin = ['{plugin}']"
+    file.write_text(f"{grid}\nrequest = {{ {request} }}\n")
+    options = {"grids": file, "out": folder / "out", "store": folder / "store", "executor": "inline"}
+    return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+
 def test_a_grid_is_run_on_the_validation_part_and_written_down(tuning, tmp_path, capsys):
-    file, out = tmp_path / "grids.toml", tmp_path / "out"
-    plugin = tiny.plugins(tmp_path)
-    file.write_text(
+    grid = (
         "[halving]\ndefense = 'halve'\nparameter = 'n'\ncandidates = [1, 2, 5]\npublished = 2\n"
-        "attacks = 'corner[n=3]'\ntargets = [1, 2]\nseeds = [100, 101]\n"
-        f"request = {{ datasets = 'dots', models = 'linear', reference = 8, plugin = ['{plugin}'] }}\n"
+        "attacks = 'corner[n=3]'\ntargets = [1, 2]\nseeds = [100, 101]"
     )
-    words = ["--grids", str(file), "--out", str(out), "--store", str(tmp_path / "store"), "--executor", "inline"]
+    words, out = words_for(tmp_path, grid, "quick"), tmp_path / "out"
     assert tuning.main(words) == 0
     found = json.loads((out / "halving.json").read_text())
     assert capsys.readouterr().out == f"halving: n={found['chosen']}\n"
@@ -148,15 +154,11 @@ def test_a_grid_is_run_on_the_validation_part_and_written_down(tuning, tmp_path,
 
 
 def test_an_attack_s_strengths_are_tried_from_the_published_one_on(tuning, tmp_path):
-    file, out = tmp_path / "grids.toml", tmp_path / "out"
-    plugin = tiny.plugins(tmp_path)
-    file.write_text(
+    grid = (
         "[corner]\nattack = 'corner'\nparameter = 'poisoning_rate'\ncandidates = [0.5, 0.3, 0.02]\npublished = 0.02\n"
-        "targets = [1]\nseeds = [100]\nfixed = { n = 3 }\n"
-        "request = { datasets = 'dots', models = 'linear', reference = 8, recipes = 'quick[epochs=60]', "
-        f"plugin = ['{plugin}'] }}\n"
+        "targets = [1]\nseeds = [100]\nfixed = { n = 3 }"
     )
-    words = ["--grids", str(file), "--out", str(out), "--store", str(tmp_path / "store"), "--executor", "inline"]
+    words, out = words_for(tmp_path, grid, "quick[epochs=60]"), tmp_path / "out"
     assert tuning.main(words) == 0
     found = json.loads((out / "corner.json").read_text())
     assert found["chosen"] == 0.3
