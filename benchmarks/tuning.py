@@ -104,7 +104,7 @@ def page(name: str, grid: Grid, found: dict[str, Any]) -> str:
         "",
         f"Version {found['version']}, commit {', '.join(found['commit']) or 'not known'}. "
         f"{attacks} classes {_list(grid.targets)}; seeds {_list(grid.seeds)}"
-        + "".join(f"; {option} {text(value)}" for option, value in grid.request.items())
+        + "".join(f"; {option} {text(value)}" for option, value in {**grid.request, **grid.fixed}.items())
         + ".",
         "",
         f"| {' | '.join([grid.parameter, *grid.columns])} |",
