@@ -12,22 +12,29 @@ from bench.reports import write
 from bench.results import load
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-WITH_RECORDS = sorted(path.parent.name for path in RESULTS.glob("*/records.jsonl"))
+WITH_RECORDS = sorted(str(path.parent.relative_to(RESULTS)) for path in RESULTS.rglob("records.jsonl"))
 HEADINGS = ["attack", "defense"]
 FIGURES = ["acc_mean", "asr_mean", "ra_mean", "der_mean", "acc_before_mean", "asr_before_mean", "train_seconds_mean"]
 
 
 def test_every_folder_has_its_records_or_says_that_it_has_none() -> None:
-    folders = {path.name for path in RESULTS.iterdir() if path.is_dir()}
-    assert set(WITH_RECORDS) <= folders
-    for name in folders - set(WITH_RECORDS):
-        assert "no records" in " ".join((RESULTS / name / "README.md").read_text().split())
+    without = {path for path in RESULTS.iterdir() if path.is_dir() and not list(path.rglob("records.jsonl"))}
+    for folder in without:
+        assert "no records" in " ".join((folder / "README.md").read_text().split())
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in RESULTS.iterdir() if path.is_dir()))
+def command_on_the_page(name: str) -> str:
+    """How the page of a folder, or the page of several, which says NAME, renders the tables again."""
+    folder = RESULTS / name
+    page, said = (folder, name) if (folder / "README.md").exists() else (folder.parent, f"{folder.parent.name}/NAME")
+    [command] = re.findall(rf"`bench (report docs/results/{said}[^`]*)`", (page / "README.md").read_text())
+    return str(command.replace("NAME", folder.name))
+
+
+@pytest.mark.parametrize("name", WITH_RECORDS)
 def test_the_command_of_the_page_renders_the_tables_again(name, tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(write, "FIGURES", {})
-    [command] = re.findall(r"`bench (report docs/results/[^`]*)`", (RESULTS / name / "README.md").read_text())
+    command = command_on_the_page(name)
     monkeypatch.chdir(RESULTS.parents[1])
     assert bench(capsys, *shlex.split(command), "--out", tmp_path)[0] == 0
     made, kept = (pd.read_csv(folder / "table.csv").set_index(HEADINGS) for folder in (tmp_path, RESULTS / name))

@@ -190,7 +190,7 @@ def test_a_normalised_loss_is_divided_by_one_plus_beta(known):
     data, latent = known.reference(), Latent(network(20), known.reference().example)
     added, targets = torch.rand(1, TASK.classes, latent.linear.in_features), torch.zeros(1, TASK.classes).long()
     plain, divided = (
-        TAC(normalise=flag)._loss(latent, data.floats, data.labels, added, targets, 3.0) for flag in (False, True)
+        TAC(normalise=flag)._loss(latent, data.floats, data.labels, added, targets, None, 3.0) for flag in (False, True)
     )
     torch.testing.assert_close(divided, plain / 4)
 
