@@ -3,29 +3,26 @@
 import signal
 import threading
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 NOTE = "stopping after the stages in flight; Ctrl-C once more stops at once"
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived. Like Ctrl-C it passes through a stage, where SystemExit would be taken for a plugin's doing."""
-
-
 class Interruption:
     """Inside the ``with``, the first Ctrl-C only sets ``asked``, and the second raises KeyboardInterrupt.
 
-    SIGTERM raises Terminated, which leaves the ``with`` as SystemExit with status 143. On the first Ctrl-C ``say`` is
-    called with a line for the user, in a thread of its own: the signal may interrupt the printing of another line.
-    Handlers that somebody else has set stay, and in a thread that cannot set any nothing happens. Once ``over`` is set,
-    signals are ignored.
+    SIGTERM raises KeyboardInterrupt too, which passes through a stage, where SystemExit would be taken for a plugin's
+    doing, and the ``with`` is left by SystemExit with status 143. On the first Ctrl-C ``say`` is called with a line for
+    the user, in a thread of its own: the signal may interrupt the printing of another line. Handlers that somebody else
+    has set stay, and in a thread that cannot set any nothing happens. Once ``over`` is set, signals are ignored.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.asked = False
         self._say = say
         self.over = False  # set while workers are being stopped, which is not to be interrupted
+        self._terminated = False  # whatever the exception has become on its way, such as through Ray
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -38,12 +35,10 @@ class Interruption:
                     self._before[number] = signal.signal(number, handler)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if isinstance(error, Terminated):
+        if self._terminated:
             raise SystemExit(128 + signal.SIGTERM) from None
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -57,5 +52,5 @@ class Interruption:
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         if not self.over:
-            self.over = True
-            raise Terminated
+            self.over = self._terminated = True
+            raise KeyboardInterrupt

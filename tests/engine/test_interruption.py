@@ -71,8 +71,11 @@ def test_sigterm_passes_through_a_stage_and_leaves_the_run_as_an_exit():
 
 
 @pytest.mark.slow
-def test_a_run_in_one_process_that_is_terminated_stores_no_failure(tmp_path):
-    run = tiny.start(tmp_path, attacks="corner", defenses="halve[n=1|2,seconds=3]", executor="inline")
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+def test_a_run_without_workers_of_its_own_that_is_terminated_stores_no_failure(tmp_path, executor):
+    if executor == "ray":
+        pytest.importorskip("ray")
+    run = tiny.start(tmp_path, attacks="corner", defenses="halve[n=1|2,seconds=8]", workers=1, executor=executor)
     wait_for(tmp_path, "halve[n=1]")
     run.send_signal(signal.SIGTERM)
     _, err = run.communicate(timeout=60)

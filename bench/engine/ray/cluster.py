@@ -5,7 +5,6 @@ more waits until there is; when there is room for none, what is left fails.
 """
 
 import shutil
-import signal
 import time
 from contextlib import suppress
 
@@ -70,10 +69,7 @@ class Cluster:
         if ended or not awaited:
             time.sleep(0 if ended else seconds)
         else:
-            try:
-                ray.wait(list(awaited), num_returns=1, timeout=seconds)
-            except SystemExit as error:  # SIGTERM; whatever its handler's exit status, Ray makes it 1
-                raise SystemExit(128 + signal.SIGTERM) from error
+            ray.wait(list(awaited), num_returns=1, timeout=seconds)
             arrived, _ = ray.wait(list(awaited), num_returns=len(awaited), timeout=0)
             ended = [slots[awaited[result]].outcome(awaited[result]) for result in arrived]
             for number in awaited.values():
