@@ -113,13 +113,16 @@ def test_the_grids_that_are_declared_can_be_run(tuning):
         assert grid.options(grid.published)["evaluate"] == "validation"
 
 
-def words_for(folder, grid, recipe):
-    """The command line that runs a grid in the test's folder, on the tiny plugins."""
+def tuned(tuning, folder, grid, recipe):
+    """Run a grid in the test's folder, on the tiny plugins. Returns the command line, what was found, and its page."""
     file, plugin = folder / "grids.toml", tiny.plugins(folder)
     request = f"datasets = 'dots', models = 'linear', reference = 8, recipes = '{recipe}', plugin = ['{plugin}']"
     file.write_text(f"{grid}\nrequest = {{ {request} }}\n")
     options = {"grids": file, "out": folder / "out", "store": folder / "store", "executor": "inline"}
-    return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    assert tuning.main(words) == 0
+    [found] = (folder / "out").glob("*.json")
+    return words, json.loads(found.read_text()), found.with_suffix(".md").read_text()
 
 
 def test_a_grid_is_run_on_the_validation_part_and_written_down(tuning, tmp_path, capsys):
@@ -127,9 +130,7 @@ def test_a_grid_is_run_on_the_validation_part_and_written_down(tuning, tmp_path,
         "[halving]\ndefense = 'halve'\nparameter = 'n'\ncandidates = [1, 2, 5]\npublished = 2\n"
         "attacks = 'corner[n=3]'\ntargets = [1, 2]\nseeds = [100, 101]"
     )
-    words, out = words_for(tmp_path, grid, "quick"), tmp_path / "out"
-    assert tuning.main(words) == 0
-    found = json.loads((out / "halving.json").read_text())
+    words, found, text = tuned(tuning, tmp_path, grid, "quick")
     assert capsys.readouterr().out == f"halving: n={found['chosen']}\n"
     assert found["chosen"] in (1, 2, 5)
     assert [one["value"] for one in found["figures"]] == [1, 2, 5]
@@ -144,13 +145,12 @@ def test_a_grid_is_run_on_the_validation_part_and_written_down(tuning, tmp_path,
         assert len(own) == 6
         benign = [record.acc_before - record.acc for record in own if record.attack == "none"]
         assert one["fall"] == pytest.approx(sum(benign) / len(benign), abs=1e-6)
-    text = (out / "halving.md").read_text()
     assert f"| **{found['chosen']}** |" in text
     assert "python benchmarks/tuning.py halving" in text
     before = tiny.log(tmp_path)
     assert tuning.main(words) == 0
     assert tiny.log(tmp_path) == before  # the choice is made again, from what the store has
-    assert json.loads((out / "halving.json").read_text()) == found
+    assert json.loads((tmp_path / "out" / "halving.json").read_text()) == found
 
 
 def test_an_attack_s_strengths_are_tried_from_the_published_one_on(tuning, tmp_path):
@@ -158,19 +158,16 @@ def test_an_attack_s_strengths_are_tried_from_the_published_one_on(tuning, tmp_p
         "[corner]\nattack = 'corner'\nparameter = 'poisoning_rate'\ncandidates = [0.5, 0.3, 0.02]\npublished = 0.02\n"
         "targets = [1]\nseeds = [100]\nfixed = { n = 3 }"
     )
-    words, out = words_for(tmp_path, grid, "quick[epochs=60]"), tmp_path / "out"
-    assert tuning.main(words) == 0
-    found = json.loads((out / "corner.json").read_text())
+    _, found, text = tuned(tuning, tmp_path, grid, "quick[epochs=60]")
     assert found["chosen"] == 0.3
     assert [(one["value"], one["worked"], one["victims"]) for one in found["figures"]] == [(0.02, 0, 1), (0.3, 1, 1)]
     assert tiny.log(tmp_path).total() == 2  # .5, which is further from the published one, is not tried
     records = list(Store(tmp_path / "store").records())
     assert {record.evaluated_on for record in records} == {"validation"}
     assert {(record.attack, record.targets) for record in records} == {("none", "[]"), ("corner", "[1]")}
-    text = (out / "corner.md").read_text()
     assert "Not tried, as a value nearer to the published one works on all: 0.5." in text
     assert "| **0.3** | 1 of 1 | 100.0 |" in text
-    assert "| corner | poisoning_rate | 0.02 | 0 of 1 | 0.3 | 1 of 1 |" in (out / "README.md").read_text()
+    assert "| corner | poisoning_rate | 0.02 | 0 of 1 | 0.3 | 1 of 1 |" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("file", CHOICES, ids=lambda file: file.stem)
