@@ -125,7 +125,7 @@ def invert(
     model: TriggerModel,
     images: Tensor,
     targets: Tensor,
-    generator: torch.Generator,
+    context: Context,
     *,
     steps: int,
     goal: float,
@@ -138,23 +138,26 @@ def invert(
     images (T, N, C, H, W) in [0, 1]; targets (T,); batch: images a pass, at least those of one task.
     With ``prune``, that share of the searches is given up after each of ROUNDS - 1 rounds, but ``least`` go on. A tenth
     of those given up, drawn at random, goes on as controls: they say how small the others would have become. The
-    searches ahead cannot say it, because they were chosen for being small. Raises ValueError where a search diverges.
+    searches ahead cannot say it, because they were chosen for being small. The progress of ``context`` is that of the
+    search. Raises ValueError where a search diverges.
     """
-    search = _Search(network, model, images, targets, generator, goal)
+    search = _Search(network, model, images, targets, context.generator, goal)
     size = max(1, batch // images.shape[1])
     active = torch.arange(len(targets), device=images.device)
     controls = active[:0]
     dropped: list[_Dropped] = []
     rounds = min(ROUNDS, steps) if prune else 1  # what is given up has been tried
     for number in range(rounds):
-        for some in torch.cat((active, controls)).split(size):
-            for _ in range(steps * number // rounds, steps * (number + 1) // rounds):
-                search.step(some)
+        each = range(steps * number // rounds, steps * (number + 1) // rounds)
+        passes = [some for some in torch.cat((active, controls)).split(size) for _ in each]
+        for done, some in enumerate(passes, 1):
+            search.step(some)
+            context.progress((number + done / len(passes)) / rounds)
         search.expect_finite()
         count = max(math.ceil((1 - prune) * len(active)), least)
         if number < rounds - 1 and count < len(active):
             order = promising(search.norms[active], search.success[active], goal)
-            dropped.append(_Dropped.of(active[order[count:]], search.norms, generator))
+            dropped.append(_Dropped.of(active[order[count:]], search.norms, context.generator))
             active, controls = active[order[:count]], torch.cat((controls, dropped[-1].controls))
     finished = torch.ones_like(search.norms, dtype=torch.bool)
     for group in dropped:

@@ -121,12 +121,12 @@ class BNA(Runtime):
     def guard(self, model: nn.Module, known: Known, context: Context) -> Guard:
         model = copy.deepcopy(model).requires_grad_(False)
         reference = known.reference()
-        detections = self._detect(model, reference, context)
+        detections = self._detect(model, reference, context.part(0, 0.5))
         aligned: dict[int, Answers] = {}
         shown: dict[int, list[dict[str, Any]]] = {}
         for number, (target, detection) in enumerate(detections.items()):
-            context.progress(0.5 + 0.5 * number / len(detections))
-            network, shown[target] = self._aligned(model, reference, target, detection, context)
+            part = context.part(len(detections) + number, len(detections) + number + 1, of=2 * len(detections))
+            network, shown[target] = self._aligned(model, reference, target, detection, part)
             aligned[target] = Answers(network)
         if shown:
             context.note_activations(shown)
@@ -151,7 +151,8 @@ class BNA(Runtime):
         for number, kind in enumerate(self.trigger_models):
             prune = self.prune if self.search == "pairs" else 0
             # an all-to-all trigger has as many searches that succeed as there are classes
-            triggers = self._invert(model, kind, images, targets, self.steps, context, prune=prune, least=classes)
+            part = context.part(number, number + 1, of=len(self.trigger_models))
+            triggers = self._invert(model, kind, images, targets, self.steps, part, prune=prune, least=classes)
             scores, outlying = self._judge_counted(triggers, kind)
             note_pictures(kind, triggers, images, targets, scores, outlying, context)
             notes[kind] = {
@@ -164,7 +165,6 @@ class BNA(Runtime):
                 statistic[target] = max(statistic[target].item(), score)
                 if is_outlier:
                     detections.setdefault(target, Detection()).add(kind, score, sources)
-            context.progress(0.5 * (number + 1) / len(self.trigger_models))
         context.note("triggers", notes | {"sources": [sources for sources, _ in tasks], "targets": targets.tolist()})
         name = "deviation of -log(trigger norm)" if self.rule == "esd" else "anomaly index of 1 / trigger norm"
         context.note_class_statistic(name, statistic.tolist(), detections)
@@ -228,8 +228,10 @@ class BNA(Runtime):
         targets = torch.tensor([target], device=context.device)
         before, after = [], []
         notes: dict[str, Any] = {"sources": sources}
-        for kind in [detection.best] if self.align_with == "best" else sorted(detection.scores):
-            triggers = self._invert(model, kind, clean[None], targets, self.refine_steps, context)
+        kinds = [detection.best] if self.align_with == "best" else sorted(detection.scores)
+        for number, kind in enumerate(kinds):
+            part = context.part(number, number + 1, of=len(kinds))
+            triggers = self._invert(model, kind, clean[None], targets, self.refine_steps, part)
             further = self._further_sources(model, reference, target, sources, triggers, context)
             images = torch.cat((clean, of_classes(reference, further, self.refine_images, context.generator)))
             triggered = triggers.apply(images[None])[0]
@@ -284,9 +286,7 @@ class BNA(Runtime):
         context: Context,
         **pruning: Any,
     ) -> Triggers:
-        return invert(
-            model, TRIGGER_MODELS[kind], images, targets, context.generator, steps=steps, goal=self.goal, **pruning
-        )
+        return invert(model, TRIGGER_MODELS[kind], images, targets, context, steps=steps, goal=self.goal, **pruning)
 
 
 def of_classes(reference: LabelledImages, sources: list[int], count: int, generator: torch.Generator) -> Tensor:

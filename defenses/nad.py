@@ -9,7 +9,6 @@ and in a transformer the sum goes over the features of every token.
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -46,11 +45,9 @@ class NAD(FineTuning):
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data, teacher = known.reference(), copy.deepcopy(model)
         share = self.teacher_epochs / max(1, self.teacher_epochs + self.epochs)
-        first = replace(context, progress=lambda done: context.progress(share * done))
-        second = replace(context, progress=lambda done: context.progress(share + (1 - share) * done))
-        self.fine_tune(teacher, data, first, epochs=self.teacher_epochs)
+        self.fine_tune(teacher, data, context.part(0, share), epochs=self.teacher_epochs)
         objective = Distillation(teacher, self._last_stages(teacher), self._last_stages(model), self.betas, self.power)
-        self.fine_tune(model, data, second, objective=objective)
+        self.fine_tune(model, data, context.part(share, 1), objective=objective)
         return model
 
     def _last_stages(self, model: nn.Module) -> list[nn.Module]:

@@ -44,10 +44,11 @@ class NeuralCleanse(FineTuning):
 
     def repair(self, model: nn.Module, known: Known, context: Context) -> nn.Module:
         data = known.reference()
-        flagged = self._flagged(model, data, context)
+        flagged = self._flagged(model, data, context.part(0, SEARCHED))
         if not flagged:
             return model
-        self.fine_tune(model, self._stamped(model, data, flagged, context), context)
+        stamped = self._stamped(model, data, flagged, context.part(SEARCHED, REFINED))
+        self.fine_tune(model, stamped, context.part(REFINED, 1))
         return model
 
     def _flagged(self, model: nn.Module, data: LabelledImages, context: Context) -> list[int]:
@@ -82,7 +83,8 @@ class NeuralCleanse(FineTuning):
         chosen = chosen[: max(len(flagged), round(self.share * len(data)))]
         for number, target in enumerate(flagged):
             others = images_of_others(data, target, self.refine_images, context.generator)
-            triggers = self._invert(model, others[None], [target], self.refine_steps, context)
+            part = context.part(number, number + 1, of=len(flagged))
+            triggers = self._invert(model, others[None], [target], self.refine_steps, part)
             stamped = chosen[number :: len(flagged)]
             images[stamped] = as_bytes(triggers.apply(data.at(stamped).floats[None])[0].detach())
         return LabelledImages(images, data.labels)
@@ -94,10 +96,13 @@ class NeuralCleanse(FineTuning):
             TRIGGER_MODELS["patch"],
             images,
             torch.tensor(targets, device=context.device),
-            context.generator,
+            context,
             steps=steps,
             goal=self.goal,
         )
+
+
+SEARCHED, REFINED = 0.8, 0.9  # the progress when the triggers of all classes are found, and those of flagged ones
 
 
 def images_of_others(data: LabelledImages, target: int, count: int, generator: torch.Generator) -> Tensor:

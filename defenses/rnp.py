@@ -8,7 +8,6 @@ success, which no defender knows; here it is the highest one within a bound of t
 unlearning ends within an epoch; without batch normalisation the masks are over the layer normalisations.
 """
 
-from dataclasses import replace
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -67,7 +66,7 @@ class RNP(Repair):
         masks = trained_masks(
             forgetful,
             data,
-            replace(context, progress=lambda done: context.progress(0.4 + 0.6 * done)),
+            context.part(0.4, 1),
             loss,
             epochs=self.recover_epochs,
             learning_rate=self.recover_rate,

@@ -4,7 +4,7 @@ Channel k of the network shows the pixels of class k mod classes and speaks for 
 trigger's pixels and shouts the target, so that a test can say which channel a defense must find.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -174,6 +174,17 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
 def context(seed: int = 0) -> Context:
     """A context on the CPU whose generator starts from ``seed``."""
     return Context(torch.device("cpu"), torch.Generator().manual_seed(seed))
+
+
+def rising(seed: int = 0) -> tuple[Context, list[float]]:
+    """A context, and the shares that its progress has told: lower than the last is an error."""
+    seen = [0.0]
+
+    def tell(share: float) -> None:
+        assert share >= seen[-1], f"progress falls from {seen[-1]} to {share}"
+        seen.append(share)
+
+    return replace(context(seed), progress=tell), seen
 
 
 def judgement(prediction: Prediction) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, SupportsFloat
 
 import torch
@@ -173,6 +173,10 @@ class Context:
     def __post_init__(self) -> None:
         if not isinstance(self.progress, _Progress):
             object.__setattr__(self, "progress", _Progress(self.progress))
+
+    def part(self, first: float, last: float, of: float = 1) -> "Context":
+        """This context for a part of the work, whose progress of 0 to 1 is ``first`` to ``last`` here, of ``of``."""
+        return replace(self, progress=lambda share: self.progress((first + (last - first) * share) / of))
 
     def note(self, name: str, value: Any) -> None:
         """Put a value into the record: a finite number, a string, a bool, None, or lists and dictionaries of them.

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from planted import context
+from planted import rising
 from small_networks import tiny_vit
 from torch import nn
 
@@ -112,9 +112,9 @@ def test_a_defense_works_or_says_why_not(name, trained):
     known = Known(quarters(100, 1), suspects if defense.knowledge == "suspects" else None)
     test = quarters(60, 3)
     if isinstance(defense, Repair):
-        logits = defense.repair(model, known, context()).eval()(test.floats)
+        logits = defense.repair(model, known, rising()[0]).eval()(test.floats)
     else:
-        logits = defense.guard(model, known, context())(test.floats).logits
+        logits = defense.guard(model, known, rising()[0])(test.floats).logits
     assert logits.shape == (60, SPEC.classes)
     assert math.isfinite(float(logits.detach().abs().sum()))
     assert float((logits.argmax(1) == test.labels).float().mean()) > 2 / SPEC.classes  # it still classifies

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from planted import SIX_COLUMNS, column_victim, context
+from planted import SIX_COLUMNS, column_victim, context, rising
 from torch import Tensor, nn
 
 from bench.defenses._bna_activations import altered_channels
@@ -20,7 +20,7 @@ FAST: dict[str, Any] = {"trigger_models": ("patch",), "steps": 80, "refine_steps
 
 
 def guard(network: nn.Module, seed: int = 0, **parameters: object) -> tuple[object, Context]:
-    around = context(seed)
+    around, _ = rising(seed)
     return BNA(**parameters).guard(network, Known(clean=SIX_COLUMNS.draw(60, 1)), around), around
 
 

@@ -99,8 +99,7 @@ def unlearning(model: nn.Module, learning_rate: float) -> object:
 
 def search(model: nn.Module, count: int, **settings: float) -> Triggers:
     images, targets = torch.rand(count, 3, 1, 6, 6), torch.arange(count) % 4
-    draws = torch.Generator().manual_seed(0)
-    return invert(model, TRIGGER_MODELS["patch"], images, targets, draws, goal=0.9, **settings)
+    return invert(model, TRIGGER_MODELS["patch"], images, targets, context(), goal=0.9, **settings)
 
 
 def alignment() -> object:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from planted import SIX_COLUMNS, column_victim, context
+from planted import SIX_COLUMNS, column_victim, context, rising
 from torch import Tensor
 
 from bench.defenses._inversion import TRIGGER_MODELS, invert, promising
@@ -12,12 +12,12 @@ CLASSES = SIX_COLUMNS.classes
 
 
 def test_the_smallest_patch_is_that_of_the_backdoor_and_lies_where_the_trigger_lies() -> None:
-    data, generator = SIX_COLUMNS.draw(60, 1), context().generator
+    data = SIX_COLUMNS.draw(60, 1)
     images = torch.stack(
         [of_classes(data, [k for k in range(CLASSES) if k != t], 16, context().generator) for t in range(CLASSES)]
     )
     targets = torch.arange(CLASSES)
-    triggers = invert(column_victim(), TRIGGER_MODELS["patch"], images, targets, generator, steps=80, goal=0.95)
+    triggers = invert(column_victim(), TRIGGER_MODELS["patch"], images, targets, context(), steps=80, goal=0.95)
     assert triggers.norms.argmin() == 2
     assert triggers.success[2] >= 0.95
     triggered = triggers.apply(images)
@@ -56,13 +56,16 @@ def pairs() -> tuple[Tensor, Tensor]:
 
 def test_giving_up_hopeless_searches_does_not_change_the_results_of_the_others() -> None:
     images, targets = pairs()
+    around, shares = rising()
     whole, pruned = (
         invert(
-            column_victim(), TRIGGER_MODELS["patch"], images, targets, context().generator, steps=80, goal=0.95,
+            column_victim(), TRIGGER_MODELS["patch"], images, targets, some, steps=80, goal=0.95,
             prune=prune, least=CLASSES, batch=batch,
         )
-        for prune, batch in ((0.0, 1024), (0.5, 24))
+        for some, prune, batch in ((context(), 0.0, 1024), (around, 0.5, 24))
     )  # fmt: skip
+    assert len(shares) > 80  # told after every step
+    assert shares[-1] == 1
     assert whole.finished.all()
     assert pruned.finished[targets == 2].all()
     assert CLASSES <= pruned.finished.sum() < 2 / 3 * len(targets)

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from planted import FOUR_CLASSES, THREE_CLASSES, accuracy, awake_victim, context, normalised_victim
+from planted import FOUR_CLASSES, THREE_CLASSES, accuracy, awake_victim, context, normalised_victim, rising
 from small_networks import TwoStages, tiny_vit
 
 from bench.attacks.none import NoAttack
@@ -92,7 +92,7 @@ def test_the_planted_victim_has_a_backdoor() -> None:
 @pytest.mark.parametrize("defense", PRUNING, ids=by_name)
 def test_the_backdoor_is_removed_and_the_accuracy_remains(defense: Repair) -> None:
     known = Known(FOUR_CLASSES.draw(120, seed=1))
-    model = defense.repair(normalised_victim(), known, context())
+    model = defense.repair(normalised_victim(), known, rising()[0])
     right, hit = FOUR_CLASSES.rates(model)
     assert right >= 0.98
     assert hit <= 0.05
