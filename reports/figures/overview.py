@@ -57,11 +57,14 @@ def overview(block: Block) -> Figure | None:
     # drawn over a defense that changes nothing
     marks(axes, [(across.held(before), up.held(0.0))], [("black", "*")], size=9, z=4)
     labels = [_label(axes, NO_DEFENSE, (before, 0.0), "black", across, up)]
-    for (group, of_group), look in zip(drawn, own_looks, strict=True):
+    fronts = [_front(of_group, group, across, up) for group, of_group in drawn]
+    for (group, of_group), look, line in zip(drawn, own_looks, fronts, strict=True):
+        lines(axes, [line] if line else [], look[0], thick=0.7, z=1.8)
         labels += _draw(axes, of_group, group, look, names, across, up)
         if bars:
             _intervals(axes, of_group, look[0], across, up)
-    place(axes, labels, [label.point for label in labels], far=True)
+    avoided = [[(across.low, 0.0), (across.high, 0.0)], *filter(None, fronts)]
+    place(axes, labels, [label.point for label in labels], lines=avoided, far=True)
     return made.figure
 
 
@@ -76,22 +79,27 @@ def _spans(means: list[Mean], before: float, *, bars: bool) -> tuple[Span, Span]
 def _draw(
     axes: Axes, means: list[Mean], group: Group, look: Look, names: DisplayNames, across: Span, up: Span
 ) -> list[Label]:
-    """The marks and the front of a group; the labels that are still to be written."""
+    """The marks of a group; the labels that are still to be written."""
     colour = look[0]
     for partly, size in ((False, 6), (True, 4)):
         own = [one for one in means if bool(one.missing) == partly]
         points = [(across.held(one.asr), up.held(one.fall)) for one in own]
         marks(axes, points, [look] * len(points), hollow=group.oracles, size=size)
-    if _has_front(group, means):
-        steps = [(across.held(one.asr), up.held(one.fall)) for one in front(means)]
-        corners = [(x, y) for (x, _), (_, y) in zip(steps[1:], steps, strict=False)]
-        joined = [point for pair in zip(steps, [*corners, steps[-1]], strict=True) for point in pair]
-        lines(axes, [[(steps[0][0], up.high), *joined, (across.high, steps[-1][1])]], colour, thick=0.7, z=1.8)
     texts = [
         folded(names.defense(one.name), _LABEL, LEAST, most=3) + f" ({one.missing})" * bool(one.missing)
         for one in means
     ]
     return [_label(axes, text, one.point, colour, across, up) for text, one in zip(texts, means, strict=True)]
+
+
+def _front(means: list[Mean], group: Group, across: Span, up: Span) -> list[tuple[float, float]]:
+    """The line of steps along the axes that joins those that no other beats in both, by its points; [] for none."""
+    if not _has_front(group, means):
+        return []
+    steps = [(across.held(one.asr), up.held(one.fall)) for one in front(means)]
+    corners = [(x, y) for (x, _), (_, y) in zip(steps[1:], steps, strict=False)]
+    joined = [point for pair in zip(steps, [*corners, steps[-1]], strict=True) for point in pair]
+    return [(steps[0][0], up.high), *joined, (across.high, steps[-1][1])]
 
 
 def _label(axes: Axes, text: str, at: tuple[float, float], colour: str, across: Span, up: Span) -> Label:

@@ -1,4 +1,4 @@
-"""Where labels of marks go, so that none lies on another one, on a mark, or over the edge."""
+"""Where labels of marks go, so that none lies on another one, on a mark, or over the edge, nor on a line if it can."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,24 +17,34 @@ _NEAR = np.array([5.0, 8, 12])  # points between a mark and its label
 _FAR = np.array([5.0, 8, 12, 18, 26, 36, 48, 62, 80, 100, 125, 155, 190, 230])
 _LED = 9  # points from which on a line leads from the mark to its label
 _ROOM = 2.5  # points beside a label
+_DETOUR = 30  # points that a label goes farther from its mark rather than lie on a line
+
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Label:
     """A text of some lines beside the mark at ``point``, in the axes' data; ``first``: before all others."""
 
-    point: tuple[float, float]
+    point: Point
     text: str
     first: bool = False
 
 
 def place(
-    axes: Axes, labels: Sequence[Label], marks: Sequence[tuple[float, float]], *, size: float = LEAST, far: bool = False
+    axes: Axes,
+    labels: Sequence[Label],
+    marks: Sequence[Point],
+    *,
+    lines: Sequence[Sequence[Point]] = (),
+    size: float = LEAST,
+    far: bool = False,
 ) -> list[Label]:
     """Write those ``labels`` for which there is room, the lone ones first, and return the others.
 
-    ``marks`` are all marks of the panel, in its data, whose limits and place in the figure must have been set. ``far``:
-    a label may lie far from its mark, with a line that leads to it.
+    ``marks`` are all marks of the panel, in its data, whose limits and place in the figure must have been set.
+    ``lines``: through whose points, by steps along the axes, runs what labels had better not lie on. ``far``: a label
+    may lie far from its mark, with a line that leads to it.
     """
     if not labels:
         return []
@@ -43,10 +53,11 @@ def place(
     ats = axes.transData.transform([one.point for one in labels]) * scale
     dots = axes.transData.transform(np.array(marks, dtype=float)) * scale
     taken = np.concatenate([dots - 3.5, dots + 3.5], axis=1)
+    ruled = _strips([axes.transData.transform(line) * scale for line in lines])
     crowds = np.array([np.sum(np.hypot(*(dots - at).T) < 40) for at in ats])
     left = []
     for index in np.lexsort((crowds, np.array([not one.first for one in labels]))):
-        found = _free(ats[index], labels[index].text, size, box, taken, _FAR if far else _NEAR)
+        found = _free(ats[index], labels[index].text, size, box, taken, ruled, _FAR if far else _NEAR)
         if found is None:
             left.append(labels[index])
             continue
@@ -55,20 +66,32 @@ def place(
     return left
 
 
+def _strips(lines: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The boxes (N, 4) that the steps of lines take."""
+    steps = [np.concatenate([np.minimum(one[:-1], one[1:]), np.maximum(one[:-1], one[1:])], axis=1) for one in lines]
+    return np.concatenate([np.empty((0, 4)), *steps])
+
+
 def _free(
     at: NDArray[np.float64], text: str, size: float, box: NDArray[np.float64], taken: NDArray[np.float64],
-    distances: NDArray[np.float64],
+    ruled: NDArray[np.float64], distances: NDArray[np.float64],
 ) -> NDArray[np.float64] | None:  # fmt: skip
-    """The nearest free box (x0, y0, x1, y1) in points for a text beside ``at``."""
+    """The nearest free box (x0, y0, x1, y1) in points for a text beside ``at``, as far as may be on none ``ruled``."""
     wide, high = width(text, size) + 2 * _ROOM, size * _LINE * (text.count("\n") + 1)
     steps = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
     half = np.array([wide / 2, high / 2])
     middles = at + (distances[:, None, None] * steps + steps * half).reshape(-1, 2)
     boxes = np.concatenate([middles - half, middles + half], axis=1)
     inside = (boxes[:, :2] >= box[:2]).all(axis=1) & (boxes[:, 2:] <= box[2:]).all(axis=1)
-    hit = (boxes[:, None, :2] < taken[None, :, 2:]).all(axis=2) & (boxes[:, None, 2:] > taken[None, :, :2]).all(axis=2)
-    free = boxes[inside & ~np.any(hit, axis=1)]
-    return free[0] if len(free) else None
+    free = inside & ~_meet(boxes, taken)
+    away = np.repeat(distances, len(_ANGLES)) + _DETOUR * _meet(boxes, ruled)
+    return boxes[np.where(free, away, np.inf).argmin()] if free.any() else None
+
+
+def _meet(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether each of ``boxes`` lies on one of the ``others``."""
+    below = (boxes[:, None, :2] < others[None, :, 2:]).all(axis=2)
+    return np.any(below & (boxes[:, None, 2:] > others[None, :, :2]).all(axis=2), axis=1)
 
 
 def _write(axes: Axes, label: Label, box: NDArray[np.float64], at: NDArray[np.float64], size: float) -> None:

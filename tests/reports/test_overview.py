@@ -4,11 +4,13 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from large_frames import large
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from report_frames import grid
 
@@ -110,12 +112,30 @@ def test_the_diagram_of_ranks_has_its_test_on_it_and_no_line_through_a_letter() 
     assert ranks.tested(found) in said
     assert f"critical difference {ranks.critical_difference(found):.2f}" in said
     [axes] = made.axes
-    renderer = made.canvas.get_renderer()  # type: ignore[attr-defined]
-    boxes = [text.get_window_extent(renderer).extents for text in axes.texts]
+    boxes = letters(made, axes)
     wide, high = made.get_size_inches() * made.dpi
     assert all(box[0] >= 0 and box[1] >= 0 and box[2] <= wide and box[3] <= high for box in boxes)
-    for line in axes.lines:
-        points = line.get_transform().transform(line.get_xydata())
-        for start, end in pairwise(points):
-            way = start + np.linspace(0, 1, 200)[:, None] * (end - start)
-            assert not [box for box in boxes if ((way > box[:2]) & (way < box[2:])).all(axis=1).any()]
+    assert not any(runs_through(line, boxes) for line in axes.lines)
+
+
+@pytest.mark.parametrize("frame", [grid(1), large(8, 4), large(3, 4)], ids=["grid", "8x4", "3x4"])
+def test_no_front_and_no_axis_runs_through_a_label_of_the_overview(frame: pd.DataFrame) -> None:
+    made, axes = drawn(blocks(frame)[0])
+    FigureCanvasAgg(made).draw()
+    boxes = letters(made, axes)
+    ruled = [line for line in axes.lines if line.get_linewidth() in (0.6, 0.7)]  # the axis, and the fronts
+    assert len(boxes) > 2
+    assert len(ruled) > 1
+    assert not any(runs_through(line, boxes) for line in ruled)
+
+
+def letters(made: Figure, axes: Axes) -> list[np.ndarray]:
+    """The boxes (x0, y0, x1, y1) of a panel's texts, in pixels."""
+    renderer = made.canvas.get_renderer()  # type: ignore[attr-defined]
+    return [text.get_window_extent(renderer).extents for text in axes.texts]
+
+
+def runs_through(line: Line2D, boxes: list[np.ndarray]) -> bool:
+    points = line.get_transform().transform(line.get_xydata())
+    ways = [start + np.linspace(0, 1, 200)[:, None] * (end - start) for start, end in pairwise(points)]
+    return any(((way > box[:2]) & (way < box[2:])).all(axis=1).any() for way in ways for box in boxes)
