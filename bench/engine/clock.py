@@ -20,6 +20,8 @@ from bench.records import Record
 # Of a victim's training: what a cell is at least expected to take while its defense was not seen. The means of the two
 # sets of records in docs/results are 0.08 and 0.21; it is nearer to the larger one, for there one defense took 0.6.
 USUAL_SHARE = 0.17
+# Seconds of stages from which on they say how fast a run is: to start a stage takes longer than the shortest ones do
+ENOUGH = 10.0
 CONTROL = "none"  # the defense that changes nothing says nothing of what others take
 
 OR_MORE = " or more"  # behind a duration of which some is a guess
@@ -187,8 +189,9 @@ class Clock:
 
     def _now(self, mean: _Mean) -> float:
         """A mean in seconds of this run, which may be slower or faster than those that the records are of."""
-        known = self._expected_by_records > 0 and not mean.own
-        return mean.value * (self._taken / self._expected_by_records if known else 1.0)
+        if mean.own:
+            return mean.value
+        return mean.value * (ENOUGH + self._taken) / (ENOUGH + self._expected_by_records)
 
 
 def setting_of(victim: VictimStage) -> Setting:

@@ -111,6 +111,21 @@ def test_records_of_another_pace_mislead_no_longer_than_to_the_first_victim(big,
         assert more or left >= true / 2
 
 
+def test_a_cell_that_takes_no_time_says_nothing_of_the_pace(big):
+    """Its record has a hundredth of a second, and to start it takes longer, in a run on whatever machine."""
+    before, clock = durations(big, 1000.0, SHARES, 0), Clock()
+    seen, new = (
+        {cell.defense.name: cell for cell in big.cells if cell.victim.attack.name == name}
+        for name in ("badnets", "wanet")
+    )
+    before[seen["none"].key] = 0.01
+    clock.remember([of_record(cell, before) for cell in seen.values()])
+    clock.learn(new["none"].victim, 1000.0)
+    clock.learn(new["none"], 0.3)
+    for name in SHARES.keys() - {"none"}:
+        assert clock.expect(new[name]) == pytest.approx(before[seen[name].key], rel=0.1)
+
+
 def of_record(cell: CellStage, seconds: dict[str, float]) -> Record:
     taken = {"train_seconds": seconds[cell.victim.key], "defense_seconds": seconds[cell.key], "inference_seconds": 0.0}
     return Record(**cell.columns, status="done", host=provenance.host(), **taken)
