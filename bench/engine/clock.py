@@ -20,6 +20,7 @@ from bench.records import Record
 # Of a victim's training: what a cell is at least expected to take while its defense was not seen. The means of the two
 # sets of records in docs/results are 0.08 and 0.21; it is nearer to the larger one, for there one defense took 0.6.
 USUAL_SHARE = 0.17
+USUAL_OF = 6  # as many defenses as this counts for beside those that were seen: the dearest may be the first ones
 # Seconds of stages from which on they say how fast a run is: to start a stage takes longer than the shortest ones do
 ENOUGH = 10.0
 CONTROL = "none"  # the defense that changes nothing says nothing of what others take
@@ -173,7 +174,8 @@ class Clock:
         if share is None and name == CONTROL:
             share = 0.0
         if share is None:
-            share = max(USUAL_SHARE, _mean(self._shares(lambda other: other[0] != CONTROL)) or 0.0)
+            seen = self._shares(lambda other: other[0] != CONTROL)
+            share = max(USUAL_SHARE, (USUAL_OF * USUAL_SHARE + sum(seen)) / (USUAL_OF + len(seen)))
         return share * victim
 
     def _shares(self, counts: Callable[[Variant], bool]) -> list[float]:
