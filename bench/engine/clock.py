@@ -21,7 +21,7 @@ from bench.records import Record
 # sets of records in docs/results are 0.08 and 0.21; it is nearer to the larger one, for there one defense took 0.6.
 USUAL_SHARE = 0.17
 USUAL_OF = 6  # as many defenses as this counts for beside those that were seen: the dearest may be the first ones
-# Seconds of stages from which on they say how fast a run is: to start a stage takes longer than the shortest ones do
+# Seconds that count as taken and as expected beside those of stages: to start one takes longer than the shortest do
 ENOUGH = 10.0
 CONTROL = "none"  # the defense that changes nothing says nothing of what others take
 
