@@ -91,7 +91,7 @@ def _free(
 def _meet(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether each of ``boxes`` lies on one of the ``others``."""
     below = (boxes[:, None, :2] < others[None, :, 2:]).all(axis=2)
-    return np.any(below & (boxes[:, None, 2:] > others[None, :, :2]).all(axis=2), axis=1)
+    return np.asarray(np.any(below & (boxes[:, None, 2:] > others[None, :, :2]).all(axis=2), axis=1), dtype=np.bool_)
 
 
 def _write(axes: Axes, label: Label, box: NDArray[np.float64], at: NDArray[np.float64], size: float) -> None:
