@@ -122,10 +122,11 @@ class BNA(Runtime):
         model = copy.deepcopy(model).requires_grad_(False)
         reference = known.reference()
         detections = self._detect(model, reference, context.part(0, 0.5))
+        aligning = context.part(0.5, 1)
         aligned: dict[int, Answers] = {}
         shown: dict[int, list[dict[str, Any]]] = {}
         for number, (target, detection) in enumerate(detections.items()):
-            part = context.part(len(detections) + number, len(detections) + number + 1, of=2 * len(detections))
+            part = aligning.part(number, number + 1, of=len(detections))
             network, shown[target] = self._aligned(model, reference, target, detection, part)
             aligned[target] = Answers(network)
         if shown:

@@ -17,12 +17,12 @@ from bench import provenance
 from bench.plan.stages import CellStage, NaturalStage, Stage, VictimStage
 from bench.records import Record
 
-# Of a victim's training: what a cell is at least expected to take while its defense was not seen. The means of the two
-# sets of records in docs/results are 0.08 and 0.21; it is nearer to the larger one, for there one defense took 0.6.
+# Of a victim's training: what a cell is at least expected to take while its defense was not seen. The means of the
+# records in docs/results are 0.21 to 0.23 (cifar10, cifar10-small, quick); a few dear defenses, such as bna, lift them.
 USUAL_SHARE = 0.17
 USUAL_OF = 6  # as many defenses as this counts for beside those that were seen: the dearest may be the first ones
 # Seconds that count as taken and as expected beside those of stages: to start one takes longer than the shortest do
-ENOUGH = 10.0
+PRIOR_SECONDS = 10.0
 CONTROL = "none"  # the defense that changes nothing says nothing of what others take
 
 OR_MORE = " or more"  # behind a duration of which some is a guess
@@ -193,7 +193,7 @@ class Clock:
         """A mean in seconds of this run, which may be slower or faster than those that the records are of."""
         if mean.own:
             return mean.value
-        return mean.value * (ENOUGH + self._taken) / (ENOUGH + self._expected_by_records)
+        return mean.value * (PRIOR_SECONDS + self._taken) / (PRIOR_SECONDS + self._expected_by_records)
 
 
 def setting_of(victim: VictimStage) -> Setting:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bench.reports.blocks import Block
 from bench.reports.figures.letters import folded
-from bench.reports.figures.marks import Look, arrow, key, lines, marks, ruled
+from bench.reports.figures.marks import Look, Point, arrow, key, lines, marks, ruled
 from bench.reports.figures.means import Mean, front, mean, undefended
 from bench.reports.figures.placing import Label, place
 from bench.reports.figures.sheet import sheet
@@ -57,7 +57,7 @@ def overview(block: Block) -> Figure | None:
     # drawn over a defense that changes nothing
     marks(axes, [(across.held(before), up.held(0.0))], [("black", "*")], size=9, z=4)
     labels = [_label(axes, NO_DEFENSE, (before, 0.0), "black", across, up)]
-    fronts = [_front(of_group, group, across, up) for group, of_group in drawn]
+    fronts = [_front_line(of_group, group, across, up) for group, of_group in drawn]
     for (group, of_group), look, line in zip(drawn, own_looks, fronts, strict=True):
         lines(axes, [line] if line else [], look[0], thick=0.7, z=1.8)
         labels += _draw(axes, of_group, group, look, names, across, up)
@@ -92,7 +92,7 @@ def _draw(
     return [_label(axes, text, one.point, colour, across, up) for text, one in zip(texts, means, strict=True)]
 
 
-def _front(means: list[Mean], group: Group, across: Span, up: Span) -> list[tuple[float, float]]:
+def _front_line(means: list[Mean], group: Group, across: Span, up: Span) -> list[Point]:
     """The line of steps along the axes that joins those that no other beats in both, by its points; [] for none."""
     if not _has_front(group, means):
         return []

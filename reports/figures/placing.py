@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from bench.reports.figures.letters import width
-from bench.reports.figures.marks import root
+from bench.reports.figures.marks import Point, root
 from bench.reports.figures.style import LEAST, SOFT
 
 _LINE = 1.25  # of the letters' size
@@ -18,8 +18,6 @@ _FAR = np.array([5.0, 8, 12, 18, 26, 36, 48, 62, 80, 100, 125, 155, 190, 230])
 _LED = 9  # points from which on a line leads from the mark to its label
 _ROOM = 2.5  # points beside a label
 _DETOUR = 30  # points that a label goes farther from its mark rather than lie on a line
-
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True)

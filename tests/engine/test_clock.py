@@ -16,7 +16,7 @@ from bench.plan.registry import Registry
 from bench.plan.stages import CellStage, Stage, VictimStage
 from bench.records import Record
 
-# Of a victim's training, as in docs/results/cifar10 and cifar10-small.
+# Of a victim's training, as in the first records of docs/results/cifar10, and in those of cifar10-small.
 SHARES = {"none": 0.0, "bna": 0.05, "fine_pruning": 0.07, "fire": 0.09, "ft": 0.06, "tac": 0.06}
 SHARES_SMALL = {"none": 0.04, "bna": 0.11, "fine_pruning": 0.08, "fire": 0.07, "ft": 0.1, "tac": 0.6}
 
