@@ -143,6 +143,13 @@ class Block:
             return self.averaged
         return [(self.samples.attacks.index(attack), list(range(len(self.samples.seeds))))]
 
+    def undefended(self, attack: str, defense: str, metric: str) -> float:
+        """A metric of the undefended network, in [0, 1], as a mean over the seeds that a defense has; NaN if none."""
+        assert self.samples is not None
+        own = self.samples.figures[metric][self.samples.attacks.index(attack)]
+        has = ~np.isnan(own[self.samples.columns.index(defense)])
+        return Stat.of(own[0, has]).mean
+
     def fall_of_acc(self, attack: str, defense: str) -> float:
         """By how much a defense lowers ACC, in [-1, 1], as a mean over the seeds that it has; NaN without any."""
         assert self.samples is not None

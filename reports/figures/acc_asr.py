@@ -24,15 +24,15 @@ _PATH, _SPREAD = "#bdbdbd", "#8c8c8c"
 
 
 def acc_asr(block: Block) -> Figure | None:
-    """ACC against ASR in per cent, a panel for each defense: hollow before it, filled after it.
+    """ACC against ASR in per cent, a panel for each defense: hollow before it, filled after it, over the same seeds.
 
     An ACC far below all others is drawn at the end of the axis, with an arrow and its value. None where no attack and
     defense have both values. Defenses that only flag change neither and have no panel.
     """
     changing = [name for name in block.defenses if name not in block.detectors]
-    drawn = [name for name in changing if any(_point(block.cells[attack, name]) for attack in block.attacks)]
-    attacks = [attack for attack in block.attacks if _point(block.before[attack])]
-    if not drawn or not attacks:
+    drawn = [name for name in changing if any(_change(block, attack, name) for attack in block.attacks)]
+    attacks = [attack for attack in block.attacks if any(_change(block, attack, name) for name in drawn)]
+    if not drawn:
         return None
     look = looks(attacks)
     across = {1: 1, 2: 2, 4: 2}.get(len(drawn), 3 if len(drawn) <= 9 else 4 if len(drawn) <= 12 else 5)
@@ -46,8 +46,8 @@ def acc_asr(block: Block) -> Figure | None:
     made = sheet(
         names.heading, [*map(names.defense, drawn)], across, high, keys=keys, left=30, right=6, under=11, below=28
     )
-    cells = [block.before[attack] for attack in attacks] + [block.cells[attack, d] for attack in attacks for d in drawn]
-    up = span([point[1] for cell in cells if (point := _point(cell))], least=_LEAST_ACC)
+    points = [point for attack in attacks for d in drawn for point in _change(block, attack, d)]
+    up = span([acc for _, acc in points], least=_LEAST_ACC)
     for place_, (axes, defense) in enumerate(zip(made.panels, drawn, strict=True)):
         axes.set(xlim=(-4, 104), ylim=(up.low, up.high), xticks=[0, 25, 50, 75, 100] if across < 4 else [0, 50, 100])
         axes.locator_params("y", nbins=5)
@@ -67,10 +67,17 @@ def _point(cell: Cell) -> Point | None:
     return None if isnan(asr) or isnan(acc) else (asr, acc)
 
 
+def _change(block: Block, attack: str, defense: str) -> list[Point]:
+    """The points before and after a defense, over the seeds that it has; none where one of them is not defined."""
+    after = _point(block.cells[attack, defense])
+    asr, acc = (100 * block.undefended(attack, defense, metric) for metric in ("asr", "acc"))
+    return [(asr, acc), after] if after and not isnan(asr + acc) else []
+
+
 def _panel(axes: Axes, block: Block, defense: str, look: dict[str, Look], up: Span, names: DisplayNames) -> None:
-    after = {attack: point for attack in look if (point := _point(block.cells[attack, defense]))}
-    before = {attack: point for attack in after if (point := _point(block.before[attack]))}
-    starts, ends = ([(x, up.held(y)) for x, y in own.values()] for own in (before, after))
+    changes = {attack: change for attack in look if (change := _change(block, attack, defense))}
+    after = {attack: end for attack, (_, end) in changes.items()}
+    starts, ends = ([(x, up.held(y)) for x, y in own] for own in zip(*changes.values(), strict=True))
     lines(axes, zip(starts, ends, strict=True), _PATH, thick=0.6)
     own = [look[attack] for attack in after]
     if len(look) <= _MANY:

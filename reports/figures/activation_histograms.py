@@ -63,11 +63,13 @@ def _chosen(cells: dict[tuple[int, int], list[Panel]]) -> list[Panel]:
 
 
 def _panels(block: Block, names: DisplayNames, attack: str, defense: str) -> list[Panel]:
-    """The channels of a cell's first seed that noted some, each under a title."""
+    """The channels of a cell's first seed that noted some, each under a title, which names one of several seeds."""
     records = block.done_records(attack, defense)
-    noted = next(filter(None, map(activations, records["diagnostics"])), {}) if records else {}
+    each = zip(records["seed"], map(activations, records["diagnostics"]), strict=True) if records else ()
+    seed, noted = next(((seed, noted) for seed, noted in each if noted), (0, {}))
+    last = f" · seed {seed}" if len(block.seeds) > 1 else ""
     return [
-        (f"{names.attack(block.marked(attack))} · {names.defense(defense)} · class {target}", channel)
+        (f"{names.attack(block.marked(attack))} · {names.defense(defense)} · class {target}{last}", channel)
         for target, channels in sorted(noted.items())
         for channel in channels
     ]

@@ -25,6 +25,7 @@ def printed(*words: object, **environment: str) -> float:
     return float(ran.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_further_test_image_of_224_pixels_adds_a_part_of_its_pixels(tmp_path):
     at_once = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed is given back, however it was allocated
     assert printed("parts", tmp_path, **at_once) < MOST_BYTES

@@ -46,8 +46,9 @@ def test_a_papers_study_has_three_seeds_a_control_row_and_a_control_column(name,
     seeds = Counter(cell.victim.seed for cell in made.cells)
     assert len(seeds) == 3
     assert len(set(seeds.values())) == 1
-    applicable = [cell for cell in made.cells if made.unsupported(cell) is None]
-    assert len(applicable) > 0.7 * len(made.cells)
+    of_one_attack = [cell for cell in made.cells if cell.refs["attack"].name == "badnets"]  # each asks a whole network
+    applicable = [cell for cell in of_one_attack if made.unsupported(cell) is None]
+    assert len(applicable) > 0.7 * len(of_one_attack)
 
 
 @pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.stem)

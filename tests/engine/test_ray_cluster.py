@@ -165,6 +165,7 @@ def ended(engine: Cluster, count: int = 1) -> list:
     return outcomes
 
 
+@pytest.mark.slow  # it waits for what hangs; the test of the node that dies holds that a dead worker is replaced
 @pytest.mark.usefixtures("built_in")
 def test_dead_and_hanging_workers_are_replaced(folder, cluster):
     """Asking for the progress never waits, not even for a worker that keeps the interpreter's lock."""

@@ -3,10 +3,13 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from report_frames import grid, one_attack
 
 from bench.reports.blocks import blocks
+from bench.reports.figures.acc_asr import acc_asr
+from bench.reports.figures.activation_histograms import activation_histograms
 from bench.reports.figures.class_statistics import class_statistics
 from bench.reports.figures.der_map import der_map
 from bench.reports.figures.gallery import factor
@@ -51,6 +54,31 @@ def test_the_stream_figure_shows_the_mean_curve_over_seeds() -> None:
     assert np.isnan(robust[0])
     assert robust[1] == pytest.approx(np.mean([20.0 * seed for seed in range(len(frame))]))
     assert stream_curves(blocks(frame.assign(diagnostics="{}"))[0]) is None
+
+
+def test_before_and_after_a_defense_are_over_the_same_seeds() -> None:
+    """Of two seeds, b has the first; the second network has another ACC and ASR."""
+    first, second = (one_attack(a=0.9, b=0.8).assign(seed=seed, acc_before=acc, asr_before=asr) for seed, acc, asr in (
+        (0, 0.9, 1.0), (1, 0.8, 0.9),
+    ))  # fmt: skip
+    frame = pd.concat([first, second[second["defense"] != "b"]], ignore_index=True)
+    figure = acc_asr(blocks(frame)[0])
+    assert figure is not None
+    before = {axes.get_title(loc="left"): axes.collections[0].get_offsets().round(3).tolist() for axes in figure.axes}
+    assert before == {"a": [[95.0, 85.0]], "b": [[100.0, 90.0]]}
+
+
+def test_activations_are_of_one_seed_which_is_named_where_there_are_several() -> None:
+    shares = {"clean": [1.0], "triggered": [1.0], "aligned": [1.0]}
+    noted = json.dumps({"activations": {"3": [{"layer": "net", "channel": 0, "low": 0.0, "width": 1.0, **shares}]}})
+    frame = one_attack(a=0.9).assign(diagnostics="{}")
+    later = one_attack(a=0.9).assign(seed=4, diagnostics=noted)
+    titles = []
+    for seeds in (pd.concat([frame, later], ignore_index=True), later):
+        figure = activation_histograms(blocks(seeds)[0])
+        assert figure is not None
+        titles += [axes.get_title(loc="left") for axes in figure.axes]
+    assert [title.endswith("class 3 · seed 4") for title in titles] == [True, False]
 
 
 def test_the_map_of_ders_says_what_the_tables_say() -> None:
