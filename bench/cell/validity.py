@@ -192,14 +192,16 @@ def _weak(record: Record) -> str | None:
     if base >= most:
         return f"ASR {record.asr_before:.1%} is not the trigger's work{anyway}"
     if not record.asr_before >= bound - _ROUNDING:
-        return f"ASR {record.asr_before:.1%} is below {bound:.1%}{anyway}"
+        asr, least = _told(record.asr_before, bound, bound)
+        return f"ASR {asr} is below {least}{anyway}"
     return None
 
 
 def _ruined(record: Record, acc_benign: float) -> str | None:
     """Whether the victim has lost ACC against the benign model."""
     if acc_benign - record.acc_before > MAX_ACC_LOSS:
-        return f"ACC {record.acc_before:.1%} is more than {MAX_ACC_LOSS:.0%} below the benign {acc_benign:.1%}"
+        acc, other = _told(record.acc_before, acc_benign, acc_benign - MAX_ACC_LOSS)
+        return f"ACC {acc} is more than {MAX_ACC_LOSS:.0%} below the benign {other}"
     return None
 
 
@@ -207,7 +209,8 @@ def _untaught(record: Record) -> str | None:
     """Whether the victim is hardly better than who always answers the largest class."""
     bound = record.majority + MIN_LEARNED * (1 - record.majority)
     if record.acc_before < bound - _ROUNDING:
-        return f"ACC {record.acc_before:.1%} is below {bound:.1%}: the largest class alone is {record.majority:.1%}"
+        acc, least = _told(record.acc_before, bound, bound)
+        return f"ACC {acc} is below {least}: the largest class alone is {record.majority:.1%}"
     return None
 
 
@@ -216,13 +219,19 @@ def _target_lost(record: Record, benign: Sequence[Record]) -> str | None:
     targets = json.loads(record.targets)
     own, of_benign = _on_classes(record, targets), _mean([_on_classes(one, targets) for one in benign])
     if math.isnan(of_benign):
-        bound, other = MAX_TARGET_GAP, f"its ACC {record.acc_before:.1%}"
-        loss = record.acc_before - own
+        bound, name, other = MAX_TARGET_GAP, "its ACC", record.acc_before
     else:
-        bound, other, loss = MAX_TARGET_LOSS, f"the benign {of_benign:.1%}", of_benign - own
-    if loss > bound + _ROUNDING:
-        return f"ACC on the target class {own:.1%} is more than {bound:.0%} below {other}"
+        bound, name, other = MAX_TARGET_LOSS, "the benign", of_benign
+    if other - own > bound + _ROUNDING:
+        acc, than = _told(own, other, other - bound)
+        return f"ACC on the target class {acc} is more than {bound:.0%} below {name} {than}"
     return None
+
+
+def _told(value: float, other: float, limit: float) -> tuple[str, str]:
+    """``value`` and ``other`` in per cent, with as many decimals, one to four, as tell ``value`` from ``limit``."""
+    decimals = next((n for n in (1, 2, 3) if f"{value:.{n}%}" != f"{limit:.{n}%}"), 4)
+    return f"{value:.{decimals}%}", f"{other:.{decimals}%}"
 
 
 def _on_classes(record: Record, classes: Sequence[int]) -> float:
