@@ -24,7 +24,7 @@ def wait_for(folder: Path, wanted: str, seconds: float = 60) -> None:
     ("signals", "status"),
     [
         pytest.param([signal.SIGINT], 130, id="once"),
-        pytest.param([signal.SIGINT, signal.SIGINT], 130, id="twice"),
+        pytest.param([signal.SIGINT, signal.SIGINT], 130, id="twice", marks=pytest.mark.slow),
         pytest.param([signal.SIGTERM], 143, id="terminated", marks=pytest.mark.slow),
     ],
 )

@@ -125,7 +125,8 @@ def test_a_stage_that_is_stopped_takes_all_that_it_started_along(tmp_path):
     assert not tiny.alive(pids)
 
 
-@pytest.mark.parametrize("how", ["copies+freeze", pytest.param("copies+hang", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["copies+freeze", "copies+hang"])
 def test_nothing_in_a_workers_group_outlives_a_run_that_is_killed(tmp_path, how):
     """Not even where the worker is killed with it, by the system, in code that never lets another thread run."""
     run = tiny.start_leaving(tmp_path, f"leaves[how={how}]")

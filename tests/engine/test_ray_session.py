@@ -44,6 +44,7 @@ def test_an_address_of_something_else_is_refused_in_one_line():
         session.Session(f"127.0.0.1:{server.getsockname()[1]}", "auto", 1)
 
 
+@pytest.mark.slow
 def test_a_ray_of_its_own_is_quiet_and_leaves_nothing(tmp_path):
     """Even if Ctrl-C reaches all of its processes: the running stage is finished first."""
     files = tempfile.mkdtemp(prefix="own-", dir="/tmp")

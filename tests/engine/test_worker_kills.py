@@ -66,8 +66,9 @@ def check(folder: Path, seed: int, attacks: int, *, parent: bool, workers: int =
     return time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_a_worker_that_is_killed(tmp_path):
-    """Its only worker; those of two are slow."""
+    """Its only worker."""
     check(tmp_path, 0, attacks=1, parent=False, workers=1)
 
 

@@ -109,7 +109,11 @@ def inline(tmp_path_factory) -> dict[str, Record]:
     return {record.defense: record for record in Store(folder / "store").records()}
 
 
-@pytest.fixture(params=[*[("built_in", name) for name in SEARCHING], ("foreign", SEARCHING[0])], ids="-".join)
+BESIDE = [("built_in", name) for name in SEARCHING]
+BESIDE += [pytest.param(("foreign", SEARCHING[0]), marks=pytest.mark.slow)]
+
+
+@pytest.fixture(params=BESIDE, ids="-".join)
 def searched(request) -> Record:
     """Beside a built-in data set, model and attack, and beside foreign ones."""
     records, name = request.param

@@ -129,6 +129,7 @@ def test_no_attack_changes_what_is_computed_after_it(tmp_path, undisturbed):
     assert len(check(run, tmp_path, undisturbed, ["none", "ft"])) == 4
 
 
+@pytest.mark.slow
 def test_no_file_changes_what_is_computed_beside_it(tmp_path, undisturbed, monkeypatch):
     """In the process that plans, it may do what it likes, when it is imported and when it is made."""
     monkeypatch.setenv("POLLUTES", f"import+construction {' '.join(OF_TORCH + OF_PLANS)}")
