@@ -22,6 +22,9 @@ _NAMED = 6  # attacks in one panel
 _LABEL = 56  # points: how wide a label is at most
 _PATH, _SPREAD = "#bdbdbd", "#8c8c8c"
 
+Changes = dict[str, tuple[Point, Point]]
+"""By attack, the points before and after a defense."""
+
 
 def acc_asr(block: Block) -> Figure | None:
     """ACC against ASR in per cent, a panel for each defense: hollow before it, filled after it, over the same seeds.
@@ -30,8 +33,9 @@ def acc_asr(block: Block) -> Figure | None:
     defense have both values. Defenses that only flag change neither and have no panel.
     """
     changing = [name for name in block.defenses if name not in block.detectors]
-    drawn = [name for name in changing if any(_change(block, attack, name) for attack in block.attacks)]
-    attacks = [attack for attack in block.attacks if any(_change(block, attack, name) for name in drawn)]
+    changes = {name: _changes(block, name) for name in changing}
+    drawn = [name for name in changing if changes[name]]
+    attacks = [attack for attack in block.attacks if any(attack in own for own in changes.values())]
     if not drawn:
         return None
     look = looks(attacks)
@@ -46,8 +50,7 @@ def acc_asr(block: Block) -> Figure | None:
     made = sheet(
         names.heading, [*map(names.defense, drawn)], across, high, keys=keys, left=30, right=6, under=11, below=28
     )
-    points = [point for attack in attacks for d in drawn for point in _change(block, attack, d)]
-    up = span([acc for _, acc in points], least=_LEAST_ACC)
+    up = span([acc for own in changes.values() for both in own.values() for _, acc in both], least=_LEAST_ACC)
     for place_, (axes, defense) in enumerate(zip(made.panels, drawn, strict=True)):
         axes.set(xlim=(-4, 104), ylim=(up.low, up.high), xticks=[0, 25, 50, 75, 100] if across < 4 else [0, 50, 100])
         axes.locator_params("y", nbins=5)
@@ -57,7 +60,7 @@ def acc_asr(block: Block) -> Figure | None:
             made.under(place_, "ASR (%)")
         if made.first(place_):
             made.beside(place_, "ACC (%)")
-        _panel(axes, block, defense, look, up, names)
+        _panel(axes, block, defense, changes[defense], look, up, names)
     return made.figure
 
 
@@ -67,15 +70,20 @@ def _point(cell: Cell) -> Point | None:
     return None if isnan(asr) or isnan(acc) else (asr, acc)
 
 
-def _change(block: Block, attack: str, defense: str) -> list[Point]:
-    """The points before and after a defense, over the seeds that it has; none where one of them is not defined."""
-    after = _point(block.cells[attack, defense])
-    asr, acc = (100 * block.undefended(attack, defense, metric) for metric in ("asr", "acc"))
-    return [(asr, acc), after] if after and not isnan(asr + acc) else []
+def _changes(block: Block, defense: str) -> Changes:
+    """By attack the points before and after a defense, over the seeds that it has, where both are defined."""
+    found = {}
+    for attack in block.attacks:
+        after = _point(block.cells[attack, defense])
+        asr, acc = (100 * block.undefended(attack, defense, metric) for metric in ("asr", "acc"))
+        if after and not isnan(asr + acc):
+            found[attack] = ((asr, acc), after)
+    return found
 
 
-def _panel(axes: Axes, block: Block, defense: str, look: dict[str, Look], up: Span, names: DisplayNames) -> None:
-    changes = {attack: change for attack in look if (change := _change(block, attack, defense))}
+def _panel(
+    axes: Axes, block: Block, defense: str, changes: Changes, look: dict[str, Look], up: Span, names: DisplayNames
+) -> None:
     after = {attack: end for attack, (_, end) in changes.items()}
     starts, ends = ([(x, up.held(y)) for x, y in own] for own in zip(*changes.values(), strict=True))
     lines(axes, zip(starts, ends, strict=True), _PATH, thick=0.6)

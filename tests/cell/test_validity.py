@@ -158,23 +158,6 @@ def known(target_acc: float = 0.9, **changed: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("changed", "doubt"),
-    [
-        ({"asr_before": 0.79996}, "ASR 79.996% is below 80.000%"),
-        ({"acc_before": 0.8996}, "ACC 89.96% is more than 5% below the benign 95.00%"),
-        ({"majority": 0.6, "acc_before": 0.6399}, "ACC 63.99% is below 64.00%: the largest class alone is 60.0%"),
-        ({"targets": "[0]", "class_acc_before": json.dumps([0.8496] + [0.99] * 9)},
-         "ACC on the target class 84.96% is more than 10% below the benign 95.00%"),
-    ],
-)  # fmt: skip
-def test_what_misses_a_bound_by_less_than_a_tenth_of_a_percent_is_told_with_more_decimals(changed, doubt):
-    benign = record("none", acc_before=0.95, class_acc_before=json.dumps([0.95] * 10))
-    controls = [] if "majority" in changed else [benign]
-    one = judged([record(**{"asr_before": 1.0, "acc_before": 0.95, **known(**changed)}), *controls])[0]
-    assert doubt in str(one.doubt)
-
-
-@pytest.mark.parametrize(
     ("base_rate", "asr", "valid"),
     [
         (0.0, 0.80, True), (0.0, 0.79, False),

@@ -63,3 +63,22 @@ def test_a_trigger_that_does_it_alone_is_named_when_that_is_seen(plan, verdicts)
     verdicts.learn(attacked, WORKS)
     [line] = verdicts.learn(plan.natural[0], {"asr_benign": 0.9})
     assert "the trigger alone does it" in line
+
+
+@pytest.mark.parametrize(
+    ("changed", "doubt"),
+    [
+        ({"asr_before": 0.79996, "base_rate": 0.0}, "ASR 79.996% is below 80.000%"),
+        ({"acc_before": 0.8996}, "ACC 89.96% is more than 5% below the benign 95.00%"),
+        ({"majority": 0.6, "acc_before": 0.6399}, "ACC 63.99% is below 64.00%: the largest class alone is 60.0%"),
+        ({"class_acc_before": json.dumps([0.8496] + [0.99] * 9)},
+         "ACC on the target class 84.96% is more than 10% below the benign 95.00%"),
+    ],
+)  # fmt: skip
+def test_what_misses_a_bound_by_less_than_a_tenth_of_a_percent_is_told_with_more_decimals(
+    plan, verdicts, changed, doubt
+):
+    benign, attacked = plan.victims
+    verdicts.learn(benign, BENIGN)
+    [line] = verdicts.learn(attacked, {**WORKS, **changed})
+    assert doubt in line

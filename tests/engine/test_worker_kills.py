@@ -67,14 +67,13 @@ def check(folder: Path, seed: int, attacks: int, *, parent: bool, workers: int =
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_without_a_worker_that_is_killed(tmp_path):
-    """Its only worker."""
+def test_a_run_goes_on_without_its_only_worker(tmp_path):
     check(tmp_path, 0, attacks=1, parent=False, workers=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(200, 225))
-def test_a_run_goes_on_without_a_worker_that_is_killed_slow(tmp_path, seed):
+def test_a_run_goes_on_without_a_worker_that_is_killed(tmp_path, seed):
     check(tmp_path, seed, attacks=1 + seed % 2, parent=False)
 
 

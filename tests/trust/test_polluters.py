@@ -117,7 +117,7 @@ def test_no_defense_changes_what_is_computed_after_it(tmp_path, undisturbed, way
     defenses += [cells("learns", ["dtype", "relu"]), cells("reveals", ["dtype", "store", "metric"])]
     run = bench_run(tmp_path, ["polluters.py"], defenses=",".join([*defenses, *BUILT_IN]))
     own = check(run, tmp_path, undisturbed)
-    assert len(ways) > 6
+    assert len(POLLUTIONS) > 48
     assert len(own) == len(ways) + 5
     assert sum(record.status == "done" for record in own) > len(own) * 0.7
 
