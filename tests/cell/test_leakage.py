@@ -28,9 +28,13 @@ DEFENSES = [
 FEWER = {  # steps of the slowest; bna and nc still flag some classes, so that what follows a detection runs too
     "anp": "anp[epochs=20,step=0.1]",
     "bna": "bna[steps=20,refine_steps=10,align_steps=10,rule=mad,threshold=1]",
+    "ft_sam": "ft_sam[epochs=4]",
+    "nad": "nad[epochs=4]",
     "nc": "nc[steps=20,refine_steps=20]",
+    "npd": "npd[epochs=2]",
     "sau": "sau[rounds=2]",
-    "tac": "tac[controls=1]",
+    "tac": "tac[controls=1,epochs=4]",
+    "tsbd": "tsbd[epochs=4,forget_epochs=4]",
 }
 SECRETS = (Attack, AttackContext, Secret, Splits, Workshop, Store, LoadedVictim, TriggeredSet)
 
