@@ -21,8 +21,20 @@ NAMES = [
     if entry.origin == "built-in" and not issubclass(REGISTRY.load("defense", entry.name), Oracle)
 ]
 ON_A_TRANSFORMER = {"none", "tac", "fire", "ft", "ft_sam", "sau", "i_bau", "nc", "strip"}  # that must work there
-FASTER = {"sau": {"rounds": 2}, "i_bau": {"rounds": 1}, "tac": {"controls": 1, "epochs": 3}}
-GENTLER = {"ft_sam": {"rho": 0.1, "learning_rate": 0.001}, "nad": {"learning_rate": 0.001}}  # so small a ViT needs it
+FASTER = {
+    "anp": {"epochs": 20},
+    "bna": {"steps": 20, "refine_steps": 10},
+    "i_bau": {"rounds": 1},
+    "nc": {"steps": 20, "refine_steps": 20},
+    "npd": {"epochs": 5},
+    "sau": {"rounds": 2},
+    "tac": {"controls": 1, "epochs": 3},
+    "tsbd": {"epochs": 8},
+}
+GENTLER = {  # so small a ViT needs it
+    "ft_sam": {"rho": 0.1, "learning_rate": 0.001, "epochs": 8},
+    "nad": {"learning_rate": 0.001, "epochs": 8},
+}
 PARAMETERS = FASTER | GENTLER
 
 
