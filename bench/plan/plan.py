@@ -1,21 +1,19 @@
 """From a request to its stages: victims, and the cells that share them."""
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import cast, get_args
 
-import torch
-
 from bench.errors import RequestError, shortened
 from bench.plan import evaluation, identity, recipes
 from bench.plan.blame import blaming
 from bench.plan.budget import Budget, budget_of, source_classes
 from bench.plan.chooser import Chooser, Chosen
+from bench.plan.declined import Declined
 from bench.plan.imported import imported_victims
 from bench.plan.profiles import PROFILES
 from bench.plan.registry import Registry
@@ -40,6 +38,7 @@ class Plan:
     registry: Registry = field(repr=False, compare=False)
     notes: tuple[str, ...] = ()  # lines that whoever asked should read
     _reasons: dict[tuple[int, ...], str | None] = field(default_factory=dict, repr=False, compare=False)
+    _asked: Declined = field(default_factory=Declined, repr=False, compare=False)
 
     @property
     def victims(self) -> list[VictimStage]:
@@ -84,7 +83,7 @@ class Plan:
         case = Case(cast(Dataset, plugins[0]), cast(Model, plugins[1]), *plugins[2:])
         involved = [(ref.kind, ref.name) for ref in cell.refs.values()]
         apart = partial(self.registry.apart, *involved)
-        return next((reason for plugin in plugins if (reason := _declined(plugin, case, apart))), None)
+        return next((reason for plugin in plugins if (reason := self._asked.reason(plugin, case, apart))), None)
 
 
 def make_plan(request: Request, registry: Registry, data: Path) -> Plan:
@@ -190,36 +189,6 @@ def _given(defense: Plugin) -> str:
         expected = ", ".join(get_args(Knowledge))
         raise RequestError(f"{_name(defense)}: knowledge={shortened(repr(knowledge))}: expected one of {expected}")
     return knowledge
-
-
-def _declined(part: Plugin, case: Case, apart: Callable[[], AbstractContextManager[None]]) -> str | None:
-    """Why a plugin declines a case, or None. ``apart``: a context for code of the plugins in it.
-
-    Where the model's own network cannot be built or run, nobody can say: the case is tried, and fails under its name.
-    """
-    if type(part).unsupported is Plugin.unsupported:
-        return None
-    try:
-        with blaming(_name(part), "unsupported"), apart():
-            reason = part.unsupported(case)
-    except RequestError:
-        with apart():
-            can_run = _can_run(case)
-        if can_run:
-            raise
-        return None
-    if reason is not None and not isinstance(reason, str):
-        raise RequestError(f"{_name(part)}: unsupported gave {shortened(repr(reason))}: expected a reason, or None")
-    return reason and shortened(" ".join(reason.split()), 1000)
-
-
-def _can_run(case: Case) -> bool:
-    try:
-        with torch.no_grad():
-            logits = case.network(case.example)
-        return isinstance(logits, torch.Tensor) and logits.shape == (1, case.dataset.spec.classes)
-    except Exception:  # whatever the model raises
-        return False
 
 
 def _name(plugin: Plugin) -> str:

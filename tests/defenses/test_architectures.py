@@ -112,7 +112,7 @@ def test_a_defense_works_or_says_why_not(name, trained):
     model = build(architecture).eval()
     model.load_state_dict(state)
     defense = REGISTRY.create("defense", name, PARAMETERS.get(name, {})).resolve(SPEC)
-    architectures = SimpleNamespace(build=lambda spec: build(architecture))
+    architectures = SimpleNamespace(kind=architecture, build=lambda spec: build(architecture))
     reason = defense.unsupported(Case(SimpleNamespace(spec=SPEC), architectures, NoAttack(), defense))
     if reason is not None:
         assert architecture == "transformer", reason

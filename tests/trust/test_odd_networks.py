@@ -171,7 +171,8 @@ def data(count: int, seed: int) -> LabelledImages:
 def test_a_defense_works_on_an_odd_network_or_says_why_not(name, kind):
     plugin = REGISTRY.load("defense", name)
     defense = REGISTRY.create("defense", name, dict.fromkeys(QUICK & {*plugin.model_fields}, 1)).resolve(SPEC)
-    case = Case(SimpleNamespace(spec=SPEC), SimpleNamespace(build=lambda spec: build(kind)), NoAttack(), defense)
+    models = SimpleNamespace(kind=kind, build=lambda spec: build(kind))  # its repr tells it from the models of others
+    case = Case(SimpleNamespace(spec=SPEC), models, NoAttack(), defense)
     reason = defense.unsupported(case)
     if reason is not None:
         assert len(reason) > 20, "a reason in words"
