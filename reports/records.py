@@ -126,7 +126,7 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     for name in ("oracle", "detects_only"):
         out[name] = [bool(value == True) for value in _column(out, name)]  # noqa: E712
     out["column"] = _headings(out)
-    return out
+    return out.copy()  # in one piece: it is made of a hundred columns, and what is taken from it would be, too
 
 
 def natural(label: str) -> list[tuple[int, float, str]]:
