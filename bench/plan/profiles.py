@@ -117,7 +117,7 @@ PROFILES = {
             "anp": {"epochs": 50},
             "npd": {"epochs": 50, "attack_steps": 3},
             "strip": {"overlays": 32},
-            "bna": {"stretch": 1.5},
+            "bna": {"stretch": 3.0},
             "tac": SHIFT_TUNING_OF_FEW | IDENTIFICATION_OF_FEW,
             "true_tac": SHIFT_TUNING_OF_FEW,
         },
