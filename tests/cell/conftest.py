@@ -8,7 +8,6 @@ import bench
 from bench.store.store import Store
 
 DIGITS = {"datasets": "digits[train_size=300]", "models": "resnet18[width=4]", "reference": 40, "suspects": 20}
-DIGITS |= {"recipes": "quick[epochs=5]"}
 SELECTED = {"attacks": "none,badnets", "defenses": "none,fine_pruning,fire"}
 
 
