@@ -4,10 +4,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from bench.errors import Damaged, RequestError, one_line, shortened
+from bench.plugin.base import Plugin
 from bench.records.texts import LONGEST
 
 Undoing = Callable[[str], AbstractContextManager[None]]
 """Gives a context in which code of the plugin that is named may run: what it changes in the process is put back."""
+
+
+def named(plugin: Plugin | type[Plugin]) -> str:
+    """What a line calls a plugin, such as "attack 'x'"."""
+    return f"{plugin.kind} {plugin.name!r}"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.errors import RequestError, shortened
 from bench.plan import identity
+from bench.plan.blame import named
 from bench.plan.labels import label
 from bench.plan.parameter_check import check_parameters
 from bench.plan.profiles import Profile
@@ -71,9 +72,7 @@ class Chooser:
                 plugin = getattr(choice.plugin, method)(what)
             if not isinstance(plugin, type(choice.plugin)):
                 given = shortened(repr(plugin))
-                raise RequestError(
-                    f"{choice.plugin.kind} {choice.plugin.name!r}: {method} gave {given}: expected a plugin"
-                )
+                raise RequestError(f"{named(choice.plugin)}: {method} gave {given}: expected a plugin")
             check_parameters(plugin)
             fitted.append(Chosen(plugin, self._ref(plugin, choice.ref.label)))
         return fitted

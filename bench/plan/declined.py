@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from bench.errors import RequestError, shortened
-from bench.plan.blame import blaming
+from bench.plan.blame import blaming, named
 from bench.plugin.base import Case, Plugin
 
 
@@ -54,9 +54,8 @@ def _asked(part: Plugin, case: Case, apart: Callable[[], AbstractContextManager[
 
     Where the model's own network cannot be built or run, nobody can say: the case is tried, and fails under its name.
     """
-    name = f"{part.kind} {part.name!r}"
     try:
-        with blaming(name, "unsupported"), apart():
+        with blaming(named(part), "unsupported"), apart():
             reason = part.unsupported(case)
     except RequestError:
         with apart():
@@ -65,7 +64,7 @@ def _asked(part: Plugin, case: Case, apart: Callable[[], AbstractContextManager[
             raise
         return None
     if reason is not None and not isinstance(reason, str):
-        raise RequestError(f"{name}: unsupported gave {shortened(repr(reason))}: expected a reason, or None")
+        raise RequestError(f"{named(part)}: unsupported gave {shortened(repr(reason))}: expected a reason, or None")
     return reason and shortened(" ".join(reason.split()), 1000)
 
 

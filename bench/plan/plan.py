@@ -10,7 +10,7 @@ from typing import cast, get_args
 
 from bench.errors import RequestError, shortened
 from bench.plan import evaluation, identity, recipes
-from bench.plan.blame import blaming
+from bench.plan.blame import blaming, named
 from bench.plan.budget import Budget, budget_of, source_classes
 from bench.plan.chooser import Chooser, Chosen
 from bench.plan.declined import Declined
@@ -65,7 +65,7 @@ class Plan:
             source = cast(Dataset, self.plugin(ref))
             with self.registry.asking(source.kind, source.name, "summary"):
                 summary = source.summary(data)
-            with blaming(_name(source), "summary"):
+            with blaming(named(source), "summary"):
                 lines[ref.label] = shortened(" ".join(summary.split()), 1000)
         return lines
 
@@ -162,11 +162,11 @@ def _images_of(source: Dataset, data: Path, evaluate: str, registry: Registry) -
     if not isinstance(spec, ImageSpec) or not all(
         type(size) is int and size > 0 for size in (*spec.shape, spec.classes)
     ):
-        raise RequestError(f"{_name(source)}: spec={shortened(repr(spec))}: expected an ImageSpec of positive sizes")
+        raise RequestError(f"{named(source)}: spec={shortened(repr(spec))}: expected an ImageSpec of positive sizes")
     with registry.asking(source.kind, source.name, "reading its training images"):
         available = (source if evaluate == "test" else evaluation.whole(source)).training_images(data)
     if type(available) is not int or available < 1:
-        raise RequestError(f"{_name(source)}: {shortened(repr(available))} training images: expected 1 or more")
+        raise RequestError(f"{named(source)}: {shortened(repr(available))} training images: expected 1 or more")
     return spec, available if evaluate == "test" else evaluation.left_to_train(source, available)
 
 
@@ -187,12 +187,8 @@ def _given(defense: Plugin) -> str:
     knowledge = cast(Defense, defense).knowledge
     if knowledge not in get_args(Knowledge):
         expected = ", ".join(get_args(Knowledge))
-        raise RequestError(f"{_name(defense)}: knowledge={shortened(repr(knowledge))}: expected one of {expected}")
+        raise RequestError(f"{named(defense)}: knowledge={shortened(repr(knowledge))}: expected one of {expected}")
     return knowledge
-
-
-def _name(plugin: Plugin) -> str:
-    return f"{plugin.kind} {plugin.name!r}"
 
 
 def _wants_pairs(plugin: Plugin, registry: Registry) -> bool:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import RequestError, one_line, shortened
+from bench.plan.blame import named
 from bench.plan.parameter_check import check_parameters, split_values
 from bench.plan.profiles import PUBLISHED
 from bench.plan.selection import is_preset_name
@@ -48,7 +49,7 @@ def problem_of(plugin: "type[Plugin]") -> str | None:
 def unknown_preset(plugin: "type[Plugin]", name: str, presets: Mapping[str, Preset]) -> RequestError:
     """The error for a word in brackets that is none of a plugin's ``presets``."""
     fields, given = plugin.model_fields, _shown(name)
-    start = f"{plugin.kind} {plugin.name!r}"
+    start = named(plugin)
     if name in fields:
         values = bound(plugin.model_json_schema()["properties"][name])
         return RequestError(f"{start}: {given} is a parameter and has no value here; expected {name}=value: {values}")
@@ -81,7 +82,7 @@ def _problem(plugin: "type[Plugin]", name: Any, values: Any) -> str | None:
         wrong = [detail for detail in error.errors() if detail["type"] != "missing"]  # those are for the request
         return explained_detail(wrong[0], fields) if wrong else None
     except RequestError as error:
-        return str(error).removeprefix(f"{plugin.kind} {plugin.name!r}: ")
+        return str(error).removeprefix(f"{named(plugin)}: ")
     return None
 
 

@@ -31,7 +31,7 @@ FASTER = {
     "tac": {"controls": 1, "epochs": 3},
     "tsbd": {"epochs": 8},
 }
-GENTLER = {  # so small a ViT needs it
+GENTLER = {  # so small a ViT needs small steps, and not the usual 20 epochs of them
     "ft_sam": {"rho": 0.1, "learning_rate": 0.001, "epochs": 8},
     "nad": {"learning_rate": 0.001, "epochs": 8},
 }

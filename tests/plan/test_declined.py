@@ -21,7 +21,7 @@ LOOKS = {
     "network": lambda case: f"{type(case.network).__name__} on {tuple(case.example.shape)}",
     "model": lambda case: f"width {case.model.width}",
     "nothing": lambda case: None,
-    "attack": lambda case: f"attack {ATTACKS.index(case.attack)} {id(case.attack)}",
+    "attack": lambda case: f"attack {id(case.attack)}",
     "defense": lambda case: f"defense {id(case.defense)}",
     "whole": lambda case: f"attack {id(vars(case)['attack'])}",
     "in words": lambda case: repr(case).partition("(")[2],
