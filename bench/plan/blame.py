@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 from bench.errors import Damaged, RequestError, one_line, shortened
-from bench.plugin.base import Plugin
 from bench.records.texts import LONGEST
+
+if TYPE_CHECKING:
+    from bench.plugin.base import Plugin  # it loads torch, and the command line's help does without
 
 Undoing = Callable[[str], AbstractContextManager[None]]
 """Gives a context in which code of the plugin that is named may run: what it changes in the process is put back."""
 
 
-def named(plugin: Plugin | type[Plugin]) -> str:
+def named(plugin: "Plugin | type[Plugin]") -> str:
     """What a line calls a plugin, such as "attack 'x'"."""
     return f"{plugin.kind} {plugin.name!r}"
 
