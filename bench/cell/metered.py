@@ -1,6 +1,8 @@
 """A guard whose answers are timed, now and then beside those of the bare network."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -23,7 +25,7 @@ class MeteredGuard:
         self._added: list[float] = []  # milliseconds an image, of each comparison
 
     def __call__(self, images: Tensor) -> Prediction:
-        with Meter(self._device) as meter:
+        with _no_trials(), Meter(self._device) as meter:
             prediction = self._guard(images)
         self.seconds += meter.seconds
         self.peak_mb = max(self.peak_mb, meter.peak_mb)
@@ -34,7 +36,7 @@ class MeteredGuard:
         if self._bare is None:
             return self(images)
         if not self._added:
-            self._bare(images)  # what only the first time costs
+            self._bare_seconds(images)  # what only the first time costs
         bare_first, before = len(self._added) % 2 == 0, self.seconds
         bare = self._bare_seconds(images) if bare_first else 0.0
         prediction = self(images)
@@ -60,6 +62,21 @@ class MeteredGuard:
 
     def _bare_seconds(self, images: Tensor) -> float:
         assert self._bare is not None
-        with Meter(self._device) as meter:
+        with _no_trials(), Meter(self._device) as meter:
             self._bare(images)
         return meter.seconds
+
+
+@contextmanager
+def _no_trials() -> Iterator[None]:
+    """While open, cuDNN takes the convolutions that its rules name, in place of trying all of them on the GPU.
+
+    It tries for every size of batch anew. That pays in training, not for a guard that asks a network about those of its
+    images that it suspects: nearly each batch has another number of them.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

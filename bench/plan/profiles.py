@@ -62,7 +62,7 @@ OWN: dict[str, dict[str, Any]] = {
 FEWER_EPOCHS: dict[str, dict[str, Any]] = {
     "ft": {"epochs": 20, "learning_rate": 0.1},
     "fine_pruning": {"epochs": 20, "learning_rate": 0.1},
-    "ft_sam": {"epochs": 20},
+    "ft_sam": {"epochs": 20, "learning_rate": 0.03},
     "nad": {"epochs": 20},
     "nc": {"epochs": 20},
 }

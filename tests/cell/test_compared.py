@@ -104,3 +104,25 @@ def test_the_bare_network_is_timed_in_a_few_calls_that_are_spread_over_all(image
         assert not asked[0]  # the first call is the slowest
         quarters = [part.sum() for part in torch.tensor(asked[1:]).tensor_split(min(4, sum(asked)))]
         assert min(quarters) >= 1
+
+
+def test_no_convolutions_are_tried_out_while_a_guard_answers(monkeypatch):
+    """On a GPU they would be tried anew for every number of images that a guard passes on."""
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)  # as training has it
+    seen: list[bool] = []
+
+    def asked(images: torch.Tensor) -> Prediction:
+        seen.append(torch.backends.cudnn.benchmark)
+        return Prediction(torch.zeros(len(images), 2))
+
+    guard = MeteredGuard(asked, CPU, asked)
+    for answer in (guard, guard.compared, guard.compared):
+        answer(torch.zeros(3, 1, 2, 2))
+    assert seen == [False] * len(seen)
+    assert len(seen) == 6  # one answer, the bare network's first time, and two comparisons
+    assert torch.backends.cudnn.benchmark
+
+    guard = MeteredGuard(lambda images: 1 / 0, CPU)
+    with pytest.raises(ZeroDivisionError):
+        guard(torch.zeros(3, 1, 2, 2))
+    assert torch.backends.cudnn.benchmark
