@@ -1,6 +1,7 @@
 """The stages that published records are of, and how long each took: a run to play again."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,10 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
 def recorded(name: str) -> tuple[SimpleNamespace, dict[str, float]]:
-    """The victims and the cells of the records of ``docs/results/NAME``, and the seconds of each by its key."""
+    """The victims and the cells of the records of ``docs/results/NAME``, and the seconds of each by its key.
+
+    Of the device that made most of them: what several devices made, one after another, was no run.
+    """
     refs: dict[tuple[str, ...], Ref] = {}
     victims: dict[str, VictimStage] = {}
     cells, seconds = [], {}
@@ -20,7 +24,7 @@ def recorded(name: str) -> tuple[SimpleNamespace, dict[str, float]]:
         own = tuple(getattr(record, f"{kind}{end}") for end in ("", "_params", "_label"))
         return refs.setdefault((kind, *own), Ref(kind, own[0], "1", json.loads(own[1]), own[2]))
 
-    for record in read_records(RESULTS / name / "records.jsonl")[0]:
+    for record in _of_one_device(read_records(RESULTS / name / "records.jsonl")[0]):
         if record.status == "done":
             made = [ref(kind, record) for kind in ("dataset", "model", "attack")]
             victim = VictimStage(*made, record.profile, record.recipe, record.seed)
@@ -29,3 +33,10 @@ def recorded(name: str) -> tuple[SimpleNamespace, dict[str, float]]:
             cells.append(cell)
             seconds |= {victim.key: record.train_seconds, cell.key: record.defense_seconds + record.inference_seconds}
     return SimpleNamespace(victims=list(victims.values()), cells=cells, natural=[]), seconds
+
+
+def _of_one_device(records: list[Record]) -> list[Record]:
+    """Those of the commonest device, without the cells of victims whose first cell, without a defense, is of another."""
+    (most, _), *_ = Counter(record.device for record in records).most_common(1)
+    elsewhere = {record.victim_key for record in records if record.defense == "none" and record.device != most}
+    return [record for record in records if record.device == most and record.victim_key not in elsewhere]
