@@ -36,7 +36,7 @@ def recorded(name: str) -> tuple[SimpleNamespace, dict[str, float]]:
 
 
 def _of_one_device(records: list[Record]) -> list[Record]:
-    """Those of the commonest device, without the cells of victims whose first cell, without a defense, is of another."""
+    """Those of the commonest device, without those of victims whose cell without a defense is of another."""
     (most, _), *_ = Counter(record.device for record in records).most_common(1)
     elsewhere = {record.victim_key for record in records if record.defense == "none" and record.device != most}
     return [record for record in records if record.device == most and record.victim_key not in elsewhere]
