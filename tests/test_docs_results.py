@@ -27,7 +27,7 @@ def command_on_the_page(name: str) -> str:
     """How the page of a folder, or the page of several, which says NAME, renders the tables again."""
     folder = RESULTS / name
     page, said = (folder, name) if (folder / "README.md").exists() else (folder.parent, f"{folder.parent.name}/NAME")
-    [command] = re.findall(rf"`bench (report docs/results/{said}[^`]*)`", (page / "README.md").read_text())
+    [command] = re.findall(rf"`bench (report docs/results/{said}/records.jsonl[^`]*)`", (page / "README.md").read_text())
     return str(command.replace("NAME", folder.name))
 
 
