@@ -12,7 +12,8 @@ from bench.reports.figures.placing import Label, place
 from bench.reports.figures.sheet import sheet
 from bench.reports.figures.spans import Span, span
 from bench.reports.figures.style import LEAST, SOFT, looks
-from bench.reports.names.titles import DisplayNames, display_names
+from bench.reports.names.shortened import figure_names
+from bench.reports.names.titles import DisplayNames
 
 _INVISIBLE = 1e-3  # percentage points; a smaller spread is not drawn
 _LEAST_ACC = 2.0  # per cent that the axis spans: a difference of a tenth of a point must not look like a collapse
@@ -40,7 +41,7 @@ def acc_asr(block: Block) -> Figure | None:
         return None
     look = looks(attacks)
     across = {1: 1, 2: 2, 4: 2}.get(len(drawn), 3 if len(drawn) <= 9 else 4 if len(drawn) <= 12 else 5)
-    names = display_names(block)
+    names = figure_names(block)
     keys = [key(names.attack(block.marked(attack)), *own) for attack, own in look.items()]
     many = len(attacks) > _MANY
     hollow = key("before (hollow)", SOFT, "o", hollow=True)

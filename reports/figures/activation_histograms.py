@@ -11,7 +11,8 @@ from bench.reports.figures.letters import folded
 from bench.reports.figures.marks import key, ruled
 from bench.reports.figures.sheet import sheet
 from bench.reports.figures.style import COLOURS, LEAST
-from bench.reports.names.titles import DisplayNames, display_names
+from bench.reports.names.shortened import figure_names
+from bench.reports.names.titles import DisplayNames
 
 _KINDS = {"clean": COLOURS[0], "triggered": COLOURS[1], "aligned": COLOURS[2]}
 _NAMES = ["clean images", "with the estimated trigger", "the same, after the alignment"]
@@ -28,7 +29,7 @@ def activation_histograms(block: Block) -> Figure | None:
     Of more than 24 channels, the first of some cells, so chosen that each attack and defense comes up as often as any
     other; the title says how many there are. None where no defense noted activations.
     """
-    names = display_names(block)
+    names = figure_names(block)
     cells = {
         (row, column): own
         for row, attack in enumerate(block.attacks)

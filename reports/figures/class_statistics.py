@@ -12,7 +12,7 @@ from bench.reports.figures.marks import arrow, key, ruled
 from bench.reports.figures.sheet import sheet
 from bench.reports.figures.spans import Span, span
 from bench.reports.figures.style import LEAST, PLAIN, SMALL, SOFT, TARGET
-from bench.reports.names.titles import display_names
+from bench.reports.names.shortened import figure_names
 
 _MOST = 12  # panels, one an attack and defense; with more, the attacks of a defense share one
 _MOST_ACROSS, _HIGH, _BESIDE = 4, 96, 38  # the panels' height, and what is beside each, in points
@@ -38,7 +38,7 @@ def class_statistics(block: Block) -> Figure | None:
     defenses = [name for name in block.defenses if any(key[1] == name for key in noted)]
     if len(attacks) * len(defenses) > _MOST or len(defenses) > _MOST_ACROSS:
         return class_strips(block, noted, attacks, defenses)
-    shown = display_names(block)
+    shown = figure_names(block)
     names = [
         f"{shown.attack(block.marked(attack))} · {shown.defense(defense)}" for attack in attacks for defense in defenses
     ]

@@ -14,7 +14,7 @@ from bench.reports.figures.marks import Point, arrow, key, lines, marks, ruled
 from bench.reports.figures.sheet import sheet
 from bench.reports.figures.spans import Span, span
 from bench.reports.figures.style import GRID, LEAST, PLAIN, SMALL, TARGET
-from bench.reports.names.titles import display_names
+from bench.reports.names.shortened import figure_names
 
 Noted = tuple[ClassStatistic, set[int]]
 """What one cell noted with one seed, and the true target classes."""
@@ -43,7 +43,7 @@ def class_strips(
 ) -> Figure:
     """The statistics of all cells. A value far from all others stands at the end of the axis, with its number."""
     strips = {cell: _strip(own) for cell, own in noted.items()}
-    shown = display_names(block)
+    shown = figure_names(block)
     names = [folded(shown.attack(block.marked(attack)), _LABEL, SMALL, most=1) for attack in attacks]
     left = max(width(name, SMALL) for name in names) + 8
     keys = [

@@ -10,7 +10,8 @@ from bench.reports.figures.letters import folded, width
 from bench.reports.figures.marks import root
 from bench.reports.figures.sheet import sheet
 from bench.reports.figures.style import COLOURS, SMALL
-from bench.reports.names.titles import DisplayNames, display_names
+from bench.reports.names.shortened import figure_names
+from bench.reports.names.titles import DisplayNames
 from bench.reports.uncertainty.ranks import Ranking, nemenyi, ranking, tested
 from bench.reports.uncertainty.ranks import critical_difference as nemenyi_difference
 
@@ -28,7 +29,7 @@ def critical_difference(block: Block) -> Figure | None:
     Above each stands what Friedman's test says, and a bar as long as Nemenyi's critical difference. Demšar, JMLR 7
     (2006).
     """
-    shown = display_names(block)
+    shown = figure_names(block)
     found = [(group.heading, one) for group in block.groups if (one := ranking(block, group)) and one.testable]
     if not found:
         return None

@@ -9,7 +9,7 @@ from bench.reports.blocks import AVERAGE, Block
 from bench.reports.figures.letters import folded, width
 from bench.reports.figures.style import LEAST, SMALL, TEXT
 from bench.reports.format import percent, tally, word
-from bench.reports.names.titles import display_names
+from bench.reports.names.shortened import figure_names
 from bench.reports.rows import CellText
 
 LINE, GAP = 1.25, 5  # of the letters' size; before the average
@@ -71,7 +71,7 @@ def grid(block: Block, wide: float) -> Grid | None:
     attacks = [attack for attack in block.row_names if any(not isnan(fields[attack, d].value) for d in block.defenses)]
     if not attacks:
         return None
-    own = display_names(block)
+    own = figure_names(block)
     names = {name: folded(own.defense(name), _LABEL, SMALL) for name in block.defenses}
     label = max(width(name, SMALL) for name in names.values()) + 6
     room = (wide - label - GAP) / len(attacks)

@@ -16,7 +16,8 @@ from bench.reports.figures.spans import Span, span
 from bench.reports.figures.style import LEAST, SOFT, looks
 from bench.reports.format import NO_DEFENSE
 from bench.reports.knowledge import Group
-from bench.reports.names.titles import DisplayNames, display_names
+from bench.reports.names.shortened import figure_names
+from bench.reports.names.titles import DisplayNames
 
 _LEAST_FALL, _LEAST_ASR = 2.0, 10.0  # per cent: what an axis spans at least
 _FEW, _LOW, _HIGH = 6, 200, 290  # points: how high the panel is with few defenses and with more
@@ -36,7 +37,7 @@ def overview(block: Block) -> Figure | None:
     means of which a part is missing are small. Bars are 95 % intervals, left out where they would hide the marks. None
     where there are no means. Defenses that only flag change neither and have no mark.
     """
-    names = display_names(block)
+    names = figure_names(block)
     means = {name: own for name in block.defenses if name not in block.detectors and (own := mean(block, name))}
     before = undefended(block)
     if not means or isnan(before):

@@ -18,6 +18,7 @@ _EDGE = 4  # points around the figure
 _MARK = 20  # points of a legend's mark and the gap after it
 _NUMBERS = 12  # points from an axis to what it is, past its ticks and their numbers
 _BETWEEN = 12  # points between the columns of a legend
+_LINES = 6  # of a panel's name at most
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def sheet(
     across = max(1, min(across, len(names)))
     down = ceil(len(names) / across)
     own = (wide - left - right - 2 * _EDGE - apart * (across - 1)) / across
-    heads = [folded(name, own, TEXT) for name in names]
+    heads = [folded(name, own, TEXT, most=_LINES) for name in names]
     above = [
         max(TEXT * _LINE * (name.count("\n") + 1) + 4 if name else 4 for name in heads[row * across :][:across])
         for row in range(down)

@@ -14,7 +14,7 @@ from bench.reports.figures.marks import bare, key, lines, ruled
 from bench.reports.figures.sheet import Sheet, sheet
 from bench.reports.figures.spans import span
 from bench.reports.figures.style import LEAST, TARGET, looks
-from bench.reports.names.titles import display_names
+from bench.reports.names.shortened import figure_names
 
 _MOST = 7  # defenses in one panel; of more, each has its own
 _LEAST_RA = 10.0  # per cent that an axis spans
@@ -40,7 +40,7 @@ def stream_curves(block: Block) -> Figure | None:
         return None
     attacks = [attack for attack in block.attacks if any(cell[0] == attack for cell in curves)]
     defenses = [name for name in block.defenses if any(cell[1] == name for cell in curves)]
-    few, shown = len(defenses) <= _MOST, display_names(block)
+    few, shown = len(defenses) <= _MOST, figure_names(block)
     look = looks(defenses)
     if few:
         keys = [

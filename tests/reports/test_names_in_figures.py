@@ -16,6 +16,7 @@ from bench.reports.blocks import blocks
 from bench.reports.chosen import Shown, shown
 from bench.reports.drawn import draw
 from bench.reports.figures.style import styled
+from bench.reports.names.shortened import figure_names
 from bench.reports.names.titles import display_names
 
 
@@ -61,3 +62,45 @@ def test_sweeps_and_triggers_are_named_alike() -> None:
     assert b"WaNet" in written["figures/gallery.svg"]
     assert b"wanet" not in written["figures/gallery.svg"]
     assert display_names(block).attack("wanet") == "WaNet"
+
+
+@pytest.mark.parametrize("parameters", [1, 7])
+def test_panels_of_variants_that_differ_in_their_last_parameter_are_told_apart(parameters: int) -> None:
+    frame = large(2, 1)
+    frame = frame[frame["defense"] != "none"]
+    same = ",".join(f"parameter_{n}={n / 8}" for n in range(parameters - 1))
+    label = frame["defense"] + f"[{same}{',' * bool(same)}"
+    variants = [
+        frame.assign(defense_label=label + f"last={n}]", defense_params=f'{{"last": {n}}}', key=frame["key"] + f"v{n}")
+        for n in range(2)
+    ]
+    made = [
+        one
+        for one in figures(pd.concat(variants), shown())
+        if sum(bool(axes.get_title("left")) for axes in one.axes) > 1
+    ]
+    assert len(made) >= 2
+    for one in made:
+        names = [axes.get_title("left") for axes in one.axes]
+        assert not any(name.endswith("…") for name in names)
+        assert len(set(names)) == len(names)
+        assert parameters == 1 or all(part in texts([one]).replace(", ", ",") for part in same.split(","))
+
+
+def test_presets_lone_variants_and_short_names_keep_what_they_have() -> None:
+    frame = large(8, 2)
+    long = "sixteen_letters_=1,sixteen_letters2=2"
+    labels = [f"tac[paper,{long},y={n}]" for n in (1, 2)], [f"tac[{long}]", "tac[paper]"], ["tac[y=1]", "tac[y=1,z=2]"]
+    for own, shorter in zip(labels, (["TAC (paper,y=1)", "TAC (paper,y=2)"], None, None), strict=True):
+        for some in (own, own[:1]):
+            variants = [
+                frame[frame["defense"] == "tac"].assign(defense_label=label, defense_params=f'{{"y": {n}}}', key=label)
+                for n, label in enumerate(some)
+            ]
+            [block] = blocks(pd.concat([frame[frame["defense"] == "none"], *variants]))
+            short, whole = figure_names(block), display_names(block)
+            assert len(short.defenses) == 1 + len(some)
+            if shorter and len(some) == 2:
+                assert [short.defense(label) for label in some] == shorter
+            else:
+                assert short == whole

@@ -1,0 +1,60 @@
+"""Names for figures: long names of variants of one plugin, without the parameters that all of them share."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import groupby
+
+from bench.reports.blocks import Block
+from bench.reports.names.titles import DisplayNames, display_names
+
+_LONG = 40  # characters of a name from which on a figure has no room for it
+_COMMA = re.compile(r",(?![^\[]*\])")  # outside of a value's own brackets
+
+
+def figure_names(block: Block) -> DisplayNames:
+    """The display names of a block; its heading says what every variant of a plugin with long names shares.
+
+    So variants that differ in the last of many parameters are told apart where their whole names would be cut off. A
+    preset, such as ``paper``, is never left out, nor is anything of a plugin that has one variant alone.
+    """
+    names = display_names(block)
+    attacks, of_attacks = _shortened(names.attacks)
+    defenses, of_defenses = _shortened(names.defenses)
+    heading = " · ".join([names.heading, *of_attacks, *of_defenses])
+    return replace(names, attacks=attacks, defenses=defenses, heading=heading)
+
+
+def _shortened(names: Mapping[str, str]) -> tuple[Mapping[str, str], list[str]]:
+    """Names by label without what a plugin's variants share, and a line for each plugin that says it."""
+    short, told = dict(names), list[str]()
+    for _, group in groupby(sorted(names, key=_plugin), key=_plugin):
+        labels = list(group)
+        if len(labels) < 2 or max(len(names[label]) for label in labels) <= _LONG:
+            continue
+        shared = [part for part in _parameters(labels[0]) if all(part in _parameters(label) for label in labels)]
+        fewer = {label: _without(names[label], label, shared) for label in labels}
+        if shared and len(set(fewer.values())) == len(labels) and all(fewer[one] != names[one] for one in labels):
+            short |= fewer
+            title = re.split(r" ?[\[(]", names[labels[0]], maxsplit=1)[0]
+            told.append(f"{title} with {', '.join(shared)}")
+    return short, told
+
+
+def _plugin(label: str) -> str:
+    return re.split(r"[\[ ]", label, maxsplit=1)[0]
+
+
+def _parameters(label: str) -> list[str]:
+    """The parameters of a label, each with its value: no preset."""
+    found = re.search(r"\[(.*)\]", label)
+    return [part for part in _COMMA.split(found[1]) if "=" in part] if found else []
+
+
+def _without(name: str, label: str, shared: list[str]) -> str:
+    """A display name of ``label`` without the ``shared`` parameters, and without brackets around none."""
+    found = re.search(r"\[(.*)\]", label)
+    if not found or found[1] not in name:
+        return name  # it was chosen
+    left = ",".join(part for part in _COMMA.split(found[1]) if part not in shared)
+    return re.sub(r" ?(\(\)|\[\])", "", name.replace(found[1], left, 1))
