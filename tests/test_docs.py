@@ -95,3 +95,17 @@ def test_the_helpers_of_the_tests_that_are_listed_exist() -> None:
     named = [name for row in HELPERS.findall(text) for name in re.findall(r"`(\w+\.py)`", row)]
     assert len(named) > 10
     assert [name for name in named if not (ROOT / "tests" / name).exists()] == []
+
+
+def test_every_table_has_its_head_and_rows_of_as_many_cells() -> None:
+    """A blank line within a table ends it on the page, and the rows after it are shown as text."""
+    wrong, tables = [], 0
+    for page in PAGES:
+        for table in re.findall(r"(?:^\|.*\n?)+", prose(page), re.M):
+            rows = [re.findall(r"(?<!\\)\|", row) for row in table.splitlines()]
+            tables += 1
+            if not re.fullmatch(r"\|[\s:|-]+\|", table.splitlines()[min(1, len(rows) - 1)]):
+                wrong.append((page.name, table[:40]))
+            wrong += [(page.name, table[:40]) for row in rows if len(row) != len(rows[0])]
+    assert wrong == []
+    assert tables > 100
