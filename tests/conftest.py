@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from real_data import root_of
 
 from bench.plugin.values import AttackContext, Context, ImageSpec, LabelledImages
@@ -15,6 +16,9 @@ torch.set_num_threads(1)  # as workers do: on a busy machine more threads wait f
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # of a suite in the background: its children would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("no deadline", deadline=None)  # on a busy machine any single example may take seconds
+settings.load_profile("no deadline")
 
 SPEC = ImageSpec(3, 16, 16, classes=5, mean=(0.5,) * 3, std=(0.25,) * 3)
 

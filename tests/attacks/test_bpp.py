@@ -40,7 +40,7 @@ def test_without_dithering_the_trigger_equals_rounding(images, attack_context):
     assert_equals_reference(BPP(levels=4, dithering=False), round_to_four_levels, images, attack_context)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(2, 256), st.integers(0, 1000))
 def test_dithering_in_diagonals_equals_dithering_pixel_by_pixel_at_any_size(height, width, levels, seed):
     pixels = torch.randint(0, 256, (2, 2, height, width), generator=torch.Generator().manual_seed(seed)) / 255

@@ -166,7 +166,7 @@ def test_the_same_seed_gives_the_same_poison_and_trigger_and_another_seed_does_n
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(classes=st.integers(2, 50), data=st.data())
 def test_all_to_one_assigns_every_class_to_the_target(name, classes, data):
     labels = torch.tensor(data.draw(st.lists(st.integers(0, classes - 1), min_size=1)))
@@ -176,7 +176,7 @@ def test_all_to_one_assigns_every_class_to_the_target(name, classes, data):
 
 
 @pytest.mark.parametrize("name", with_map("all-to-all"))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(classes=st.integers(2, 50), data=st.data())
 def test_all_to_all_assigns_every_class_to_the_next(name, classes, data):
     labels = torch.tensor(data.draw(st.lists(st.integers(0, classes - 1), min_size=1)))

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import tiny
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -77,7 +77,6 @@ def test_wrong_targets_are_refused_in_one_line(spec):
         BadNets(label_map="several", targets=(1, 7)).resolve(spec)
 
 
-@settings(deadline=None)
 @given(st.integers(2, 4), st.integers(10, 80), st.integers(0, 99))
 def test_images_are_assigned_in_equal_shares_and_follow_the_label_map_of_their_trigger(count, images, seed):
     attack = BadNets(label_map="several", targets=tuple(range(count))).resolve(ImageSpec(1, 8, 8, 5, (0.5,), (0.5,)))

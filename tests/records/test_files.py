@@ -77,7 +77,7 @@ def test_a_damaged_line_is_named_with_its_file_and_number(lines: Path, line: str
     assert len(message) < 600 + len(str(lines))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(content=st.binary(max_size=200), suffix=st.sampled_from([".jsonl", ".parquet", ".csv"]))
 def test_whatever_a_file_holds_is_records_or_one_line(
     content: bytes, suffix: str, tmp_path_factory: pytest.TempPathFactory

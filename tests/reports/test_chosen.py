@@ -122,7 +122,7 @@ def test_the_undefended_network_keeps_its_place_under_any_name() -> None:
     assert block.row_names[-1] == "Average"
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.dictionaries(st.sampled_from(["a", "b", "blend"]), st.text(max_size=20), max_size=3))
 def test_no_display_name_puts_two_things_into_one_place(rename: dict[str, str]) -> None:
     frame = one_attack(a=0.5, b=0.9)

@@ -68,7 +68,7 @@ def test_an_svg_that_is_made_small_is_still_the_picture() -> None:
         assert small.count(name) == plain.count(name)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=120), st.floats(8, 300), st.integers(1, 4))
 def test_a_label_is_folded_into_its_room(label: str, points: float, most: int) -> None:
     lines = folded(label, points, 7, most=most).split("\n")

@@ -114,7 +114,7 @@ def test_whatever_is_noted_what_is_read_is_well_formed(odd: Any) -> None:
         assert math.isnan(agreement.length) or 0 <= agreement.length + 0.01 < math.inf
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(NOTES, NOTES, NOTES, NOTES)
 def test_whatever_is_noted_the_figures_are_drawn(statistic: Any, curve: Any, truth: Any, channels: Any) -> None:
     frame = good_and(noted(class_statistic=statistic, stream_curve=curve, shift_truth=truth, activations=channels))

@@ -47,7 +47,7 @@ def test_latex_escapes_what_it_must() -> None:
 
 
 @given(st.text())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_text_is_ascii_and_has_no_command_but_of_its_signs(text: str) -> None:
     for made in (escape_latex(text), breaking(text)):
         assert made.isascii()
@@ -57,7 +57,7 @@ def test_any_text_is_ascii_and_has_no_command_but_of_its_signs(text: str) -> Non
 
 
 @given(st.text(max_size=200), st.floats(20, 200))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_text_is_wrapped_in_lines_that_fit_and_loses_no_sign(text: str, width: float) -> None:
     lines = wrapped(text, width)
     assert "".join("".join(lines).split()) == "".join(text.split())
@@ -70,7 +70,7 @@ def test_a_text_is_wrapped_in_lines_that_fit_and_loses_no_sign(text: str, width:
     st.lists(st.text("ab _,", min_size=1, max_size=60), min_size=1, max_size=5),
     st.floats(196, 500),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_no_part_is_wider_than_asked_for_and_each_group_is_in_one(
     heads: list[int], stubs: list[str], width: float
 ) -> None:

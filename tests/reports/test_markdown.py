@@ -51,7 +51,7 @@ PARTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(PARTS | st.text(PRINTABLE, max_size=3), max_size=6).map("".join))
 def test_markdown_shows_a_text_as_it_is_links_nothing_and_calls_nobody(text: str) -> None:
     plain = " ".join(text.split())

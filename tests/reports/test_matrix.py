@@ -104,7 +104,7 @@ def _fields(block: object) -> dict[str, object]:
     return {name: value for name, value in vars(block).items() if name in block.__dataclass_fields__ and name[0] != "_"}
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(text=st.text(min_size=50, max_size=200), width=st.integers(40, 200), long=st.booleans())
 def test_no_text_steers_the_terminal_or_is_taken_for_mark_up(text: str, width: int, *, long: bool) -> None:
     label = f"[red]{text}[/red]\x1b[2J"

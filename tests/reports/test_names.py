@@ -150,7 +150,7 @@ def test_what_is_more_than_an_entry_is_not_written() -> None:
 
 
 @given(st.text(), st.text(r"\{}$%&^_#@a ,="))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_whatever_is_in_an_entry_that_is_taken_is_inert(odd: str, signs: str) -> None:
     for inner in (odd, signs):
         entry = f"@misc{{k, title = {{{inner}}}}}"

@@ -38,7 +38,7 @@ def structure(text: str) -> list[tuple[str, list[str]]]:
 TAME = made(saying("a"), [("figures/a.png", "a")])
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])
 @given(TEXTS)
 @example(HOSTILE)
 @example("</script><script>alert(1)</script>")

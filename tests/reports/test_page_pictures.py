@@ -109,7 +109,7 @@ def test_no_two_drawings_of_a_page_share_an_id_not_even_the_same_one_twice() -> 
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.text(max_size=60) | st.sampled_from([HOSTILE, '"><script>', ' xlink:href="#f00000000-1" id="f00000000-1"']))
 def test_any_text_of_a_drawing_is_text(text: str) -> None:
     page = drawings(f"x{text}x")

@@ -177,7 +177,7 @@ def test_a_long_note_is_cut_on_the_page_and_whole_in_the_file(tmp_path: Path) ->
     assert json.loads(json.loads((tmp_path / addresses.RECORDS).read_text())["diagnostics"]) == json.loads(noted)
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 @given(TEXTS, TEXTS, TEXTS)
 def test_whatever_texts_records_have_they_are_only_shown(label: str, name: str, said: str) -> None:
     label, name, said = (f"<b onclick=x>{{{{ 1 }}}}\"'{text}" for text in (label, name, said))
