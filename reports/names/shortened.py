@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from bench.reports.blocks import Block
-from bench.reports.names.titles import DisplayNames, display_names
+from bench.reports.names.titles import DisplayNames, display_names, plugin_of
 
 _LONG = 40  # characters of a name from which on a figure has no room for it
 _COMMA = re.compile(r",(?![^\[]*\])")  # outside of a value's own brackets
@@ -28,11 +28,12 @@ def figure_names(block: Block) -> DisplayNames:
 def _shortened(names: Mapping[str, str]) -> tuple[Mapping[str, str], list[str]]:
     """Names by label without what a plugin's variants share, and a line for each plugin that says it."""
     short, told = dict(names), list[str]()
-    for _, group in groupby(sorted(names, key=_plugin), key=_plugin):
+    for _, group in groupby(sorted(names, key=plugin_of), key=plugin_of):
         labels = list(group)
         if len(labels) < 2 or max(len(names[label]) for label in labels) <= _LONG:
             continue
-        shared = [part for part in _parameters(labels[0]) if all(part in _parameters(label) for label in labels)]
+        first, *others = map(_parameters, labels)
+        shared = [part for part in first if all(part in own for own in others)]
         fewer = {label: _without(names[label], label, shared) for label in labels}
         if shared and len(set(fewer.values())) == len(labels) and all(fewer[one] != names[one] for one in labels):
             short |= fewer
@@ -41,20 +42,21 @@ def _shortened(names: Mapping[str, str]) -> tuple[Mapping[str, str], list[str]]:
     return short, told
 
 
-def _plugin(label: str) -> str:
-    return re.split(r"[\[ ]", label, maxsplit=1)[0]
-
-
 def _parameters(label: str) -> list[str]:
     """The parameters of a label, each with its value: no preset."""
-    found = re.search(r"\[(.*)\]", label)
-    return [part for part in _COMMA.split(found[1]) if "=" in part] if found else []
+    return [part for part in _COMMA.split(_within(label)) if "=" in part]
 
 
 def _without(name: str, label: str, shared: list[str]) -> str:
     """A display name of ``label`` without the ``shared`` parameters, and without brackets around none."""
-    found = re.search(r"\[(.*)\]", label)
-    if not found or found[1] not in name:
+    all_of_them = _within(label)
+    if not all_of_them or all_of_them not in name:
         return name  # it was chosen
-    left = ",".join(part for part in _COMMA.split(found[1]) if part not in shared)
-    return re.sub(r" ?(\(\)|\[\])", "", name.replace(found[1], left, 1))
+    left = ",".join(part for part in _COMMA.split(all_of_them) if part not in shared)
+    return re.sub(r" ?(\(\)|\[\])", "", name.replace(all_of_them, left, 1))
+
+
+def _within(label: str) -> str:
+    """What stands between the brackets of a label."""
+    found = re.search(r"\[(.*)\]", label)
+    return found[1] if found else ""

@@ -46,7 +46,7 @@ class DisplayNames:
     def _shown(self, kind: str, names: Mapping[str, str], heading: str) -> str:
         """That of a heading or, as in a sweep, of one that lacks some of the parameters."""
         marked = _marked(names, heading)
-        name = re.split(r"[\[ ]", heading, maxsplit=1)[0]
+        name = plugin_of(heading)
         known = heading.removesuffix(f" {DAGGER}") in names
         return marked if known else displayed(heading, name, self.titles[kind].get(name, ""))
 
@@ -94,6 +94,11 @@ def display_names(block: Block) -> DisplayNames:
         for kind, columns in (("attack", ["attack", "titles"]), ("defense", ["defense", "titles"]))
     }
     return DisplayNames(attacks, defenses, settings, _heading(block, settings), titles)
+
+
+def plugin_of(heading: str) -> str:
+    """The plugin's name, with which a label or a heading begins."""
+    return re.split(r"[\[ ]", heading, maxsplit=1)[0]
 
 
 def displayed(label: str, name: str, title: str) -> str:
