@@ -261,8 +261,8 @@ def collect(
     """The records of a plan's cells with their verdicts: of finished cells, and the last failures of the others.
 
     records: by key, those that are known and not read from the store. note: called with a line about each damaged
-    record. tried: keys of cells that must have one; the cell has failed if it has not. Plugins have their labels of
-    this plan, which may differ from those of the request that made the record.
+    record. tried: keys of cells that must have one; the cell has failed if it has not. Names of plugins and what the
+    defender was given are in the words of this plan, which may differ from those of the request that made the record.
     """
     from bench.engine.outstanding import read_record
 
@@ -273,7 +273,7 @@ def collect(
         if record is None and cell.key in tried:
             record = Record(**cell.columns, status="failed", reason=LOST)
         if record is not None:
-            collected.append(record.model_copy(update=cell.labels))
+            collected.append(record.model_copy(update=cell.words))
     return Results(judged_within(store, collected), store.root)
 
 

@@ -27,6 +27,7 @@ from bench.plugin.model import Model
 from bench.plugin.values import ImageSpec, Knowledge
 
 MOST_CELLS = 1_000_000
+_MOST_TOLD = 60  # characters
 
 
 @dataclass(frozen=True)
@@ -148,10 +149,10 @@ def _add_cells(
     budget = budget_of(request, chooser.profile, images.available, given)
     if "suspects" in given and budget.classes:
         _check_source_classes(budget.classes, attacks, images.dataset.ref.label, images.spec.classes, registry)
-    paired = [_wants_pairs(choice.plugin, registry) for choice in fitted]
+    needs = [(_wants_pairs(choice.plugin, registry), _told(choice.plugin, registry)) for choice in fitted]
     for victim in victims:
-        for defense, pairs in zip(fitted, paired, strict=True):
-            cell = _cell(victim, defense, budget, pairs=pairs)
+        for defense, (pairs, told) in zip(fitted, needs, strict=True):
+            cell = _cell(victim, defense, budget, pairs=pairs, told=told)
             cells.setdefault(cell.key, cell)
 
 
@@ -196,10 +197,18 @@ def _wants_pairs(plugin: Plugin, registry: Registry) -> bool:
         return bool(cast(Defense, plugin).wants_pairs)
 
 
-def _cell(victim: VictimStage, chosen: Chosen, budget: Budget, *, pairs: bool) -> CellStage:
+def _told(plugin: Plugin, registry: Registry) -> str:
+    with registry.asking(plugin.kind, plugin.name, "told"):
+        told = cast(Defense, plugin).told
+    if not isinstance(told, str) or len(told) > _MOST_TOLD or not told.isprintable():
+        raise RequestError(f"{named(plugin)}: told={shortened(repr(told))}: expected at most {_MOST_TOLD} characters")
+    return told
+
+
+def _cell(victim: VictimStage, chosen: Chosen, budget: Budget, *, pairs: bool, told: str) -> CellStage:
     defense = cast(Defense, chosen.plugin)
     clean = budget.reference if defense.knowledge != "none" else 0
-    cell = CellStage(victim, chosen.ref, clean, 0, pairs, isinstance(defense, Oracle))
+    cell = CellStage(victim, chosen.ref, clean, 0, pairs, isinstance(defense, Oracle), told=told)
     if defense.knowledge != "suspects":
         return cell
     return replace(cell, suspects=budget.suspects, purity=budget.purity, classes=budget.classes)

@@ -168,7 +168,7 @@ class CellStage:
     """Defend a victim with one defense, predict, and measure.
 
     reference, suspects: numbers of images. pairs: whether the suspects come with their clean originals. purity,
-    classes: of the suspects, as in ``bench.plan.budget``.
+    classes: of the suspects, as in ``bench.plan.budget``. told: ``Defense.told``.
     """
 
     section: ClassVar[Literal["cells"]] = "cells"
@@ -181,6 +181,7 @@ class CellStage:
     oracle: bool = False
     purity: float = 1.0
     classes: int = 0
+    told: str = ""
 
     @property
     def parents(self) -> tuple[VictimStage, ...]:
@@ -209,9 +210,9 @@ class CellStage:
         return _codes(self.refs)
 
     @property
-    def labels(self) -> dict[str, str]:
-        """The columns of a record with the names of the plugins in this plan's table."""
-        return {f"{kind}_label": ref.label for kind, ref in self.refs.items()}
+    def words(self) -> dict[str, str]:
+        """The columns of a record that this plan has the say in: names of plugins, and what the defender is given."""
+        return {**{f"{kind}_label": ref.label for kind, ref in self.refs.items()}, "knowledge": self.knowledge}
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -221,7 +222,7 @@ class CellStage:
             "key": self.key,
             "victim_key": victim.key,
             **{kind: ref.name for kind, ref in self.refs.items()},
-            **self.labels,
+            **self.words,
             "titles": json.dumps({kind: ref.title for kind, ref in self.refs.items() if ref.title}),
             "citations": json.dumps({kind: ref.bibtex for kind, ref in self.refs.items() if ref.bibtex}),
             **{f"{kind}_params": ref.spelled for kind, ref in self.refs.items()},
@@ -234,7 +235,6 @@ class CellStage:
             "suspects_purity": self.purity if self.suspects else math.nan,
             "suspects_classes": self.classes if self.suspects else 0,
             "evaluated_on": victim.evaluate,
-            "knowledge": self.knowledge,
             "oracle": self.oracle,
         }
 
@@ -249,6 +249,7 @@ class CellStage:
             return "everything"
         parts = [f"{self.reference} clean"] if self.reference else []
         parts += [self._suspected] if self.suspects else []
+        parts += [self.told] if self.told else []
         return " + ".join(parts) or "nothing"
 
     @property

@@ -27,3 +27,12 @@ class Defense(Plugin):
     def wants_pairs(self) -> bool:
         """Whether the defense also needs the clean original of every suspected image."""
         return False
+
+    @property
+    def told(self) -> str:
+        """What its parameters tell it beside its ``knowledge`` and no defender knows, in a few words; "" for nothing.
+
+        What is told more is ranked among its like. Here: whether a parameter ``poisoned_class`` is set. A plugin that
+        calls such a parameter by another name overrides this.
+        """
+        return "the class to repair" if getattr(self, "poisoned_class", None) is not None else ""
