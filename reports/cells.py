@@ -14,7 +14,7 @@ from bench.reports.stats import RowSet, Stat
 
 @dataclass(frozen=True)
 class Cell:
-    """One attack against one defense. ``done`` of ``total`` seeds (in the average row: of attacks) have every figure.
+    """One attack against one defense. ``done`` of ``total`` seeds (of the average: those of all attacks) have every figure.
 
     ``total`` is the same in a whole row: the seeds that the attack has in the block, under whatever defense. So figures
     that stand side by side are over the same victims, unless ``done`` is less.
@@ -72,11 +72,13 @@ def cells_of(
 
 
 def average(cells: list[Cell]) -> Cell:
-    """Means over attacks of the means over seeds, with no spread; ``done`` counts the attacks with every seed."""
+    """Means over attacks of the means over seeds, with no spread; ``done`` and ``total`` count seeds of all attacks."""
     means = {metric: Stat.of(cell.stat(metric).mean for cell in cells).mean for metric in METRICS}
-    finished = sum(cell.status == "done" and cell.done == cell.total for cell in cells)
+    finished = sum(cell.done for cell in cells if cell.status == "done")
     status = "done" if any(cell.status == "done" for cell in cells) else "undefined"
-    return Cell(status, {name: Stat(mean, nan, 1) for name, mean in means.items()}, finished, len(cells))
+    return Cell(
+        status, {name: Stat(mean, nan, 1) for name, mean in means.items()}, finished, sum(cell.total for cell in cells)
+    )
 
 
 def _any_of(group: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -24,7 +24,7 @@ def percent(stat: Stat) -> str:
 
 
 def tally(cell: Cell) -> str:
-    """ "2/3" where not every seed (in the average row: not every attack) is done, else ""."""
+    """ "2/3" where not every seed (in the average row: of the attacks together) is done, else ""."""
     return f"{cell.done}/{cell.total}" if cell.done < cell.total else ""
 
 

@@ -155,7 +155,8 @@ def _average(block: Block) -> str:
         left_out.append(f"those marked {DAGGER}")
     line = f"Average: over the attacks other than {' and '.join(left_out)}."
     if any(tally(block.cells[AVERAGE, defense]) for defense in block.defenses):
-        line += f" (1/4): 1 of 4 attacks has all its seeds{'; such an average cannot be best' * _ranks(block)}."
+        best = "; such an average cannot be best" * _ranks(block)
+        line += f" (1/4): 1 of the 4 victims, all seeds of these attacks, has every figure{best}."
     return line + "".join(f" {text}." for text in block.known_of_fewer)
 
 

@@ -147,7 +147,7 @@ def _notes(made: Grid) -> str:
     if not made.whole:
         texts = {one.short for one in shown}
         notes += [f"{short}: {meaning}" for short, meaning in MEANINGS.items() if short in texts]
-        notes += ["notch: some seeds, or attacks of the average, are missing"] * any(one.cell.tally for one in shown)
+        notes += ["notch: some seeds are missing"] * any(one.cell.tally for one in shown)
     return "; ".join([*notes, "grey: no DER"] if any(isnan(one.value) for one in shown) else notes)
 
 

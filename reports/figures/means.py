@@ -17,8 +17,8 @@ Bar = tuple[float, float]
 class Mean:
     """A defense's mean ASR and mean fall of ACC in per cent, with their 95 % intervals, None where there are none.
 
-    The interval of the fall is that of ACC after the defense. ``missing``: "7/8" where seven of eight attacks (of one
-    attack: seeds) are done, else "".
+    The interval of the fall is that of ACC after the defense. ``missing``: "7/8" where seven of eight victims, the
+    seeds of all attacks, are done, else "".
     """
 
     name: str

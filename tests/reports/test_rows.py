@@ -26,7 +26,7 @@ def test_the_texts_of_cells_are_means_words_and_tallies_and_the_best_is_marked()
     assert row.cells[3].word == "failed"
 
 
-def test_the_average_is_the_last_row_and_its_tally_counts_attacks() -> None:
+def test_the_average_is_the_last_row_and_its_tally_counts_victims() -> None:
     [block] = blocks(grid(1))
     *attacks, average = rows(block)
     assert [row.attack for row in attacks] == block.attacks

@@ -63,10 +63,20 @@ def test_a_defense_that_lacks_what_others_have_is_counted_and_never_marked(lacki
     chosen = (frame["defense"] == "a") & (frame["attack"] == "sig") & (frame["seed"] > 0)
     [block] = blocks(lacking(frame, chosen))
     texts = {attack: cell_text(block, attack, "a") for attack in block.row_names}
-    assert {attack: text.tally for attack, text in texts.items() if text.tally} == {"sig": "1/3", AVERAGE: "2/3"}
+    assert {attack: text.tally for attack, text in texts.items() if text.tally} == {"sig": "1/3", AVERAGE: "7/9"}
     for attack in ("sig", AVERAGE):
         assert (block.best(attack), block.marks(attack).second) == ({"b"}, {"c"})
     assert block.best("blend") == {"a"}
+
+
+def test_an_average_over_parts_of_every_attack_is_counted_by_its_victims() -> None:
+    """It is over a third of them, and not over none of the attacks."""
+    frame = victims()
+    [block] = blocks(frame[(frame["defense"] != "a") | (frame["seed"] == 0)])
+    assert cell_text(block, AVERAGE, "a").tally == "3/9"
+    assert "(1/4): 1 of the 4 victims, all seeds of these attacks, has every figure" in " ".join(
+        legend(block, best="Bold")
+    )
 
 
 @pytest.mark.parametrize("lacking", LACKS[:3])
