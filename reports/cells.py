@@ -14,7 +14,7 @@ from bench.reports.stats import RowSet, Stat
 
 @dataclass(frozen=True)
 class Cell:
-    """One attack against one defense. ``done`` of ``total`` seeds (of the average: those of all attacks) have every figure.
+    """One attack against one defense. ``done`` of ``total`` seeds (of the average: of all attacks) have every figure.
 
     ``total`` is the same in a whole row: the seeds that the attack has in the block, under whatever defense. So figures
     that stand side by side are over the same victims, unless ``done`` is less.
