@@ -1,5 +1,7 @@
 """Tables in a terminal."""
 
+import re
+
 import pandas as pd
 import pytest
 from outcome_frames import with_outcomes
@@ -54,7 +56,9 @@ def test_a_wide_terminal_gets_one_line_an_attack() -> None:
 def test_a_narrow_terminal_has_room_for_names_before_the_accuracy_on_target_classes(width: int, whole: bool) -> None:
     lines = printed(terminal_table(grid(3), width)[:1], width)
     assert ("ACC(t)" in next(line for line in lines if "defense  " in line)) == whole
-    figures = [line.split("fine_pruning ")[1].replace("(3/4)", "").split() for line in lines if "fine_pruning " in line]
+    figures = [
+        re.sub(r"\(\d+/\d+\)", "", line.split("fine_pruning ")[1]).split() for line in lines if "fine_pruning " in line
+    ]
     assert [len(texts) for texts in figures] == [5 if whole else 4] * (len(ATTACKS) + 1)
 
 
