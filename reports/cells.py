@@ -74,11 +74,9 @@ def cells_of(
 def average(cells: list[Cell]) -> Cell:
     """Means over attacks of the means over seeds, with no spread; ``done`` and ``total`` count seeds of all attacks."""
     means = {metric: Stat.of(cell.stat(metric).mean for cell in cells).mean for metric in METRICS}
-    finished = sum(cell.done for cell in cells if cell.status == "done")
     status = "done" if any(cell.status == "done" for cell in cells) else "undefined"
-    return Cell(
-        status, {name: Stat(mean, nan, 1) for name, mean in means.items()}, finished, sum(cell.total for cell in cells)
-    )
+    stats = {name: Stat(mean, nan, 1) for name, mean in means.items()}
+    return Cell(status, stats, sum(cell.done for cell in cells), sum(cell.total for cell in cells))
 
 
 def _any_of(group: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.bool_]:

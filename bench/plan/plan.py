@@ -201,7 +201,8 @@ def _told(plugin: Plugin, registry: Registry) -> str:
     with registry.asking(plugin.kind, plugin.name, "told"):
         told = cast(Defense, plugin).told
     if not isinstance(told, str) or len(told) > _MOST_TOLD or not told.isprintable():
-        raise RequestError(f"{named(plugin)}: told={shortened(repr(told))}: expected at most {_MOST_TOLD} characters")
+        expected = f"at most {_MOST_TOLD} characters, all printable"
+        raise RequestError(f"{named(plugin)}: told={shortened(repr(told))}: expected {expected}")
     return told
 
 

@@ -212,7 +212,7 @@ class CellStage:
     @property
     def words(self) -> dict[str, str]:
         """The columns of a record that this plan has the say in: names of plugins, and what the defender is given."""
-        return {**{f"{kind}_label": ref.label for kind, ref in self.refs.items()}, "knowledge": self.knowledge}
+        return {f"{kind}_label": ref.label for kind, ref in self.refs.items()} | {"knowledge": self.knowledge}
 
     @property
     def columns(self) -> dict[str, Any]:
