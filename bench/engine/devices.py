@@ -54,12 +54,19 @@ def cores() -> int:
 
 
 def full_name(device: "torch.device") -> str:
-    """A device as a person would call it: the GPU's name, or the kind of processor."""
+    """A device as a person would call it: the GPU's name, or the kind of processor and the precision it computes in.
+
+    Processors of one name compute in bf16 or not, by their generation. Seconds differ by a factor with it, and figures
+    in the last digits.
+    """
     import torch
+
+    from bench.toolbox.precision import has_bf16
 
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu ({torch.cpu.get_capabilities().get('cpu_name', 'unknown')})"
+    kind = torch.cpu.get_capabilities().get("cpu_name", "unknown")
+    return f"cpu ({kind}, {'bf16' if has_bf16(device) else 'float32'})"
 
 
 def _names(device: str) -> list[str]:

@@ -6,9 +6,12 @@ import os
 import pytest
 import torch
 from joblib.externals.loky.backend import context as joblib_context
+from torch import nn
 
 from bench.engine import devices
 from bench.errors import RequestError
+from bench.toolbox.inference import precision_on
+from bench.toolbox.training import autocast
 
 QUOTA_FILE = "/sys/fs/cgroup/cpu.max"
 
@@ -82,3 +85,16 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(RequestError, match=r"--device cuda:3: not there; there are auto, cpu$"):
         devices.slots("cuda:3", None, 1)
+
+
+@pytest.mark.parametrize(("capable", "named", "used"), [(True, "bf16", "bfloat16"), (False, "float32", "float32")])
+def test_the_name_of_a_processor_says_in_which_precision_networks_compute_on_it(
+    capable: bool, named: str, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two processors of one name one may have bf16: seconds, and the last digits of figures, differ."""
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "AMD EPYC", "avx512_bf16": capable})
+    assert devices.full_name(cpu) == f"cpu (AMD EPYC, {named})"
+    assert precision_on(cpu) == used
+    with autocast(cpu):
+        assert str(nn.Linear(2, 2)(torch.ones(1, 2)).dtype) == f"torch.{used}"
