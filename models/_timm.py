@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench.models._sampled import sample_first
 from bench.plugin import ImageSpec, Model, RequestError
 from bench.toolbox.networks import last_linear
 
@@ -20,6 +21,7 @@ class Normalised(nn.Module):
 
     def __init__(self, net: nn.Module, spec: ImageSpec) -> None:
         super().__init__()
+        sample_first(net)
         self.net = net
         self.register_buffer("mean", torch.tensor(spec.mean).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(spec.std).view(-1, 1, 1))
