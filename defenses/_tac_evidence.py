@@ -46,15 +46,11 @@ class Distances:
         return ~own & (self.values > 0)
 
 
-def stage_distances(
-    model: nn.Module, stage: int, count: int, classes: int, data: LabelledImages, context: Context
-) -> Distances:
-    """The distances of ``count`` random images of ``data`` behind stage number ``stage`` of ``model``.
+def stage_distances(model: nn.Module, stage: int, classes: int, some: LabelledImages, context: Context) -> Distances:
+    """The distances of ``some`` images from every class, behind stage number ``stage`` of ``model``.
 
     A network with fewer stages is cut behind its last one. One without stages is searched from its images.
     """
-    order = torch.randperm(len(data), generator=context.generator, device=context.device)
-    some = data.at(order[:count])
     modules = list(stages(model).values())
     cut = Cut(model, modules[min(stage, len(modules) - 1)], some.example) if modules else None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import nn
 
@@ -24,6 +25,7 @@ from bench.defenses._tac_evidence import (
 )
 from bench.plugin import Context, LabelledImages, RequestError, later
 
+AGAIN = 4  # times as many images are asked once a few look like an all-to-all backdoor
 NORMS, DISTANCES, CONTROLS = "norms", "distances", "controls"
 
 
@@ -187,16 +189,33 @@ class Identifying(ShiftTuning):
     def _stage_distances(
         self, model: nn.Module, classes: int, data: LabelledImages, context: Context
     ) -> tuple[Array, tuple[int, ...] | None]:
-        """Every class's adversarial distance (C,), and the targets of an all-to-all backdoor."""
-        targets = None
-        distances = self._distances(model, classes, data, context)
+        """Every class's adversarial distance (C,), and the targets of an all-to-all backdoor.
+
+        Pairs of classes are judged by a tenth of the images where there are ten classes, which can look like an
+        all-to-all backdoor by chance. So if they do, other images decide, ``AGAIN`` times as many, as far as there are.
+        """
+        some, others = self._sample(data, context)
+        distances = self._distances(model, classes, some, context)
         of_classes = distances.of_classes()
         context.note("stage_distances", jsonable(of_classes))
-        if self.pairs:
-            residuals = pair_residuals(distances.of_pairs())
-            targets = all_to_all_targets(residuals)
-            context.note("pair_residuals", [jsonable(row) for row in residuals])
+        if not self.pairs:
+            return of_classes, None
+        targets = self._led_to("pair_residuals", distances, context)
+        if targets is not None and len(others) >= len(some):
+            targets = self._led_to("pair_residuals_again", self._distances(model, classes, others, context), context)
         return of_classes, targets
+
+    def _sample(self, data: LabelledImages, context: Context) -> tuple[LabelledImages, LabelledImages]:
+        """``distance_images`` random images, and up to ``AGAIN`` times as many others."""
+        order = torch.randperm(len(data), generator=context.generator, device=context.device)
+        some, others = order[: self.distance_images], order[self.distance_images :]
+        return data.at(some), data.at(others[: AGAIN * len(some)])
+
+    def _led_to(self, name: str, distances: Distances, context: Context) -> tuple[int, ...] | None:
+        """The targets of an all-to-all backdoor, by pairs of classes that are noted as ``name``."""
+        residuals = pair_residuals(distances.of_pairs())
+        context.note(name, [jsonable(row) for row in residuals])
+        return all_to_all_targets(residuals)
 
     def _relative(self, distances: Array, model: nn.Module, data: LabelledImages, context: Context) -> Array:
         """The distances (C,), relative to the control networks'."""
@@ -205,8 +224,8 @@ class Identifying(ShiftTuning):
         relative: Array = distances / natural**self.control_weight
         return relative
 
-    def _distances(self, model: nn.Module, classes: int, data: LabelledImages, context: Context) -> Distances:
-        return stage_distances(model, self.stage, self.distance_images, classes, data, context)
+    def _distances(self, model: nn.Module, classes: int, some: LabelledImages, context: Context) -> Distances:
+        return stage_distances(model, self.stage, classes, some, context)
 
     def _natural_distances(self, model: nn.Module, classes: int, data: LabelledImages, context: Context) -> Array:
         """The stage distances (C,) in networks of the same architecture that never saw a poisoned image."""
@@ -216,7 +235,8 @@ class Identifying(ShiftTuning):
                 model, self.control_epochs, self.batch_size, data, context, crop=self.crop, flip=bool(self.flip)
             )
             note_trained(context, "controls", self.control_epochs * images_per_epoch(len(data), self.batch_size))
-            logs.append(np.log(self._distances(control, classes, data, context).of_classes()))
+            some, _ = self._sample(data, context)
+            logs.append(np.log(self._distances(control, classes, some, context).of_classes()))
         means: Array = np.exp(np.mean(logs, 0))
         return means
 

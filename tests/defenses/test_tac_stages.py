@@ -101,6 +101,45 @@ def test_where_the_norms_decide_no_control_is_trained_and_no_distance_computed(m
     assert around.diagnostics["images_trained"] == {"controls": 0, "tuning": 3 * 160}
 
 
+def numbered(count: int) -> LabelledImages:
+    """Images that differ: image i is of the class i modulo 8 and has pixels i."""
+    numbers = torch.arange(count)
+    return LabelledImages(numbers.to(torch.uint8)[:, None, None, None].expand(-1, *TASK.shape), numbers % TASK.classes)
+
+
+PAIRS = {  # images, whether each sample looks like an all-to-all backdoor: sizes of the samples, whether there is one
+    "others deny it": (250, [True, False], [48, 192], False),
+    "others confirm it": (250, [True, True], [48, 192], True),
+    "as many others as there are": (120, [True, False], [48, 72], False),
+    "too few others": (95, [True], [48], True),
+    "nothing looks so": (250, [False], [48], False),
+}
+
+
+@pytest.mark.parametrize("case", PAIRS)
+def test_what_looks_like_an_all_to_all_backdoor_is_looked_at_again_by_other_images(monkeypatch, case):
+    count, looks, sizes, found = PAIRS[case]
+    asked: list[torch.Tensor] = []
+
+    def distances(_: Any, __: Any, classes: int, some: LabelledImages, ___: Any) -> Distances:
+        seen = torch.arange(classes)[:, None] == (some.labels + 1) % classes
+        draw = np.random.default_rng(len(asked)).uniform(1, 1.1, (classes, len(some)))
+        asked.append(some.images.flatten(1)[:, 0])
+        return Distances(
+            torch.tensor(draw).float().where(~(seen & looks[len(asked) - 1]), torch.tensor(0.2)), some.labels
+        )
+
+    monkeypatch.setattr(TAC, "_distances", distances)
+    around = context()
+    defense = TAC(decide="staged", distance_images=48, controls=0)
+    backdoors = defense.identify(nn.Identity(), USUAL, USUAL, numbered(count), around)
+    assert [len(numbers) for numbers in asked] == sizes
+    assert len(torch.cat(asked).unique()) == sum(sizes)  # no image twice
+    assert ("pair_residuals_again" in around.diagnostics) == (len(sizes) == 2)
+    shifted = tuple((label + 1) % TASK.classes for label in range(TASK.classes))
+    assert [backdoor.targets for backdoor in backdoors] == [shifted] * found
+
+
 def counting(model: nn.Module) -> list[int]:
     """The sizes of the batches that the model, or a copy, sees in training mode, as they come."""
     seen: list[int] = []
