@@ -188,7 +188,7 @@ def test_a_users_modules_of_the_same_names_and_ours_live_side_by_side(installed,
     assert "broken" not in listed
 
 
-@pytest.mark.parametrize("installation", ["wheel", "editable"])
+@pytest.mark.parametrize("installation", ["wheel", pytest.param("editable", marks=pytest.mark.slow)])
 def test_a_users_plugin_imports_the_users_own_modules(installed, tmp_path, installation):
     write_modules(tmp_path, "directory")
     shutil.copy(tiny.PLUGIN_FOLDER / "borrows.py", tmp_path)
