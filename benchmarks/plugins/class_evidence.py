@@ -17,6 +17,7 @@ from torch import Tensor
 from bench.defenses._adversarial_distance import adversarial_distances
 from bench.defenses._quadratic_program import constraints, least_distance, smallest_shifts
 from bench.defenses._tac_evidence import Distances
+from bench.defenses.tac import _norms, _seen
 from bench.plugin import Repair
 from bench.toolbox.networks import Cut, Latent, stages
 
@@ -65,10 +66,8 @@ def finite(values: np.ndarray) -> list[float | None]:
 
 def norms(latent: Latent, data, count: int) -> dict[str, np.ndarray]:
     """Of shifts of the latent that give all images a class, and of those that give it to a single one."""
-    with torch.no_grad():
-        features = torch.cat([latent.features(images) for images in data.floats.split(256)]).double().numpy()
-    weight, bias = latent.linear.weight.double().numpy(), latent.linear.bias.double().numpy()
-    labels, logits = data.labels.numpy(), features @ weight.T + bias
+    features, weight, bias = _seen(latent, data)
+    labels, logits = data.labels.cpu().numpy(), features @ weight.T + bias
     single = np.array([
         np.mean([
             np.linalg.norm(least_distance(*constraints(logits[[image]], weight, label)))
@@ -82,7 +81,7 @@ def norms(latent: Latent, data, count: int) -> dict[str, np.ndarray]:
     }
     for quantile in (1, 0.98, 0.9):
         shifts = smallest_shifts(features, weight, bias, quantile=quantile)
-        found[f"norm, quantile {quantile}"] = np.array([np.linalg.norm(shift) for shift in shifts])
+        found[f"norm, quantile {quantile}"] = _norms(shifts)
         found[f"norm, quantile {quantile}, in norms of one image"] = found[f"norm, quantile {quantile}"] / single
     return found
 
@@ -95,7 +94,7 @@ def away(distances: Tensor, labels: Tensor) -> np.ndarray:
 
 def shared_change(head: Head, activations: Tensor, label: int, steps: int) -> float:
     """The norm of the smallest change met with which nine tenths of activations (N, ...) are given the class."""
-    target = torch.full((len(activations),), label)
+    target = torch.full((len(activations),), label, device=activations.device)
     radius = 0.3 * activations.flatten(1).norm(dim=1).median()
     change, smallest = torch.zeros_like(activations[:1]), torch.inf
     for step in range(steps):
