@@ -1,21 +1,26 @@
-"""What TAC identifies a backdoor by, beside the norms of its shifts: adversarial distances behind an early stage."""
+"""What TAC identifies a backdoor by, beside norms of shifts: distances, and what permutes the classes."""
 
 import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.defenses._adversarial_distance import adversarial_distances
+from bench.defenses._permuting_change import permuting_change
 from bench.plugin import Context, LabelledImages
 from bench.toolbox.networks import Cut, channels_last, stages
 from bench.toolbox.training import Recipe, autocast, train
 
 Array = NDArray[np.float64]
 
-FEWEST_FOR_ALL_TO_ALL = 4  # classes: of fewer, the nearest ones say nothing
+PERMUTED = 0.5  # share of other images that one change must lead to their targets, to be an all-to-all backdoor
+A_CLASS, ALL = 10, 1000  # images to look for such a change with, at most
 
 
 @dataclass(frozen=True)
@@ -31,14 +36,6 @@ class Distances:
         means: Array = logs.exp().double().cpu().numpy()
         return means
 
-    def of_pairs(self) -> Array:
-        """For every class (rows, C) the mean log distance of each class's images (columns, C); NaN without any."""
-        classes = len(self.values)
-        members = (self.labels == torch.arange(classes, device=self.labels.device)[:, None]).float()  # (C, N)
-        sums = torch.where(self._informative, self.values.log(), 0) @ members.T
-        means: Array = (sums / (self._informative.float() @ members.T)).double().cpu().numpy()
-        return means
-
     @property
     def _informative(self) -> Tensor:
         """Which distances (C, N) count: not those to an image's own class, or to the class that it is given anyway."""
@@ -52,7 +49,59 @@ def stage_distances(model: nn.Module, stage: int, classes: int, some: LabelledIm
     A network with fewer stages is cut behind its last one. One without stages is searched from its images.
     """
     modules = list(stages(model).values())
-    cut = Cut(model, modules[min(stage, len(modules) - 1)], some.example) if modules else None
+    with _frozen(model):
+        before, head = _cut(model, modules[min(stage, len(modules) - 1)] if modules else None, some, context)
+        distances = adversarial_distances(head, before(some.floats), classes)
+    return Distances(distances, some.labels)
+
+
+def permuted(
+    model: nn.Module, classes: int, data: LabelledImages, context: Context
+) -> tuple[list[float], tuple[int, ...] | None]:
+    """What permutes the classes behind the two stages before the last: whether an all-to-all backdoor seems to do so.
+
+    Behind each stage one change is looked for that leads the images of each class to another one. Returned are the
+    shares of other images that the changes lead there, and the targets (C,) of the largest one if that is over
+    ``PERMUTED``. Without enough images of any class for both, there are no shares. A network with fewer stages is cut
+    behind all that it has; one without stages is searched from its images.
+    """
+    some, others = _halves(data, min(A_CLASS, max(1, ALL // classes)))
+    shares, led_to = [], []
+    with _frozen(model):
+        for module in _late(model) if len(others) else []:
+            before, head = _cut(model, module, some, context)
+            found = permuting_change(head, before(some.floats), some.labels, classes)
+            shares.append(found.share(head, before(others.floats), others.labels))
+            led_to.append(found.targets)
+    likely = bool(shares) and max(shares) > PERMUTED
+    return shares, led_to[int(np.argmax(shares))] if likely else None
+
+
+def _late(model: nn.Module) -> list[nn.Module | None]:
+    """The two stages before the last, as far as there are."""
+    modules = list(stages(model).values())
+    return [*(modules[-3:-1] or modules)] or [None]
+
+
+def _halves(data: LabelledImages, most: int) -> tuple[LabelledImages, LabelledImages]:
+    """Up to ``most`` images of each class, and as many others of it, or one less."""
+    position = (F.one_hot(data.labels).cumsum(0) - 1).gather(1, data.labels[:, None])[:, 0]  # among its class
+    used = position < 2 * most
+    return data.at(used & (position % 2 == 0)), data.at(used & (position % 2 == 1))
+
+
+def _cut(
+    model: nn.Module, module: nn.Module | None, some: LabelledImages, context: Context
+) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """What gives the activations behind ``module`` of images, and what gives the logits of activations.
+
+    None: the activations are the images themselves.
+    """
+    cut = None if module is None else Cut(model, module, some.example)
+
+    def before(images: Tensor) -> Tensor:
+        with torch.no_grad():
+            return cut.before(images) if cut else images
 
     def head(activations: Tensor) -> Tensor:
         if activations.ndim == 4:
@@ -61,15 +110,20 @@ def stage_distances(model: nn.Module, stage: int, classes: int, some: LabelledIm
             logits: Tensor = cut.after(activations) if cut else model(activations)
         return logits
 
+    return before, head
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """While open, no gradient is computed for the network's parameters."""
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in trainable:
         parameter.requires_grad_(False)
-    with torch.no_grad():
-        activations = cut.before(some.floats) if cut else some.floats
-    distances = adversarial_distances(head, activations, classes)
-    for parameter in trainable:
-        parameter.requires_grad_(True)
-    return Distances(distances, some.labels)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
 
 
 def control_network(
@@ -103,44 +157,3 @@ def reinitialised(model: nn.Module, generator: torch.Generator) -> nn.Module:
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
     return fresh.requires_grad_(True)
-
-
-def pair_residuals(logs: Array) -> Array:
-    """How much closer the images of a class (columns) are to another (rows) than is usual for both classes; (C, C).
-
-    logs (C, C): mean log distances as ``Distances.of_pairs`` gives them. Half of the distance the other way is
-    subtracted first, since classes that look alike are close both ways, and a backdoor leads one way only; then the
-    medians of rows and columns in turn. In units of 1.4826 median absolute deviations. NaN stays NaN.
-    """
-    residuals = logs - 0.5 * np.where(np.isnan(logs.T), 0, logs.T)
-    for _ in range(20):
-        residuals = residuals - _medians(residuals, 1)
-        residuals = residuals - _medians(residuals, 0)
-    spread = 1.4826 * np.nanmedian(np.abs(residuals))
-    scaled: Array = residuals / max(float(spread), 1e-12)
-    return scaled
-
-
-def all_to_all_targets(residuals: Array, bound: float = -2.33) -> tuple[int, ...] | None:
-    """For every class the class that a backdoor sends its images to, (C,); None if there seems to be no all-to-all one.
-
-    There seems to be one if two things hold. At least half of the classes are the target of a pair with a residual
-    below ``bound``, the lowest per cent of a normal distribution (by chance it would be about one in eleven). And
-    nine tenths of the classes have a nearest class that differs from the others': of ten drawn at random, six or seven
-    would differ. Residuals have heavier tails than a normal distribution, so the first condition alone is not enough.
-    """
-    classes = len(residuals)
-    filled = np.where(np.isnan(residuals), np.inf, residuals)
-    close = {int(row) for row, _ in np.argwhere(filled < bound)}
-    nearest = tuple(int(label) for label in filled.argmin(0))
-    if classes < FEWEST_FOR_ALL_TO_ALL or 2 * len(close) < classes or 10 * len(set(nearest)) < 9 * classes:
-        return None
-    return nearest
-
-
-def _medians(values: Array, axis: int) -> Array:
-    """Medians along ``axis``, kept as a dimension; 0 where there is nothing but NaN."""
-    with np.errstate(all="ignore"):
-        empty = np.isnan(values).all(axis, keepdims=True)
-        medians: Array = np.where(empty, 0, np.nanmedian(np.where(empty, 0, values), axis, keepdims=True))
-    return medians

@@ -1,7 +1,7 @@
 """Which classes TAC takes for targets: norms of latent shifts, adversarial distances, control networks, and a test.
 
 Iwahana et al., 2025, arXiv 2511.08944, for the norms. ``decide`` says whether all the evidence is joined at once, or
-asked for in stages, the dearest last.
+asked for in stages, the dearest last. An all-to-all backdoor is looked for first, by other means.
 """
 
 from dataclasses import dataclass
@@ -13,33 +13,21 @@ from pydantic import Field
 from torch import nn
 
 from bench.defenses._outliers import Outlier, most_extreme, small_outliers
+from bench.defenses._permuting_change import FEWEST
 from bench.defenses._shift_tuning import Backdoor, ShiftTuning, images_per_epoch, note_trained
-from bench.defenses._tac_evidence import (
-    FEWEST_FOR_ALL_TO_ALL,
-    Array,
-    Distances,
-    all_to_all_targets,
-    control_network,
-    pair_residuals,
-    stage_distances,
-)
+from bench.defenses._tac_evidence import Array, Distances, control_network, permuted, stage_distances
 from bench.plugin import Context, LabelledImages, RequestError, later
 
-AGAIN = 4  # times as many images are asked once a few look like an all-to-all backdoor
 NORMS, DISTANCES, CONTROLS = "norms", "distances", "controls"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a test says of a statistic (C,): the classes ``flagged``, and at what p value.
-
-    targets (C,): those of an all-to-all backdoor, where there seems to be one.
-    """
+    """What a test says of a statistic (C,): the classes ``flagged``, and at what p value."""
 
     statistic: Array
     flagged: list[int]
     outlier: Outlier
-    targets: tuple[int, ...] | None = None
 
     @property
     def smallest(self) -> int:
@@ -55,7 +43,9 @@ class Identifying(ShiftTuning):
     )
     targets: int = Field(3, ge=1, description="most poisoned classes to look for")
     pairs: bool = Field(
-        True, description="look for all-to-all too, a shift for every class (needs evidence=stage or both)"
+        True,
+        description="look for an all-to-all backdoor first, by one change of the activations that permutes the "
+        "classes; it gets a shift for every class (needs evidence=stage or both)",
     )
     decide: Literal["together", "staged"] = Field(
         "staged",
@@ -102,59 +92,80 @@ class Identifying(ShiftTuning):
         context.note("norms", jsonable(norms))
         if self.evidence != "stage":
             context.note("infeasible", [label for label, norm in enumerate(norms) if np.isinf(norm)])
+        targets = self._permuted(model, len(norms), data, context) if self._looks_for_all_to_all(len(norms)) else None
         if self.decide == "staged":
-            verdict = self._staged(model, norms, first, data, context)
+            verdict = self._staged(model, norms, first, data, context, decided=targets is not None)
         else:
             verdict = self._together(model, norms, data, context)
         flagged = verdict.flagged
         if self.flag == "always" and not flagged:
             flagged = [verdict.smallest]
-        if verdict.targets is not None:
-            flagged = sorted(set(verdict.targets))
-            context.note("led_to", list(verdict.targets))
+        if targets is not None:
+            flagged = sorted(targets)
+            context.note("led_to", list(targets))
         self._note(verdict.outlier, flagged, context)
-        if verdict.targets is not None:
-            return [Backdoor(verdict.targets)]
+        if targets is not None:
+            return [Backdoor(targets)]
         return [Backdoor.all_to_one(label, len(norms)) for label in flagged]
 
     def can_flag(self, classes: int) -> bool:
         """Whether the test can flag a class, or an all-to-all backdoor be found, among this many classes at all."""
-        if self.pairs and self.evidence != "latent" and classes >= FEWEST_FOR_ALL_TO_ALL:
+        if self._looks_for_all_to_all(classes):
             return True
         shares = self._shares() if self.decide == "staged" else [1.0]
         return any(self._small_outliers(most_extreme(classes, self.targets), share)[0] for share in shares)
+
+    # --- all-to-all --------------------------------------------------------------------------------------
+
+    def _looks_for_all_to_all(self, classes: int) -> bool:
+        return self.pairs and self.evidence != "latent" and classes >= FEWEST
+
+    def _permuted(
+        self, model: nn.Module, classes: int, data: LabelledImages, context: Context
+    ) -> tuple[int, ...] | None:
+        """For every class the class that a backdoor sends its images to, (C,); None without an all-to-all one."""
+        shares, targets = permuted(model, classes, data, context)
+        context.note("permuted", shares)
+        return targets
 
     # --- all evidence at once ----------------------------------------------------------------------------
 
     def _together(self, model: nn.Module, norms: Array, data: LabelledImages, context: Context) -> Verdict:
         rows = [] if self.evidence == "stage" else [norms]
-        targets = None
         if self.evidence != "latent":
-            distances, targets = self._stage_distances(model, len(norms), data, context)
+            distances = self._stage_distances(model, len(norms), data, context)
             if self.controls:
                 distances = self._relative(distances, model, data, context)
             rows.append(distances)
         with np.errstate(divide="ignore"):
             statistic = np.log(rows).mean(0) if self.logarithm else rows[0]
-        return Verdict(statistic, *self._small_outliers(statistic), targets)
+        return Verdict(statistic, *self._small_outliers(statistic))
 
     # --- in stages ---------------------------------------------------------------------------------------
 
-    def _staged(self, model: nn.Module, norms: Array, first: Array, data: LabelledImages, context: Context) -> Verdict:
-        """The verdict of the first stage that decides.
+    def _staged(
+        self,
+        model: nn.Module,
+        norms: Array,
+        first: Array,
+        data: LabelledImages,
+        context: Context,
+        *,
+        decided: bool = False,
+    ) -> Verdict:
+        """The verdict of the first stage that decides; of the norms if all is ``decided`` already.
 
         Norms that flag no class do not say that there is none: many triggers show more clearly where they enter the
         network. So the distances are always asked then, for they train nothing. They end the search if they flag a
-        class, show an all-to-all backdoor, or are ``silent``: what lies between, the controls decide.
+        class or are ``silent``: what lies between, the controls decide.
         """
         shares = self._shares()
         verdict = self._judge(NORMS, first, shares[0], context)
-        if verdict.flagged or self.evidence == "latent":
+        if decided or verdict.flagged or self.evidence == "latent":
             return verdict
-        distances, targets = self._stage_distances(model, len(norms), data, context)
-        verdict = self._judge(DISTANCES, _joined(norms, distances), shares[1], context, targets)
-        decided = bool(verdict.flagged) or targets is not None or verdict.outlier.p_value > self.silent
-        if decided or not self.controls:
+        distances = self._stage_distances(model, len(norms), data, context)
+        verdict = self._judge(DISTANCES, _joined(norms, distances), shares[1], context)
+        if verdict.flagged or verdict.outlier.p_value > self.silent or not self.controls:
             return verdict
         distances = self._relative(distances, model, data, context)
         return self._judge(CONTROLS, _joined(norms, distances), shares[2], context)
@@ -169,11 +180,9 @@ class Identifying(ShiftTuning):
             return [1.0]
         return [0.5, 0.25, 0.25] if self.controls else [0.5, 0.5]
 
-    def _judge(
-        self, by: str, statistic: Array, share: float, context: Context, targets: tuple[int, ...] | None = None
-    ) -> Verdict:
+    def _judge(self, by: str, statistic: Array, share: float, context: Context) -> Verdict:
         """The test of one stage, noted with its level."""
-        verdict = Verdict(statistic, *self._small_outliers(statistic, share), targets)
+        verdict = Verdict(statistic, *self._small_outliers(statistic, share))
         stage = {
             "by": by,
             "level": share * self.significance,
@@ -186,36 +195,16 @@ class Identifying(ShiftTuning):
 
     # --- the evidence ------------------------------------------------------------------------------------
 
-    def _stage_distances(
-        self, model: nn.Module, classes: int, data: LabelledImages, context: Context
-    ) -> tuple[Array, tuple[int, ...] | None]:
-        """Every class's adversarial distance (C,), and the targets of an all-to-all backdoor.
-
-        Pairs of classes are judged by a tenth of the images where there are ten classes, which can look like an
-        all-to-all backdoor by chance. So if they do, other images decide, ``AGAIN`` times as many, as far as there are.
-        """
-        some, others = self._sample(data, context)
-        distances = self._distances(model, classes, some, context)
-        of_classes = distances.of_classes()
+    def _stage_distances(self, model: nn.Module, classes: int, data: LabelledImages, context: Context) -> Array:
+        """Every class's adversarial distance (C,)."""
+        of_classes = self._distances(model, classes, self._sample(data, context), context).of_classes()
         context.note("stage_distances", jsonable(of_classes))
-        if not self.pairs:
-            return of_classes, None
-        targets = self._led_to("pair_residuals", distances, context)
-        if targets is not None and len(others) >= len(some):
-            targets = self._led_to("pair_residuals_again", self._distances(model, classes, others, context), context)
-        return of_classes, targets
+        return of_classes
 
-    def _sample(self, data: LabelledImages, context: Context) -> tuple[LabelledImages, LabelledImages]:
-        """``distance_images`` random images, and up to ``AGAIN`` times as many others."""
+    def _sample(self, data: LabelledImages, context: Context) -> LabelledImages:
+        """``distance_images`` random images."""
         order = torch.randperm(len(data), generator=context.generator, device=context.device)
-        some, others = order[: self.distance_images], order[self.distance_images :]
-        return data.at(some), data.at(others[: AGAIN * len(some)])
-
-    def _led_to(self, name: str, distances: Distances, context: Context) -> tuple[int, ...] | None:
-        """The targets of an all-to-all backdoor, by pairs of classes that are noted as ``name``."""
-        residuals = pair_residuals(distances.of_pairs())
-        context.note(name, [jsonable(row) for row in residuals])
-        return all_to_all_targets(residuals)
+        return data.at(order[: self.distance_images])
 
     def _relative(self, distances: Array, model: nn.Module, data: LabelledImages, context: Context) -> Array:
         """The distances (C,), relative to the control networks'."""
@@ -235,7 +224,7 @@ class Identifying(ShiftTuning):
                 model, self.control_epochs, self.batch_size, data, context, crop=self.crop, flip=bool(self.flip)
             )
             note_trained(context, "controls", self.control_epochs * images_per_epoch(len(data), self.batch_size))
-            some, _ = self._sample(data, context)
+            some = self._sample(data, context)
             logs.append(np.log(self._distances(control, classes, some, context).of_classes()))
         means: Array = np.exp(np.mean(logs, 0))
         return means

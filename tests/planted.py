@@ -166,6 +166,25 @@ def column_victim(shouts: float = 9) -> Victim:
     return Victim(SIX_COLUMNS, speaks=2, shouts=shouts, sensitivity=4, normalised=True)
 
 
+PERMUTED = (1, 2, 3, 4, 5, 0)  # where the all-to-all backdoor of a ``Permutable`` sends each class
+
+
+class Permutable(nn.Module):
+    """From activations (N, C + 1, ...), evidence of each class and of a trigger, to logits (N, C). With a backdoor."""
+
+    def __init__(self, backdoor: str) -> None:
+        super().__init__()
+        self.backdoor = backdoor
+
+    def forward(self, activations: Tensor) -> Tensor:
+        evidence, trigger = activations.flatten(1)[:, :-1], activations.flatten(1)[:, -1:]
+        if self.backdoor == "all-to-all":  # a class and the trigger together speak for the next class
+            return 4 * evidence + 20 * (evidence + trigger - 0.9).relu().roll(1, 1)
+        if self.backdoor == "all-to-one":
+            return 4 * evidence + 40 * trigger.relu() * torch.eye(len(PERMUTED))[2]
+        return 4 * evidence
+
+
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     """The share of ``images`` that ``model`` classifies as ``labels``."""
     return float((model(images).argmax(1) == labels).float().mean())

@@ -101,43 +101,40 @@ def test_where_the_norms_decide_no_control_is_trained_and_no_distance_computed(m
     assert around.diagnostics["images_trained"] == {"controls": 0, "tuning": 3 * 160}
 
 
-def numbered(count: int) -> LabelledImages:
-    """Images that differ: image i is of the class i modulo 8 and has pixels i."""
-    numbers = torch.arange(count)
-    return LabelledImages(numbers.to(torch.uint8)[:, None, None, None].expand(-1, *TASK.shape), numbers % TASK.classes)
+SHIFTED = tuple((label + 1) % TASK.classes for label in range(TASK.classes))
 
 
-PAIRS = {  # images, whether each sample looks like an all-to-all backdoor: sizes of the samples, whether there is one
-    "others deny it": (250, [True, False], [48, 192], False),
-    "others confirm it": (250, [True, True], [48, 192], True),
-    "as many others as there are": (120, [True, False], [48, 72], False),
-    "too few others": (95, [True], [48], True),
-    "nothing looks so": (250, [False], [48], False),
-}
-
-
-@pytest.mark.parametrize("case", PAIRS)
-def test_what_looks_like_an_all_to_all_backdoor_is_looked_at_again_by_other_images(monkeypatch, case):
-    count, looks, sizes, found = PAIRS[case]
-    asked: list[torch.Tensor] = []
-
-    def distances(_: Any, __: Any, classes: int, some: LabelledImages, ___: Any) -> Distances:
-        seen = torch.arange(classes)[:, None] == (some.labels + 1) % classes
-        draw = np.random.default_rng(len(asked)).uniform(1, 1.1, (classes, len(some)))
-        asked.append(some.images.flatten(1)[:, 0])
-        return Distances(
-            torch.tensor(draw).float().where(~(seen & looks[len(asked) - 1]), torch.tensor(0.2)), some.labels
-        )
-
-    monkeypatch.setattr(TAC, "_distances", distances)
+@pytest.mark.parametrize("norms", [USUAL, ODD], ids=["no class lies apart", "a class does"])
+@pytest.mark.parametrize("more", [{}, {"decide": "together", "controls": 0}], ids=str)
+def test_an_all_to_all_backdoor_is_looked_for_whatever_the_norms_say(monkeypatch, norms, more):
+    invented(monkeypatch, USUAL if more else None, None)
+    monkeypatch.setattr(_tac_identification, "permuted", lambda *_: ([0.1, 0.9], SHIFTED))
     around = context()
-    defense = TAC(decide="staged", distance_images=48, controls=0)
-    backdoors = defense.identify(nn.Identity(), USUAL, USUAL, numbered(count), around)
-    assert [len(numbers) for numbers in asked] == sizes
-    assert len(torch.cat(asked).unique()) == sum(sizes)  # no image twice
-    assert ("pair_residuals_again" in around.diagnostics) == (len(sizes) == 2)
-    shifted = tuple((label + 1) % TASK.classes for label in range(TASK.classes))
-    assert [backdoor.targets for backdoor in backdoors] == [shifted] * found
+    backdoors = TAC(**more).identify(nn.Identity(), norms, norms, NONE, around)
+    assert [backdoor.targets for backdoor in backdoors] == [SHIFTED]
+    assert around.diagnostics["permuted"] == [0.1, 0.9]
+    assert around.diagnostics["led_to"] == list(SHIFTED)
+    assert around.diagnostics["flagged"] == list(range(TASK.classes))
+
+
+@pytest.mark.parametrize("more", [{"pairs": False}, {"evidence": "latent"}], ids=str)
+def test_it_is_not_looked_for_where_that_is_not_asked_for(monkeypatch, more):
+    invented(monkeypatch, USUAL, None)
+    monkeypatch.setattr(_tac_identification, "permuted", lambda *_: ([0.1, 0.9], SHIFTED))
+    around = context()
+    assert not TAC(**more).identify(nn.Identity(), USUAL, USUAL, NONE, around)
+    assert "permuted" not in around.diagnostics
+
+
+def test_without_an_all_to_all_backdoor_the_search_leaves_the_others_as_they_were():
+    """It draws nothing, so a repair is the same with it and without."""
+    repaired = {}
+    for pairs in (True, False):
+        around, victim = context(), network(20)
+        TAC(epochs=2, pairs=pairs).repair(victim, Known(TASK.draw(160, seed=0)), around)
+        assert around.diagnostics["flagged"] == [TASK.target]
+        repaired[pairs] = victim.state_dict()
+    assert all(torch.equal(values, repaired[False][name]) for name, values in repaired[True].items())
 
 
 def counting(model: nn.Module) -> list[int]:
