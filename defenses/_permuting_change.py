@@ -36,7 +36,8 @@ class Permutation:
         """The share of images, with activations (N, ...) and labels (N,), that the change leads to their targets."""
         with torch.no_grad():
             given = torch.cat([head(some + self.change).argmax(1) for some in activations.split(chunk)])
-        return float((given == torch.tensor(self.targets, device=labels.device)[labels]).float().mean())
+        wanted = torch.tensor(self.targets, device=labels.device)[labels]
+        return int((given == wanted).sum()) / len(labels)
 
 
 def permuting_change(
