@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts are loaded when they are used
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from bench.toolbox.precision import expect_finite
@@ -94,4 +94,4 @@ def permutation(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
     scores = members @ logits.log_softmax(1) / members.sum(1, keepdim=True).clamp_min(1)
     costs = -scores.double().cpu().numpy()
     np.fill_diagonal(costs, 1e9)
-    return torch.as_tensor(linear_sum_assignment(costs)[1], device=labels.device)
+    return torch.as_tensor(scipy.optimize.linear_sum_assignment(costs)[1], device=labels.device)
