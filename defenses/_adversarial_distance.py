@@ -49,18 +49,27 @@ def _search(
     for step in range(steps):
         change.requires_grad_()
         logits = head(activations + change).float()
-        lead = logits[targets] - logits.masked_fill(targets, -torch.inf).amax(1)
-        (gradient,) = torch.autograd.grad(F.softplus(-lead).sum(), change)
+        leads = lead(logits, targets)
+        (gradient,) = torch.autograd.grad(F.softplus(-leads).sum(), change)
         with torch.no_grad():
-            reached = lead > 0
+            reached = leads > 0
             smallest = torch.where(reached, smallest.minimum(change.flatten(1).norm(dim=1)), smallest)
             if step:
                 radii *= torch.where(reached, SHRINK, GROW)
-            length = 0.15 * (1 + np.cos(np.pi * step / steps)) + 0.02
-            change = change.detach() - gradient * (length * radii / _norms(gradient))[per_image]
+            change = change.detach() - gradient * (step_length(step, steps) * radii / _norms(gradient))[per_image]
             change *= (radii / _norms(change))[per_image]
     expect_finite({"the adversarial changes": change})  # once a logit or a gradient is NaN, the change stays so
     return smallest.where(smallest.isfinite(), radii)
+
+
+def lead(logits: Tensor, targets: Tensor) -> Tensor:
+    """By how much (N,) each image's logit of the class that the mask ``targets`` (N, C) selects exceeds all others."""
+    return logits[targets] - logits.masked_fill(targets, -torch.inf).amax(1)
+
+
+def step_length(step: int, steps: int) -> float:
+    """How far a search on a sphere goes in one of its steps, in radii: ever less far."""
+    return 0.15 * (1 + float(np.cos(np.pi * step / steps))) + 0.02
 
 
 def _norms(values: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.defenses._adversarial_distance import lead, step_length
 from bench.toolbox.precision import expect_finite
 
 SHRINK, GROW = 0.93, 1.05  # of the radius, where enough images are led to their targets and where they are not
@@ -68,8 +69,7 @@ def permuting_change(
             smallest = length if share >= ENOUGH else torch.inf
         if step:
             radius = torch.minimum(radius * (SHRINK if share >= ENOUGH else GROW), largest)
-        rate = 0.15 * (1 + np.cos(np.pi * step / steps)) + 0.02
-        change = change - gradient * (rate * radius / gradient.norm().clamp_min(1e-12))
+        change = change - gradient * (step_length(step, steps) * radius / gradient.norm().clamp_min(1e-12))
         change = change * (radius / change.norm().clamp_min(1e-12))
     expect_finite({"the permuting change": change})
     return Permutation(best, tuple(of_best.tolist()))
@@ -81,10 +81,9 @@ def _pass(head: Head, change: Tensor, activations: Tensor, targets: Tensor, chun
     for some, wanted in zip(activations.split(chunk), targets.split(chunk), strict=True):
         varied = change.clone().requires_grad_()
         logits = head(some + varied).float()
-        mask = F.one_hot(wanted, logits.shape[1]).bool()
-        lead = logits[mask] - logits.masked_fill(mask, -torch.inf).amax(1)
-        gradient += torch.autograd.grad(F.softplus(-lead).sum(), varied)[0]
-        led += int((lead > 0).sum())
+        leads = lead(logits, F.one_hot(wanted, logits.shape[1]).bool())
+        gradient += torch.autograd.grad(F.softplus(-leads).sum(), varied)[0]
+        led += int((leads > 0).sum())
     return led, gradient
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from bench.defenses._adversarial_distance import adversarial_distances
+from bench.defenses._adversarial_distance import adversarial_distances, lead, step_length
 from bench.defenses._quadratic_program import constraints, least_distance, smallest_shifts
 from bench.defenses._tac_evidence import Distances
 from bench.defenses.tac import _norms, _seen
@@ -100,15 +100,14 @@ def shared_change(head: Head, activations: Tensor, label: int, steps: int) -> fl
     for step in range(steps):
         change.requires_grad_()
         logits = head(activations + change)
-        lead = logits[:, label] - logits.masked_fill(F.one_hot(target, logits.shape[1]).bool(), -torch.inf).amax(1)
-        (gradient,) = torch.autograd.grad(F.softplus(-lead).sum(), change)
+        leads = lead(logits, F.one_hot(target, logits.shape[1]).bool())
+        (gradient,) = torch.autograd.grad(F.softplus(-leads).sum(), change)
         with torch.no_grad():
-            reached = (lead > 0).float().mean() >= 0.9
+            reached = (leads > 0).float().mean() >= 0.9
             if reached and step:
                 smallest = min(smallest, change.norm().item())
             if step:
                 radius = radius * (0.93 if reached else 1.05)
-            length = 0.15 * (1 + np.cos(np.pi * step / steps)) + 0.02
-            change = change.detach() - gradient * (length * radius / gradient.norm().clamp_min(1e-12))
+            change = change.detach() - gradient * (step_length(step, steps) * radius / gradient.norm().clamp_min(1e-12))
             change *= radius / change.norm().clamp_min(1e-12)
     return smallest if np.isfinite(smallest) else radius.item()
