@@ -1,7 +1,7 @@
-"""Which classes TAC takes for targets: norms of latent shifts, adversarial distances, control networks, and a test.
+"""Which classes TAC takes for targets: norms of latent shifts, priors, adversarial distances, control networks; tests.
 
-Iwahana et al., 2025, arXiv 2511.08944, for the norms. ``decide`` says whether all the evidence is joined at once, or
-asked for in stages, the dearest last. An all-to-all backdoor is looked for first, by other means.
+Iwahana et al., 2025, arXiv 2511.08944, for the norms. ``decide`` says whether the evidence is joined at once, or asked
+for in stages, the dearest last. An all-to-all backdoor is looked for first, by other means.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,14 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from bench.defenses._class_prior import seldom_given
 from bench.defenses._outliers import Outlier, most_extreme, small_outliers
 from bench.defenses._permuting_change import FEWEST
 from bench.defenses._shift_tuning import Backdoor, ShiftTuning, images_per_epoch, note_trained
 from bench.defenses._tac_evidence import Array, Distances, control_network, permuted, stage_distances
 from bench.plugin import Context, LabelledImages, RequestError, later
 
-NORMS, DISTANCES, CONTROLS = "norms", "distances", "controls"
+NORMS, PRIORS, DISTANCES, CONTROLS = "norms", "priors", "distances", "controls"
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,13 @@ class Identifying(ShiftTuning):
     )
     decide: Literal["together", "staged"] = Field(
         "staged",
-        description="staged: by the norms alone if they flag a class; else with distances; with controls only if "
-        "these leave it open",
+        description="staged: by the norms alone if they flag a class; else by the priors; else with distances; with "
+        "controls only if these leave it open",
+    )
+    priors: bool = later(
+        True,
+        description="decide=staged: ask whether clean images are given a class too seldom, as a clean-label attack "
+        "teaches",
     )
     silent: float = later(
         0.5, gt=0, le=1, description="decide=staged: p value with the distances above which no controls are asked"
@@ -82,19 +88,19 @@ class Identifying(ShiftTuning):
             raise RequestError("tac: decide=staged: expected evidence=both or evidence=latent with it")
 
     def identify(
-        self, model: nn.Module, norms: Array, first: Array, data: LabelledImages, context: Context
+        self, model: nn.Module, norms: Array, first: Array, logits: Array, data: LabelledImages, context: Context
     ) -> list[Backdoor]:
         """The backdoors whose classes' statistics are small outliers; everything computed goes into the record.
 
         norms (C,): of every class's shift, infinite where there is none. first (C,): the same as the first of several
-        stages judges them.
+        stages judges them. logits (N, C): of the N images of ``data``.
         """
         context.note("norms", jsonable(norms))
         if self.evidence != "stage":
             context.note("infeasible", [label for label, norm in enumerate(norms) if np.isinf(norm)])
         targets = self._permuted(model, len(norms), data, context) if self._looks_for_all_to_all(len(norms)) else None
         if self.decide == "staged":
-            verdict = self._staged(model, norms, first, data, context, decided=targets is not None)
+            verdict = self._staged(model, norms, first, logits, data, context, decided=targets is not None)
         else:
             verdict = self._together(model, norms, data, context)
         flagged = verdict.flagged
@@ -112,8 +118,8 @@ class Identifying(ShiftTuning):
         """Whether the test can flag a class, or an all-to-all backdoor be found, among this many classes at all."""
         if self._looks_for_all_to_all(classes):
             return True
-        shares = self._shares() if self.decide == "staged" else [1.0]
-        return any(self._small_outliers(most_extreme(classes, self.targets), share)[0] for share in shares)
+        shares = self._shares() if self.decide == "staged" else {NORMS: 1.0}
+        return any(self._small_outliers(most_extreme(classes, self.targets), share)[0] for share in shares.values())
 
     # --- all-to-all --------------------------------------------------------------------------------------
 
@@ -148,6 +154,7 @@ class Identifying(ShiftTuning):
         model: nn.Module,
         norms: Array,
         first: Array,
+        logits: Array,
         data: LabelledImages,
         context: Context,
         *,
@@ -155,34 +162,50 @@ class Identifying(ShiftTuning):
     ) -> Verdict:
         """The verdict of the first stage that decides; of the norms if all is ``decided`` already.
 
-        Norms that flag no class do not say that there is none: many triggers show more clearly where they enter the
-        network. So the distances are always asked then, for they train nothing. They end the search if they flag a
-        class or are ``silent``: what lies between, the controls decide.
+        Norms that flag no class do not say that there is none: the trigger of a clean-label attack need not be a short
+        way to its target, and many triggers show more clearly where they enter the network. So the priors, which cost
+        nothing, and the distances, which train nothing, are always asked then. The distances end the search if they
+        flag a class or are ``silent``: what lies between, the controls decide.
         """
-        shares = self._shares()
-        verdict = self._judge(NORMS, first, shares[0], context)
+        verdict = self._judge(NORMS, first, context)
         if decided or verdict.flagged or self.evidence == "latent":
             return verdict
+        if self.priors and (verdict := self._judge_priors(logits, data, context)).flagged:
+            return verdict
         distances = self._stage_distances(model, len(norms), data, context)
-        verdict = self._judge(DISTANCES, _joined(norms, distances), shares[1], context)
+        verdict = self._judge(DISTANCES, _joined(norms, distances), context)
         if verdict.flagged or verdict.outlier.p_value > self.silent or not self.controls:
             return verdict
         distances = self._relative(distances, model, data, context)
-        return self._judge(CONTROLS, _joined(norms, distances), shares[2], context)
+        return self._judge(CONTROLS, _joined(norms, distances), context)
 
-    def _shares(self) -> list[float]:
+    def _shares(self) -> dict[str, float]:
         """The share of the significance that each stage may spend: half of what is left, the last one all of it.
 
         They sum to 1, so a benign network is flagged at most as often as ``significance`` says, however the stages'
         statistics depend on each other.
         """
-        if self.evidence == "latent":
-            return [1.0]
-        return [0.5, 0.25, 0.25] if self.controls else [0.5, 0.5]
+        asked = {NORMS: True, PRIORS: self.priors, DISTANCES: True, CONTROLS: self.controls > 0}
+        stages = [NORMS] if self.evidence == "latent" else [stage for stage in asked if asked[stage]]
+        shares = [0.5**number for number in range(1, len(stages))]
+        return dict(zip(stages, [*shares, 1 - sum(shares)], strict=True))
 
-    def _judge(self, by: str, statistic: Array, share: float, context: Context) -> Verdict:
-        """The test of one stage, noted with its level."""
-        verdict = Verdict(statistic, *self._small_outliers(statistic, share))
+    def _judge(self, by: str, statistic: Array, context: Context) -> Verdict:
+        """The outlier test of one stage."""
+        share = self._shares()[by]
+        return self._noted(by, share, Verdict(statistic, *self._small_outliers(statistic, share)), context)
+
+    def _judge_priors(self, logits: Array, data: LabelledImages, context: Context) -> Verdict:
+        """Which classes are given too seldom, by the level of this stage; the first ones if they are many."""
+        share = self._shares()[PRIORS]
+        z, p_values = seldom_given(logits, data.labels.cpu().numpy())
+        order = np.argsort(p_values, kind="stable")[: self.targets].tolist()
+        levels = [self.significance] + [self.further] * (len(order) - 1)
+        flagged = [label for label, level in zip(order, levels, strict=True) if p_values[label] <= share * level]
+        return self._noted(PRIORS, share, Verdict(z, flagged, Outlier(order[0], z, float(p_values[order[0]]))), context)
+
+    def _noted(self, by: str, share: float, verdict: Verdict, context: Context) -> Verdict:
+        """The verdict of one stage, noted with its level."""
         stage = {
             "by": by,
             "level": share * self.significance,

@@ -3,9 +3,10 @@
 Iwahana et al., 2025, arXiv 2511.08944. For every class a quadratic program gives the shortest shift with which all
 reference images are given that class; that of a target is abnormally short. The network is then fine-tuned with the
 shift added to its latents, which unlearns the trigger. Departures: Grubbs' test on logarithms; norms are joined with
-adversarial distances behind an early stage, relative to control networks (decide=staged: only where the norms do not
-decide); several targets, and all-to-all. ``tac[paper]`` is the paper's rule, as far as summaries tell it. Controls:
-poisoned_class=K, a class that may be wrong, and direction=random: what they repair is not the work of the shift.
+adversarial distances behind an early stage, relative to control networks (decide=staged: only where neither the norms
+decide nor the classes' priors, of which a clean-label attack lowers one); several targets, and all-to-all.
+``tac[paper]`` is the paper's rule, as far as summaries tell it. Controls: poisoned_class=K, a class that may be wrong,
+and direction=random: what they repair is not the work of the shift.
 """
 
 import copy
@@ -90,7 +91,7 @@ class TAC(Identifying, Repair):
         else:
             staged = self.decide == "staged"
             first = self._solved(seen, self.first_quantile) if staged else of_all
-            backdoors = self.identify(model, _norms(of_all), _norms(first), data, context)
+            backdoors = self.identify(model, _norms(of_all), _norms(first), _logits(seen), data, context)
         if not backdoors:
             return model
         shifts = self._shifts(latent, data, backdoors, context, of_all)
@@ -193,6 +194,13 @@ def _seen(latent: Latent, data: LabelledImages) -> Seen:
     bias = torch.zeros(len(weight)) if bias is None else bias
     arrays = [values.detach().double().cpu().numpy() for values in (features, weight, bias)]
     return arrays[0], arrays[1], arrays[2]
+
+
+def _logits(seen: Seen) -> Array:
+    """The logits (N, C) of the images."""
+    features, weight, bias = seen
+    logits: Array = features @ weight.T + bias
+    return logits
 
 
 def _norms(shifts: list[Array | None]) -> Array:

@@ -19,6 +19,7 @@ SPEC = ImageSpec(*TASK.shape, classes=TASK.classes, mean=(0.5,), std=(0.25,))
 NONE = LabelledImages(torch.zeros(0, *TASK.shape, dtype=torch.uint8), torch.zeros(0, dtype=torch.long))
 USUAL = np.tile([1.2, 1.0], 4) + np.linspace(0, 0.01, 8)  # no class lies apart; class 1 is the smallest
 ODD = np.where(np.arange(TASK.classes) == 5, 0.2, USUAL)  # class 5 does
+CALM = np.zeros((0, TASK.classes))  # the logits of no images
 UNSURE = np.where(np.arange(TASK.classes) == 5, 0.8, USUAL)  # it does not quite
 
 
@@ -42,16 +43,32 @@ def invented(monkeypatch: pytest.MonkeyPatch, distances: Any, natural: Any) -> N
     monkeypatch.setattr(TAC, "_natural_distances", lambda *_: told(natural))
 
 
+FREE = ["norms", "priors"]  # the stages that cost next to nothing
 STAGES = {  # norms, distances, controls' distances, further parameters: the stages that are asked, what is flagged
     "the norms decide": (ODD, None, None, {}, ["norms"], [5]),
     "norms alone may not": (USUAL, None, None, {"evidence": "latent"}, ["norms"], []),
-    "the distances decide": (USUAL, ODD, None, {}, ["norms", "distances"], [5]),
-    "all are silent": (USUAL, USUAL, None, {}, ["norms", "distances"], []),
-    "the controls leave it open": (USUAL, UNSURE, USUAL, {"control_weight": 0}, ["norms", "distances", "controls"], []),
-    "the controls decide": (UNSURE, UNSURE, 1 / ODD**2, {}, ["norms", "distances", "controls"], [5]),
-    "no controls": (USUAL, UNSURE, None, {"controls": 0}, ["norms", "distances"], []),
-    "silence counts only if it may": (USUAL, USUAL, USUAL, {"silent": 1}, ["norms", "distances", "controls"], []),
-    "the smallest in any case": (USUAL, USUAL, None, {"flag": "always"}, ["norms", "distances"], [1]),
+    "the distances decide": (USUAL, ODD, None, {}, [*FREE, "distances"], [5]),
+    "all are silent": (USUAL, USUAL, None, {}, [*FREE, "distances"], []),
+    "the controls leave it open": (
+        USUAL,
+        UNSURE,
+        USUAL,
+        {"control_weight": 0},
+        [*FREE, "distances", "controls"],
+        [],
+    ),
+    "the controls decide": (UNSURE, UNSURE, 1 / ODD**2, {}, [*FREE, "distances", "controls"], [5]),
+    "no priors": (USUAL, USUAL, None, {"priors": False}, ["norms", "distances"], []),
+    "no controls": (USUAL, UNSURE, None, {"controls": 0}, [*FREE, "distances"], []),
+    "silence counts only if it may": (
+        USUAL,
+        USUAL,
+        USUAL,
+        {"silent": 1},
+        [*FREE, "distances", "controls"],
+        [],
+    ),
+    "the smallest in any case": (USUAL, USUAL, None, {"flag": "always"}, [*FREE, "distances"], [1]),
 }
 
 
@@ -60,17 +77,66 @@ def test_dearer_evidence_is_asked_only_where_cheaper_leaves_it_open(monkeypatch,
     norms, distances, natural, more, stages, flagged = STAGES[case]
     invented(monkeypatch, distances, natural)
     around, defense = context(), TAC(**({"decide": "staged", "pairs": False, "significance": 0.02} | more))
-    backdoors = defense.identify(nn.Identity(), norms, norms, NONE, around)
+    backdoors = defense.identify(nn.Identity(), norms, norms, CALM, NONE, around)
     assert [stage["by"] for stage in around.diagnostics["stages"]] == stages
     assert around.diagnostics["flagged"] == flagged == [backdoor.targets[0] for backdoor in backdoors]
     assert around.diagnostics["p_value"] == around.diagnostics["stages"][-1]["p_value"]
 
 
+def seldom(*labels: int) -> tuple[np.ndarray, LabelledImages]:
+    """Logits of 2,000 images, and the images: the logits suit them but for ``labels``, which are given too seldom."""
+    draw = np.random.default_rng(0)
+    logits = 3 * draw.standard_normal((2000, TASK.classes))
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    known = torch.as_tensor((probabilities.cumsum(1) > draw.random((2000, 1))).argmax(1))
+    logits[:, list(labels)] -= 2 * np.log(2)
+    return logits, LabelledImages(torch.zeros(2000, *TASK.shape, dtype=torch.uint8), known)
+
+
+@pytest.mark.parametrize(
+    ("labels", "more", "flagged"),
+    [((5,), {}, [5]), ((), {}, []), ((5,), {"further": 1e-9}, [5]), ((5,), {"significance": 1e-12}, [])],
+    ids=["one", "none", "none beyond", "not at this level"],
+)
+def test_a_class_that_is_given_too_seldom_is_flagged_before_anything_dearer_is_asked(
+    monkeypatch, labels, more, flagged
+):
+    invented(monkeypatch, None if flagged else USUAL, None)
+    logits, data = seldom(*labels)
+    around = context()
+    backdoors = TAC(pairs=False, **more).identify(nn.Identity(), USUAL, USUAL, logits, data, around)
+    assert [backdoor.targets[0] for backdoor in backdoors] == flagged == around.diagnostics["flagged"]
+    stages = around.diagnostics["stages"]
+    assert [stage["by"] for stage in stages] == ["norms", "priors"] + ["distances"] * (not flagged)
+    assert sum(TAC(**more)._shares().values()) == 1
+    if flagged:
+        assert around.diagnostics["p_value"] == stages[1]["p_value"] <= stages[1]["level"]
+        assert np.argmin(around.diagnostics["z"]) == flagged[0]
+
+
+def test_the_priors_are_judged_by_what_the_network_gives_the_reference_images_and_the_class_is_repaired(monkeypatch):
+    victim, known, around, asked = network(0), Known(TASK.draw(160, seed=0)), context(), []
+    before = victim(known.reference().floats).detach()
+
+    def told(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        asked.append((logits, labels))
+        odd = np.arange(TASK.classes) == 2
+        return np.where(odd, -9.0, 0.0), np.where(odd, 1e-9, 1.0)
+
+    monkeypatch.setattr(_tac_identification, "seldom_given", told)
+    TAC(pairs=False, epochs=1, significance=1e-6).repair(victim, known, around)
+    [(logits, labels)] = asked
+    assert logits == pytest.approx(before.double().numpy(), abs=1e-4)
+    assert labels.tolist() == known.reference().labels.tolist()
+    assert around.diagnostics["flagged"] == [2]
+    assert around.diagnostics["images_trained"] == {"controls": 0, "tuning": 160}
+
+
 def test_the_norms_alone_are_judged_as_they_are_and_the_joined_evidence_by_its_logarithms(monkeypatch):
     invented(monkeypatch, USUAL, None)
     around = context()
-    TAC(decide="staged", pairs=False).identify(nn.Identity(), USUAL**2, USUAL, NONE, around)
-    first, second = (np.array(stage["z"]) for stage in around.diagnostics["stages"])
+    TAC(decide="staged", pairs=False).identify(nn.Identity(), USUAL**2, USUAL, CALM, NONE, around)
+    first, _, second = (np.array(stage["z"], dtype=float) for stage in around.diagnostics["stages"])
     joined = np.log(USUAL**2) / 2 + np.log(USUAL) / 2
     assert first == pytest.approx((USUAL - USUAL.mean()) / USUAL.std(ddof=1))
     assert second == pytest.approx((joined - joined.mean()) / joined.std(ddof=1))
@@ -83,7 +149,7 @@ def test_the_stages_together_raise_no_more_false_alarms_than_the_significance(mo
     for _ in range(count):
         norms, distances, natural = np.exp(0.1 * draw.standard_normal((3, 10)))
         invented(monkeypatch, distances, natural)
-        alarms += bool(defense.identify(nn.Identity(), norms, norms, NONE, context()))
+        alarms += bool(defense.identify(nn.Identity(), norms, norms, CALM, NONE, context()))
     error = np.sqrt(defense.significance * (1 - defense.significance) / count)
     assert alarms / count < defense.significance + 2.5 * error
     assert alarms  # it can be wrong
@@ -110,7 +176,7 @@ def test_an_all_to_all_backdoor_is_looked_for_whatever_the_norms_say(monkeypatch
     invented(monkeypatch, USUAL if more else None, None)
     monkeypatch.setattr(_tac_identification, "permuted", lambda *_: ([0.1, 0.9], SHIFTED))
     around = context()
-    backdoors = TAC(**more).identify(nn.Identity(), norms, norms, NONE, around)
+    backdoors = TAC(**more).identify(nn.Identity(), norms, norms, CALM, NONE, around)
     assert [backdoor.targets for backdoor in backdoors] == [SHIFTED]
     assert around.diagnostics["permuted"] == [0.1, 0.9]
     assert around.diagnostics["led_to"] == list(SHIFTED)
@@ -122,7 +188,7 @@ def test_it_is_not_looked_for_where_that_is_not_asked_for(monkeypatch, more):
     invented(monkeypatch, USUAL, None)
     monkeypatch.setattr(_tac_identification, "permuted", lambda *_: ([0.1, 0.9], SHIFTED))
     around = context()
-    assert not TAC(**more).identify(nn.Identity(), USUAL, USUAL, NONE, around)
+    assert not TAC(**more).identify(nn.Identity(), USUAL, USUAL, CALM, NONE, around)
     assert "permuted" not in around.diagnostics
 
 
