@@ -5,65 +5,121 @@ class than of others. The network learns this prior, and where an image could be
 others. The measure is our own; what it was chosen on stands in docs/findings/tac.md.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy  # its parts are loaded when they are used; scipy.optimize is slow to load
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-NATURAL = 0.1  # the spread of ``shortfalls`` among the classes of networks without such a backdoor, or a little more
+NATURAL = 0.15  # in logits, how far the classes' priors are off in networks without such a backdoor, or a little more
+WIDEST = 10.0  # the same in any network
 HOTTEST = 100.0  # temperature to look for
 FEWEST = 3  # classes: with two, what one is given too seldom the other is given too often
+NOTHING = 1e-9  # images that are in doubt between classes: fewer say nothing about their priors
 
 
-def shortfalls(logits: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
-    """By how much each class is given too seldom to images with ``logits`` (N, C) and ``labels`` (N,); and on what.
+@dataclass(frozen=True)
+class Priors:
+    """For each of C classes by how much its prior was ``lowered``, in logits, and a one-sided test of that.
 
-    That is, for class c, (N_c - sum p_ic) / sqrt(N_c * sum p_ic (1 - p_ic)), with N_c images of the class and the
-    probability p_ic that the network gives it for image i. It is 0 of a class that is given as often as it occurs;
-    to change the class's prior by d in logits changes it by about d times the root of sum p_ic (1 - p_ic) / N_c. Of a
-    calibrated network it has the standard deviation 1 / sqrt(N_c) by chance. Probabilities are those at a temperature
-    of 1, or the higher one that suits the labels best (Guo et al., ICML 2017), for a network that is too sure sees
-    fewer doubtful images than there are. Returned are the shortfalls (C,) and the numbers N_c (C,); a shortfall is NaN
-    where a class has no image.
+    A class of which half of the training images carried the trigger may be lowered by log 2. ``z`` (C,) is that with
+    its sign changed, in standard deviations: the smallest is the most suspicious, as elsewhere. ``p_values`` (C,) are
+    times the number of classes. NaN, and a p value of 1, where nothing can be said.
     """
-    probabilities = scipy.special.softmax(logits / _temperature(logits, labels), axis=1)
-    counts = np.bincount(labels, minlength=logits.shape[1]).astype(float)
-    doubt = (probabilities * (1 - probabilities)).sum(0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values: Array = (counts - probabilities.sum(0)) / np.sqrt(counts * doubt)
-    values[~np.isfinite(values)] = np.nan
-    return values, counts
+
+    lowered: Array
+    z: Array
+    p_values: Array
 
 
-def seldom_given(logits: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
-    """A test of each class, whether it is given more seldom than chance and nature explain: z (C,) and p values (C,).
+def lowered_priors(logits: Array, labels: NDArray[np.int64]) -> Priors:
+    """How much lower the prior of a class is than that of others, by images' ``logits`` (N, C) and ``labels`` (N,).
 
-    Shortfalls differ among the classes of every network. So their variance is taken to be that of chance, and the
-    natural one: ``NATURAL`` squared, or what the other classes show, if that is more. z is the shortfall with its sign
-    changed, in standard deviations: the smallest is the most suspicious, as elsewhere. A p value is that of a normal
-    z, or by Student's distribution where the other classes had to show the spread, times the number of classes. It is
-    1 where a class has no images, or fewer than ``FEWEST`` classes have any; z is NaN there.
+    Let the right logits be those of the network and a bias for each class, those that suit the labels best. By chance
+    they have the covariance W^-1, W being the sum over the images of diag(p) - p p'. By nature, those of any network
+    differ as well, with the deviation ``NATURAL``, or what the other classes show if that is more. To this each class
+    in turn has an excess of its own, which generalised least squares give. The test is by the normal distribution, or
+    by Student's where the other classes had to show the spread.
+
+    The probabilities are those at a temperature of 1, or at the higher one that suits the labels best (Guo et al., ICML
+    2017), for a network that is too sure sees fewer doubtful images than there are. Classes without images take no
+    part. With fewer than ``FEWEST`` others nothing is said.
     """
-    values, counts = shortfalls(logits, labels)
-    usable = np.isfinite(values)
-    z, p_values = np.full(len(values), np.nan), np.ones(len(values))
-    if usable.sum() < FEWEST:
-        return z, p_values
-    excess = values**2 - 1 / np.maximum(counts, 1)  # of their squares over those of chance
-    for label in np.flatnonzero(usable):
-        others = usable & (np.arange(len(values)) != label)
-        seen = float(excess[others].mean())
-        z[label] = -values[label] / np.sqrt(1 / counts[label] + max(NATURAL**2, seen))
-        tail = scipy.special.stdtr(others.sum(), z[label]) if seen > NATURAL**2 else scipy.special.ndtr(z[label])
-        p_values[label] = min(1.0, usable.sum() * tail)
-    return z, p_values
+    classes = logits.shape[1]
+    usable = np.bincount(labels, minlength=classes) > 0
+    lowered, z, p_values = np.full(classes, np.nan), np.full(classes, np.nan), np.ones(classes)
+    if usable.sum() >= FEWEST:
+        present = (np.cumsum(usable) - 1)[labels]
+        lowered[usable], z[usable], p_values[usable] = _tested(logits[:, usable], present)
+    return Priors(lowered, z, p_values)
+
+
+def _tested(logits: Array, labels: NDArray[np.int64]) -> tuple[Array, Array, Array]:
+    """The excesses, z and p values (C,) of classes that all have images."""
+    logits = logits / _temperature(logits, labels)
+    biases = _biases(logits, labels)
+    known, axes = np.linalg.eigh(_information(scipy.special.softmax(logits + biases, axis=1)))
+    known, axes = known[known > NOTHING], axes[:, known > NOTHING]  # a bias that all classes share changes nothing
+    tested = np.array([_excess(axis, axes.T @ biases, 1 / known) for axis in axes])
+    return tested[:, 0], tested[:, 1], np.minimum(1, len(tested) * tested[:, 2])
+
+
+def _biases(logits: Array, labels: NDArray[np.int64]) -> Array:
+    """The biases (C,) that suit the labels best; of ``WIDEST``, loosely, where nothing else bounds them."""
+    counts = np.bincount(labels, minlength=logits.shape[1])
+    wide = np.eye(logits.shape[1]) / WIDEST**2
+
+    def surprise(biases: Array) -> tuple[float, Array]:
+        logs = scipy.special.log_softmax(logits + biases, axis=1)
+        value = -logs[np.arange(len(labels)), labels].sum() + biases @ wide @ biases / 2
+        return float(value), np.exp(logs).sum(0) - counts + wide @ biases
+
+    def curvature(biases: Array) -> Array:
+        return _information(scipy.special.softmax(logits + biases, axis=1)) + wide
+
+    start = np.zeros(logits.shape[1])
+    found: Array = scipy.optimize.minimize(surprise, start, jac=True, hess=curvature, method="trust-exact").x
+    return found
+
+
+def _information(probabilities: Array) -> Array:
+    """What images with ``probabilities`` (N, C) tell of biases, (C, C): the sum over them of diag(p) - p p'."""
+    information: Array = np.diag(probabilities.sum(0)) - probabilities.T @ probabilities
+    return information
+
+
+def _excess(axis: Array, biases: Array, chance: Array) -> tuple[float, float, float]:
+    """The excess of a class that is along ``axis`` (K,), z, and the p value of this class alone.
+
+    biases, chance (K,): those found and their variances by chance, along axes on which they are independent.
+    """
+    if not axis.any():
+        return np.nan, np.nan, 1.0
+
+    def fitted(spread: float) -> tuple[float, float]:
+        weights = axis / (chance + spread**2)
+        return float(weights @ biases), float(weights @ axis)
+
+    def surprise(logarithm: float) -> float:
+        """The restricted likelihood of a spread, with its sign changed, doubled."""
+        spread = np.exp(logarithm)
+        toward, precision = fitted(spread)
+        variance = chance + spread**2
+        return float((biases**2 / variance + np.log(variance)).sum() - toward**2 / precision + np.log(precision))
+
+    bounds = float(np.log(NATURAL)), float(np.log(WIDEST))
+    shown = scipy.optimize.minimize_scalar(surprise, bounds=bounds, method="bounded")
+    wider = shown.fun < surprise(bounds[0])
+    toward, precision = fitted(float(np.exp(shown.x)) if wider else NATURAL)
+    z = -toward / precision**0.5
+    tail = scipy.special.stdtr(max(1, len(chance) - 1), z) if wider else scipy.special.ndtr(z)
+    return toward / precision, z, float(tail)
 
 
 def _temperature(logits: Array, labels: NDArray[np.int64]) -> float:
     """The temperature, at least 1, with which the probabilities suit the labels best."""
-    if not len(labels):
-        return 1.0
 
     def surprise(logarithm: float) -> float:
         logs = scipy.special.log_softmax(logits / np.exp(logarithm), axis=1)

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from bench.defenses._class_prior import seldom_given
+from bench.defenses._class_prior import lowered_priors
 from bench.defenses._outliers import Outlier, most_extreme, small_outliers
 from bench.defenses._permuting_change import FEWEST
 from bench.defenses._shift_tuning import Backdoor, ShiftTuning, images_per_epoch, note_trained
@@ -196,9 +196,11 @@ class Identifying(ShiftTuning):
         return self._noted(by, share, Verdict(statistic, *self._small_outliers(statistic, share)), context)
 
     def _judge_priors(self, logits: Array, data: LabelledImages, context: Context) -> Verdict:
-        """Which classes are given too seldom, by the level of this stage; the first ones if they are many."""
+        """Which classes are given too seldom, by the levels of this stage: at most ``targets``."""
         share = self._shares()[PRIORS]
-        z, p_values = seldom_given(logits, data.labels.cpu().numpy())
+        priors = lowered_priors(logits, data.labels.cpu().numpy())
+        context.note("priors_lowered", jsonable(priors.lowered))
+        z, p_values = priors.z, priors.p_values
         order = np.argsort(p_values, kind="stable")[: self.targets].tolist()
         levels = [self.significance] + [self.further] * (len(order) - 1)
         flagged = [label for label, level in zip(order, levels, strict=True) if p_values[label] <= share * level]

@@ -9,6 +9,7 @@ from planted import Victim, context, pixel_task
 from torch import nn
 
 from bench.defenses import _tac_identification
+from bench.defenses._class_prior import Priors
 from bench.defenses._tac_evidence import Distances
 from bench.defenses.tac import TAC
 from bench.errors import RequestError
@@ -95,7 +96,7 @@ def seldom(*labels: int) -> tuple[np.ndarray, LabelledImages]:
 
 @pytest.mark.parametrize(
     ("labels", "more", "flagged"),
-    [((5,), {}, [5]), ((), {}, []), ((5,), {"further": 1e-9}, [5]), ((5,), {"significance": 1e-12}, [])],
+    [((5,), {}, [5]), ((), {}, []), ((5,), {"further": 1e-9}, [5]), ((5,), {"significance": 1e-90}, [])],
     ids=["one", "none", "none beyond", "not at this level"],
 )
 def test_a_class_that_is_given_too_seldom_is_flagged_before_anything_dearer_is_asked(
@@ -118,17 +119,18 @@ def test_the_priors_are_judged_by_what_the_network_gives_the_reference_images_an
     victim, known, around, asked = network(0), Known(TASK.draw(160, seed=0)), context(), []
     before = victim(known.reference().floats).detach()
 
-    def told(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def told(logits: np.ndarray, labels: np.ndarray) -> Priors:
         asked.append((logits, labels))
         odd = np.arange(TASK.classes) == 2
-        return np.where(odd, -9.0, 0.0), np.where(odd, 1e-9, 1.0)
+        return Priors(np.where(odd, 0.7, 0.0), np.where(odd, -9.0, 0.0), np.where(odd, 1e-9, 1.0))
 
-    monkeypatch.setattr(_tac_identification, "seldom_given", told)
+    monkeypatch.setattr(_tac_identification, "lowered_priors", told)
     TAC(pairs=False, epochs=1, significance=1e-6).repair(victim, known, around)
     [(logits, labels)] = asked
     assert logits == pytest.approx(before.double().numpy(), abs=1e-4)
     assert labels.tolist() == known.reference().labels.tolist()
     assert around.diagnostics["flagged"] == [2]
+    assert around.diagnostics["priors_lowered"] == [0, 0, 0.7, 0, 0, 0, 0, 0]
     assert around.diagnostics["images_trained"] == {"controls": 0, "tuning": 160}
 
 
