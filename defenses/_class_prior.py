@@ -5,6 +5,7 @@ class than of others. The network learns this prior, and where an image could be
 others. The measure is our own; what it was chosen on stands in docs/findings/tac.md.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ WIDEST = 10.0  # the same in any network
 HOTTEST = 100.0  # temperature to look for
 FEWEST = 3  # classes: with two, what one is given too seldom the other is given too often
 NOTHING = 1e-9  # images that are in doubt between classes: fewer say nothing about their priors
+KNOWN = 0.25  # share of a class's bias that must be known; of two in doubt with each other alone it is half
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def lowered_priors(logits: Array, labels: NDArray[np.int64]) -> Priors:
 
     The probabilities are those at a temperature of 1, or at the higher one that suits the labels best (Guo et al., ICML
     2017), for a network that is too sure sees fewer doubtful images than there are. Classes without images take no
-    part. With fewer than ``FEWEST`` others nothing is said.
+    part. With fewer than ``FEWEST`` that have any nothing is said, nor of a class that is in doubt with no other.
     """
     classes = logits.shape[1]
     usable = np.bincount(labels, minlength=classes) > 0
@@ -95,35 +97,38 @@ def _excess(axis: Array, biases: Array, chance: Array) -> tuple[float, float, fl
 
     biases, chance (K,): those found and their variances by chance, along axes on which they are independent.
     """
-    if not axis.any():
+    if axis @ axis < KNOWN:
         return np.nan, np.nan, 1.0
 
     def fitted(spread: float) -> tuple[float, float]:
         weights = axis / (chance + spread**2)
         return float(weights @ biases), float(weights @ axis)
 
-    def surprise(logarithm: float) -> float:
+    def surprise(spread: float) -> float:
         """The restricted likelihood of a spread, with its sign changed, doubled."""
-        spread = np.exp(logarithm)
         toward, precision = fitted(spread)
         variance = chance + spread**2
         return float((biases**2 / variance + np.log(variance)).sum() - toward**2 / precision + np.log(precision))
 
-    bounds = float(np.log(NATURAL)), float(np.log(WIDEST))
-    shown = scipy.optimize.minimize_scalar(surprise, bounds=bounds, method="bounded")
-    wider = shown.fun < surprise(bounds[0])
-    toward, precision = fitted(float(np.exp(shown.x)) if wider else NATURAL)
+    spread = _least_surprising(surprise, NATURAL, WIDEST)
+    toward, precision = fitted(spread)
     z = -toward / precision**0.5
-    tail = scipy.special.stdtr(max(1, len(chance) - 1), z) if wider else scipy.special.ndtr(z)
+    tail = scipy.special.stdtr(max(1, len(chance) - 1), z) if spread > NATURAL else scipy.special.ndtr(z)
     return toward / precision, z, float(tail)
 
 
 def _temperature(logits: Array, labels: NDArray[np.int64]) -> float:
     """The temperature, at least 1, with which the probabilities suit the labels best."""
 
-    def surprise(logarithm: float) -> float:
-        logs = scipy.special.log_softmax(logits / np.exp(logarithm), axis=1)
+    def surprise(temperature: float) -> float:
+        logs = scipy.special.log_softmax(logits / temperature, axis=1)
         return -float(logs[np.arange(len(labels)), labels].mean())
 
-    found = scipy.optimize.minimize_scalar(surprise, bounds=(0.0, np.log(HOTTEST)), method="bounded")
-    return float(np.exp(found.x)) if found.fun < surprise(0.0) else 1.0
+    return _least_surprising(surprise, 1.0, HOTTEST)
+
+
+def _least_surprising(surprise: Callable[[float], float], lowest: float, highest: float) -> float:
+    """The value from ``lowest`` to ``highest``, both above 0, at which ``surprise`` is least."""
+    bounds = float(np.log(lowest)), float(np.log(highest))
+    found = scipy.optimize.minimize_scalar(lambda log: surprise(float(np.exp(log))), bounds=bounds, method="bounded")
+    return float(np.exp(found.x)) if found.fun < surprise(lowest) else lowest  # bounds themselves are not tried

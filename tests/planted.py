@@ -7,6 +7,8 @@ trigger's pixels and shouts the target, so that a test can say which channel a d
 from dataclasses import dataclass, replace
 from typing import cast
 
+import numpy as np
+import scipy.special
 import torch
 from torch import Tensor, nn
 
@@ -211,3 +213,11 @@ def judgement(prediction: Prediction) -> tuple[Tensor, Tensor]:
     assert prediction.score is not None
     assert prediction.flagged is not None
     return prediction.score, prediction.flagged
+
+
+def suited_logits(seed: int, count: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (N, C) of a network that is as often right as it says, and the labels (N,) of the images."""
+    draw = np.random.default_rng(seed)
+    logits = 3 * draw.standard_normal((count, classes))
+    probabilities = scipy.special.softmax(logits, axis=1)
+    return logits, (probabilities.cumsum(1) > draw.random((count, 1))).argmax(1)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.special
+from planted import suited_logits
 
 from bench.defenses._class_prior import NATURAL, lowered_priors
 
@@ -11,10 +12,7 @@ CLASSES, TARGET = 10, 4
 
 def drawn(seed: int, count: int = 2000, shift: float = 0.0, classes: int = CLASSES):
     """Logits (N, C) and labels (N,) that the probabilities were right for, before the target's logit was shifted."""
-    draw = np.random.default_rng(seed)
-    logits = 3 * draw.standard_normal((count, classes))
-    probabilities = scipy.special.softmax(logits, axis=1)
-    labels = (probabilities.cumsum(1) > draw.random((count, 1))).argmax(1)
+    logits, labels = suited_logits(seed, count, classes)
     logits[:, TARGET % classes] += shift
     return logits, labels
 
@@ -99,3 +97,14 @@ def test_a_class_without_images_takes_no_part():
     assert np.isnan(found.z[2])
     assert found.p_values[2] == 1
     assert np.delete(found.z, 2) == pytest.approx(expected.z)
+
+
+def test_of_a_class_that_is_in_doubt_with_no_other_nothing_is_said():
+    logits, labels = drawn(0, shift=2.0)
+    alone = np.where(labels == 2, 60.0, -60.0)
+    logits[:, 2] = alone
+    found = lowered_priors(logits, labels)
+    assert np.isnan(found.lowered[2])
+    assert np.isnan(found.z[2])
+    assert found.p_values[2] == 1
+    assert np.isfinite(np.delete(found.z, 2)).all()

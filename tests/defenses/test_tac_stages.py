@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from planted import Victim, context, pixel_task
+from planted import Victim, context, pixel_task, suited_logits
 from torch import nn
 
 from bench.defenses import _tac_identification
@@ -45,30 +45,17 @@ def invented(monkeypatch: pytest.MonkeyPatch, distances: Any, natural: Any) -> N
 
 
 FREE = ["norms", "priors"]  # the stages that cost next to nothing
+EVERY = [*FREE, "distances", "controls"]
 STAGES = {  # norms, distances, controls' distances, further parameters: the stages that are asked, what is flagged
     "the norms decide": (ODD, None, None, {}, ["norms"], [5]),
     "norms alone may not": (USUAL, None, None, {"evidence": "latent"}, ["norms"], []),
     "the distances decide": (USUAL, ODD, None, {}, [*FREE, "distances"], [5]),
     "all are silent": (USUAL, USUAL, None, {}, [*FREE, "distances"], []),
-    "the controls leave it open": (
-        USUAL,
-        UNSURE,
-        USUAL,
-        {"control_weight": 0},
-        [*FREE, "distances", "controls"],
-        [],
-    ),
-    "the controls decide": (UNSURE, UNSURE, 1 / ODD**2, {}, [*FREE, "distances", "controls"], [5]),
+    "the controls leave it open": (USUAL, UNSURE, USUAL, {"control_weight": 0}, EVERY, []),
+    "the controls decide": (UNSURE, UNSURE, 1 / ODD**2, {}, EVERY, [5]),
     "no priors": (USUAL, USUAL, None, {"priors": False}, ["norms", "distances"], []),
     "no controls": (USUAL, UNSURE, None, {"controls": 0}, [*FREE, "distances"], []),
-    "silence counts only if it may": (
-        USUAL,
-        USUAL,
-        USUAL,
-        {"silent": 1},
-        [*FREE, "distances", "controls"],
-        [],
-    ),
+    "silence counts only if it may": (USUAL, USUAL, USUAL, {"silent": 1}, EVERY, []),
     "the smallest in any case": (USUAL, USUAL, None, {"flag": "always"}, [*FREE, "distances"], [1]),
 }
 
@@ -86,12 +73,9 @@ def test_dearer_evidence_is_asked_only_where_cheaper_leaves_it_open(monkeypatch,
 
 def seldom(*labels: int) -> tuple[np.ndarray, LabelledImages]:
     """Logits of 2,000 images, and the images: the logits suit them but for ``labels``, which are given too seldom."""
-    draw = np.random.default_rng(0)
-    logits = 3 * draw.standard_normal((2000, TASK.classes))
-    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    known = torch.as_tensor((probabilities.cumsum(1) > draw.random((2000, 1))).argmax(1))
+    logits, known = suited_logits(0, 2000, TASK.classes)
     logits[:, list(labels)] -= 2 * np.log(2)
-    return logits, LabelledImages(torch.zeros(2000, *TASK.shape, dtype=torch.uint8), known)
+    return logits, LabelledImages(torch.zeros(2000, *TASK.shape, dtype=torch.uint8), torch.as_tensor(known))
 
 
 @pytest.mark.parametrize(
